@@ -1,0 +1,1 @@
+//! Instructions and cache to layers to an image; bundle.

@@ -1,0 +1,2 @@
+//! The wiac command.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The Dockerfile language: text to positioned instructions to stages; pure.

@@ -1,0 +1,1 @@
+//! What the kernel and the dynamic loader need to start a program, inside any root.

@@ -1,0 +1,1 @@
+//! OCI documents: image and runtime configuration, references, digests; pure.

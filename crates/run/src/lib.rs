@@ -1,0 +1,1 @@
+//! Runtime configuration to plan of steps to process.

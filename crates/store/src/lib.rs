@@ -1,0 +1,1 @@
+//! Layers, images, names, locks and garbage on disk.

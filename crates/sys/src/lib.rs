@@ -1,0 +1,1 @@
+//! Thin safe calls into the Linux kernel that rustix lacks; the only unsafe code of wiac.
