@@ -1,1 +1,16 @@
-//! Thin safe calls into the Linux kernel that rustix lacks; the only unsafe code of wiac.
+//! Thin safe calls into the Linux kernel that rustix lacks. This is the only crate of wiac with unsafe code.
+//!
+//! Each wrapper sets the safe flags itself (close-on-exec, empty path) and reports an [`Error`] that shows the call
+//! that failed with its arguments, as strace would.
+//!
+//! Functions marked "child-safe" neither allocate nor take locks: they may run between a clone and an exec.
+
+pub mod error;
+pub mod mount;
+pub mod process;
+pub mod root;
+pub mod seccomp;
+pub mod signal;
+pub mod userns;
+
+pub use error::{Error, Result, ResultExt};
