@@ -1,0 +1,260 @@
+//! Resolution of a path step by step, which tells every symlink crossed and gives the canonical path.
+//!
+//! Each step opens or stats one name without following it, and ".." is taken off the canonical path rather than asked
+//! of the kernel: a tree that changes underneath can make a lookup fail, never lead out of the root.
+
+use super::{FileKind, Metadata, Root, open_regular, openat2, read_link_at, stat_at};
+use crate::{Error, Result, ResultExt};
+use rustix::fs::{OFlags, ResolveFlags};
+use rustix::io::Errno;
+use std::collections::{HashMap, VecDeque};
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+/// The kernel's own limit of symlinks in one lookup (path_resolution(7)).
+const MAX_LINKS: usize = 40;
+/// Longest path taken, as PATH_MAX; symlinks can't make the remaining part longer than this many steps either.
+const MAX_STEPS: usize = 4096;
+/// Open directories kept at a time.
+const MAX_DIRECTORIES: usize = 64;
+
+/// Steps by name alone: neither symlinks nor other ways out.
+const ONE_STEP: ResolveFlags = ResolveFlags::BENEATH
+    .union(ResolveFlags::NO_SYMLINKS)
+    .union(ResolveFlags::NO_MAGICLINKS);
+
+/// A symlink that a lookup went through.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Link {
+    /// Where it stands: an absolute path in the root whose directories are canonical.
+    pub path: PathBuf,
+    /// Its text, unchanged.
+    pub target: PathBuf,
+}
+
+/// Where a path led.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resolved {
+    /// The absolute path in the root, free of symlinks, "." and "..".
+    pub path: PathBuf,
+    /// Every symlink crossed, in order.
+    pub links: Vec<Link>,
+    /// Of what `path` names.
+    pub metadata: Metadata,
+}
+
+/// Lookups in one root that share what they have seen.
+#[derive(Debug)]
+pub struct Walk<'r> {
+    root: &'r Root,
+    directories: HashMap<PathBuf, OwnedFd>,
+    seen: HashMap<PathBuf, Seen>,
+}
+
+#[derive(Debug, Clone)]
+enum Seen {
+    Link(PathBuf),
+    Other(Metadata),
+    Failed(Errno),
+}
+
+/// One lookup under way.
+struct Lookup {
+    at: PathBuf,
+    metadata: Option<Metadata>,
+    links: Vec<Link>,
+    rest: VecDeque<OsString>,
+}
+
+impl<'r> Walk<'r> {
+    pub(super) fn new(root: &'r Root) -> Self {
+        Self {
+            root,
+            directories: HashMap::new(),
+            seen: HashMap::new(),
+        }
+    }
+
+    /// The root that the lookups stay in.
+    pub fn root(&self) -> &'r Root {
+        self.root
+    }
+
+    /// Follows `path` (taken from "/", also where it's relative) to its end.
+    ///
+    /// # Errors
+    /// ENOENT and ENOTDIR name the first step that fails, ELOOP the symlink at which more than 40 were crossed,
+    /// ENAMETOOLONG is a path beyond PATH_MAX.
+    pub fn resolve(&mut self, path: impl AsRef<Path>) -> Result<Resolved> {
+        self.run(path.as_ref(), true)
+    }
+
+    /// Like [`Walk::resolve`], but leaves a symlink at the end unfollowed, as lstat(2).
+    pub fn resolve_nofollow(&mut self, path: impl AsRef<Path>) -> Result<Resolved> {
+        self.run(path.as_ref(), false)
+    }
+
+    /// Opens a resolved regular file for reading; EISDIR or EINVAL for anything else, ESTALE where another file has
+    /// taken the path meanwhile.
+    pub fn open_file(&mut self, resolved: &Resolved) -> Result<File> {
+        let (Some(parent), Some(name)) = (resolved.path.parent(), resolved.path.file_name()) else {
+            return Err(failure(&resolved.path, &resolved.path, Errno::ISDIR));
+        };
+        let directory = self
+            .directory(parent)
+            .call("openat2", || format!("{parent:?}, O_PATH"))?;
+        open_regular(directory, Path::new(name), ONE_STEP, &resolved.metadata)
+            .map_err(|error| Error::new("open", format!("{:?}", resolved.path), error.errno()))
+    }
+
+    fn run(&mut self, path: &Path, follow: bool) -> Result<Resolved> {
+        if path.as_os_str().is_empty() {
+            return Err(failure(path, path, Errno::NOENT));
+        }
+        let mut lookup = Lookup::new(path);
+        while let Some(name) = lookup.rest.pop_front() {
+            let next = lookup.at.join(&name);
+            self.step(&mut lookup, &name, follow)
+                .map_err(|errno| failure(path, &next, errno))?;
+        }
+        let metadata = match lookup.metadata {
+            Some(metadata) => metadata,
+            None => self
+                .directory_metadata(&lookup.at)
+                .map_err(|errno| failure(path, &lookup.at, errno))?,
+        };
+        Ok(Resolved {
+            path: lookup.at,
+            links: lookup.links,
+            metadata,
+        })
+    }
+
+    fn step(&mut self, lookup: &mut Lookup, name: &OsStr, follow: bool) -> rustix::io::Result<()> {
+        if lookup.metadata.is_some_and(|seen| seen.kind != FileKind::Directory) {
+            return Err(Errno::NOTDIR);
+        }
+        if name == "." {
+            return Ok(());
+        }
+        if name == ".." {
+            lookup.at.pop();
+            lookup.metadata = None;
+            return Ok(());
+        }
+        match self.look(&lookup.at, name)? {
+            Seen::Link(target) if follow || !lookup.rest.is_empty() => lookup.follow(name, target),
+            Seen::Link(_) => {
+                let metadata = stat_at(self.directory(&lookup.at)?, name)?;
+                lookup.enter(name, metadata);
+                Ok(())
+            }
+            Seen::Other(metadata) => {
+                lookup.enter(name, metadata);
+                Ok(())
+            }
+            Seen::Failed(errno) => Err(errno),
+        }
+    }
+
+    fn look(&mut self, parent: &Path, name: &OsStr) -> rustix::io::Result<Seen> {
+        let path = parent.join(name);
+        if let Some(seen) = self.seen.get(&path) {
+            return Ok(seen.clone());
+        }
+        let directory = self.directory(parent)?;
+        let seen = match stat_at(directory, name) {
+            Ok(metadata) if metadata.kind == FileKind::Symlink => Seen::Link(read_link_at(directory, name)?),
+            Ok(metadata) => Seen::Other(metadata),
+            Err(errno) => Seen::Failed(errno),
+        };
+        self.seen.insert(path, seen.clone());
+        Ok(seen)
+    }
+
+    /// An open directory of a canonical path.
+    fn directory(&mut self, path: &Path) -> rustix::io::Result<BorrowedFd<'_>> {
+        let Ok(inside) = path.strip_prefix("/") else {
+            return Err(Errno::INVAL);
+        };
+        if inside.as_os_str().is_empty() {
+            return Ok(self.root.as_fd());
+        }
+        if !self.directories.contains_key(path) {
+            if self.directories.len() >= MAX_DIRECTORIES {
+                self.directories.clear();
+            }
+            let fd = openat2(self.root.as_fd(), inside, OFlags::PATH | OFlags::DIRECTORY, ONE_STEP)?;
+            self.directories.insert(path.to_owned(), fd);
+        }
+        self.directories.get(path).map(AsFd::as_fd).ok_or(Errno::BADF)
+    }
+
+    fn directory_metadata(&mut self, path: &Path) -> rustix::io::Result<Metadata> {
+        rustix::fs::fstat(self.directory(path)?).map(|stat| Metadata::from(&stat))
+    }
+}
+
+impl Lookup {
+    fn new(path: &Path) -> Self {
+        Self {
+            at: PathBuf::from("/"),
+            metadata: None,
+            links: Vec::new(),
+            rest: steps(path),
+        }
+    }
+
+    fn enter(&mut self, name: &OsStr, metadata: Metadata) {
+        self.at.push(name);
+        self.metadata = Some(metadata);
+    }
+
+    fn follow(&mut self, name: &OsStr, target: PathBuf) -> rustix::io::Result<()> {
+        if self.links.len() >= MAX_LINKS {
+            return Err(Errno::LOOP);
+        }
+        let mut rest = steps(&target);
+        if rest.is_empty() && !target.has_root() {
+            return Err(Errno::NOENT);
+        }
+        rest.append(&mut self.rest);
+        if rest.len() > MAX_STEPS {
+            return Err(Errno::NAMETOOLONG);
+        }
+        self.rest = rest;
+        let path = self.at.join(name);
+        if target.has_root() {
+            self.at = PathBuf::from("/");
+        }
+        self.metadata = None;
+        self.links.push(Link { path, target });
+        Ok(())
+    }
+}
+
+/// The steps of a path; a trailing slash is a "." (so that it asks for a directory).
+fn steps(path: &Path) -> VecDeque<OsString> {
+    let mut steps: VecDeque<OsString> = path
+        .components()
+        .filter(|component| *component != Component::RootDir)
+        .map(|component| component.as_os_str().to_owned())
+        .collect();
+    let bytes = path.as_os_str().as_bytes();
+    if bytes.ends_with(b"/") || bytes.ends_with(b"/.") {
+        steps.push_back(OsString::from("."));
+    }
+    steps
+}
+
+fn failure(path: &Path, at: &Path, errno: Errno) -> Error {
+    let arguments = if path == at {
+        format!("{path:?}")
+    } else {
+        format!("{path:?}, at {at:?}")
+    };
+    Error::new("resolve", arguments, errno)
+}
