@@ -107,7 +107,7 @@ proptest! {
     #[test]
     fn names_that_docker_accepts_parse(
         host in "([a-z0-9]{1,5}\\.[a-z]{2,3}(:[1-9][0-9]{0,3})?/)?",
-        path in "[a-z0-9]{1,5}([._-][a-z0-9]{1,5}){0,2}(/[a-z0-9]{1,5}){0,2}",
+        path in "[a-z0-9]{1,5}(__?[a-z0-9]{1,5}){0,2}(/[a-z0-9]{1,5}([._-][a-z0-9]{1,5})?){0,2}",
         tag in "(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,20})?",
     ) {
         let text = format!("{host}{path}{tag}");
