@@ -3,6 +3,8 @@
 //! The kernel does the containment (`openat2` with `RESOLVE_IN_ROOT`, openat2(2)); [`Walk`] takes single steps where
 //! the caller has to know which symlinks were crossed. Magic links (`/proc/PID/root` and the like) are never followed.
 
+#![allow(clippy::unnecessary_debug_formatting, reason = "a hostile name is shown escaped")]
+
 mod walk;
 
 use crate::{Error, Result, ResultExt};

@@ -3,6 +3,8 @@
 //! Each step opens or stats one name without following it, and ".." is taken off the canonical path rather than asked
 //! of the kernel: a tree that changes underneath can make a lookup fail, never lead out of the root.
 
+#![allow(clippy::unnecessary_debug_formatting, reason = "a hostile name is shown escaped")]
+
 use super::{FileKind, Metadata, Root, open_regular, openat2, read_link_at, stat_at};
 use crate::{Error, Result, ResultExt};
 use rustix::fs::{OFlags, ResolveFlags};
@@ -27,12 +29,14 @@ const ONE_STEP: ResolveFlags = ResolveFlags::BENEATH
     .union(ResolveFlags::NO_MAGICLINKS);
 
 /// A symlink that a lookup went through.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
     /// Where it stands: an absolute path in the root whose directories are canonical.
     pub path: PathBuf,
     /// Its text, unchanged.
     pub target: PathBuf,
+    /// Of the symlink itself.
+    pub metadata: Metadata,
 }
 
 /// Where a path led.
@@ -56,7 +60,7 @@ pub struct Walk<'r> {
 
 #[derive(Debug, Clone)]
 enum Seen {
-    Link(PathBuf),
+    Link(PathBuf, Metadata),
     Other(Metadata),
     Failed(Errno),
 }
@@ -146,13 +150,8 @@ impl<'r> Walk<'r> {
             return Ok(());
         }
         match self.look(&lookup.at, name)? {
-            Seen::Link(target) if follow || !lookup.rest.is_empty() => lookup.follow(name, target),
-            Seen::Link(_) => {
-                let metadata = stat_at(self.directory(&lookup.at)?, name)?;
-                lookup.enter(name, metadata);
-                Ok(())
-            }
-            Seen::Other(metadata) => {
+            Seen::Link(target, metadata) if follow || !lookup.rest.is_empty() => lookup.follow(name, target, metadata),
+            Seen::Link(_, metadata) | Seen::Other(metadata) => {
                 lookup.enter(name, metadata);
                 Ok(())
             }
@@ -167,7 +166,7 @@ impl<'r> Walk<'r> {
         }
         let directory = self.directory(parent)?;
         let seen = match stat_at(directory, name) {
-            Ok(metadata) if metadata.kind == FileKind::Symlink => Seen::Link(read_link_at(directory, name)?),
+            Ok(metadata) if metadata.kind == FileKind::Symlink => Seen::Link(read_link_at(directory, name)?, metadata),
             Ok(metadata) => Seen::Other(metadata),
             Err(errno) => Seen::Failed(errno),
         };
@@ -213,7 +212,7 @@ impl Lookup {
         self.metadata = Some(metadata);
     }
 
-    fn follow(&mut self, name: &OsStr, target: PathBuf) -> rustix::io::Result<()> {
+    fn follow(&mut self, name: &OsStr, target: PathBuf, metadata: Metadata) -> rustix::io::Result<()> {
         if self.links.len() >= MAX_LINKS {
             return Err(Errno::LOOP);
         }
@@ -231,7 +230,7 @@ impl Lookup {
             self.at = PathBuf::from("/");
         }
         self.metadata = None;
-        self.links.push(Link { path, target });
+        self.links.push(Link { path, target, metadata });
         Ok(())
     }
 }
