@@ -3,9 +3,11 @@
 use crate::error::check;
 use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use rustix::io::{Errno, Result};
-use std::convert::Infallible;
 use std::ffi::{CStr, CString, OsStr, c_char};
 use std::os::unix::ffi::OsStrExt;
+
+/// Wider than the constant libc has (Linux 5.7).
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// Flags of `clone3(2)` for namespaces.
 pub mod namespace {
@@ -35,7 +37,8 @@ pub struct Process {
 }
 
 /// Clones the calling process into new namespaces (`flags`, from [`namespace`]) and, where given, straight into a v2
-/// cgroup; the child runs `child` and never returns.
+/// cgroup; the child runs `child` and
+/// exits with what that returns.
 ///
 /// The memory is copied, as in fork(2). The caller should have no other thread: a lock another thread holds at this
 /// moment (the allocator's for one) stays held for ever in the child. `child` should therefore be child-safe, which
@@ -43,7 +46,7 @@ pub struct Process {
 ///
 /// # Errors
 /// What `clone3(2)` says: EPERM without the right to make the namespaces, ENOSPC past a limit of nested ones.
-pub fn clone_into(flags: u64, cgroup: Option<BorrowedFd<'_>>, child: impl FnOnce() -> Infallible) -> Result<Process> {
+pub fn clone_into(flags: u64, cgroup: Option<BorrowedFd<'_>>, child: impl FnOnce() -> i32) -> Result<Process> {
     let mut pidfd: libc::c_int = -1;
     // SAFETY: all-zero is a valid value of this plain structure.
     let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
@@ -51,14 +54,14 @@ pub fn clone_into(flags: u64, cgroup: Option<BorrowedFd<'_>>, child: impl FnOnce
     arguments.pidfd = (&raw mut pidfd) as u64;
     arguments.exit_signal = libc::SIGCHLD as u64;
     if let Some(cgroup) = cgroup {
-        arguments.flags |= libc::CLONE_INTO_CGROUP as u64;
+        arguments.flags |= CLONE_INTO_CGROUP;
         arguments.cgroup = u64::try_from(cgroup.as_raw_fd()).map_err(|_| Errno::BADF)?;
     }
     // SAFETY: without CLONE_VM the child gets a copy of this address space and its own copy of this stack, so both
     // sides return here independently; `arguments` and `pidfd` outlive the call.
     let result = unsafe { libc::syscall(libc::SYS_clone3, &raw const arguments, size_of::<libc::clone_args>()) };
     match check(result)? {
-        0 => match child() {},
+        0 => exit_now(child()),
         pid => {
             // SAFETY: the kernel has just put a new descriptor into `pidfd`; nobody else knows it.
             let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
@@ -145,6 +148,21 @@ pub fn close_on_exec_from(first: u32) -> Result<()> {
         )
     };
     check(result).map(drop)
+}
+
+/// Closes every descriptor above 2 but `keep`. Child-safe; only for a child that is about to exec or exit: owners of
+/// the closed descriptors must not be used again.
+pub fn close_all_but(keep: BorrowedFd<'_>) -> Result<()> {
+    let keep = u32::try_from(keep.as_raw_fd()).map_err(|_| Errno::BADF)?;
+    let close = |first: u32, last: u32| {
+        if first > last {
+            return Ok(());
+        }
+        // SAFETY: by this function's contract no owner uses these descriptors again.
+        check(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) }).map(drop)
+    };
+    close(3, keep.saturating_sub(1))?;
+    close(keep.saturating_add(1).max(3), libc::c_uint::MAX)
 }
 
 /// Makes `new` (0, 1 or 2) a copy of `fd` that survives exec. Child-safe.

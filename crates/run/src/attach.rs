@@ -1,0 +1,141 @@
+//! The caller beside a running container: signals passed on, its terminal relayed, its end awaited.
+
+mod relay;
+
+use crate::container::{Container, Ended};
+use crate::error::Error;
+use relay::Relay;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
+use wiac_sys::{ResultExt, signal};
+
+const SIGINT: i32 = 2;
+const SIGKILL: i32 = 9;
+const SIGTERM: i32 = 15;
+const SIGWINCH: i32 = 28;
+
+/// What is passed on: HUP, INT, QUIT, USR1, USR2, TERM; WINCH as a change of the terminal's size.
+const FORWARDED: [i32; 7] = [1, SIGINT, 3, 10, 12, SIGTERM, SIGWINCH];
+
+/// A container's process 1 ignores signals it has no handler for. Who asks it to end this often means it.
+const PATIENCE: u32 = 3;
+
+/// Signals of the caller, caught from the moment this is made. Make it before the container, so that none is lost.
+#[derive(Debug)]
+pub struct Signals {
+    descriptor: OwnedFd,
+}
+
+impl Signals {
+    /// Blocks the signals that are passed on and opens them for reading.
+    ///
+    /// # Errors
+    /// When the kernel has no descriptor left.
+    pub fn catch() -> Result<Self, Error> {
+        signal::block(&FORWARDED).call("sigprocmask", || "SIG_BLOCK")?;
+        Ok(Self { descriptor: signal::descriptor(&FORWARDED).call("signalfd", || "")? })
+    }
+
+    /// Readable when a signal has come.
+    pub fn descriptor(&self) -> &OwnedFd {
+        &self.descriptor
+    }
+
+    /// The next signal's number, if one has come.
+    pub fn next(&self) -> Option<i32> {
+        signal::read_one(&self.descriptor)
+    }
+}
+
+/// Stays with `container` until it ends.
+///
+/// # Errors
+/// When the terminal can't be relayed or the end not awaited.
+pub fn attach(container: &mut Container, signals: &Signals) -> Result<Ended, Error> {
+    let terminal = container
+        .terminal()
+        .map(|fd| fd.try_clone_to_owned())
+        .transpose()
+        .map_err(|e| Error::Config(format!("can't copy the terminal's descriptor: {e}")))?;
+    let mut relay = match terminal {
+        Some(terminal) => Some(Relay::new(terminal)?),
+        None => None,
+    };
+    let _raw = relay.as_ref().and_then(|_| RawMode::enter());
+    let mut requests_to_end = 0;
+    loop {
+        let ended = wait_for_events(container, signals, relay.as_mut())?;
+        while let Some(number) = signals.next() {
+            pass_on(number, container, &mut requests_to_end);
+        }
+        if ended {
+            break;
+        }
+    }
+    if let Some(relay) = &mut relay {
+        relay.drain();
+    }
+    container.wait()
+}
+
+/// Waits until something happens and relays the terminal; `true` when the container has ended.
+fn wait_for_events(container: &Container, signals: &Signals, relay: Option<&mut Relay>) -> Result<bool, Error> {
+    let mut fds = vec![
+        PollFd::from_borrowed_fd(container.ended_descriptor(), PollFlags::IN),
+        PollFd::new(&signals.descriptor, PollFlags::IN),
+    ];
+    let sides = relay.as_ref().map(|relay| relay.add_to(&mut fds)).unwrap_or_default();
+    match poll(&mut fds, None) {
+        Err(rustix::io::Errno::INTR) => return Ok(false),
+        result => result.call("poll", || "the container")?,
+    };
+    let ended = !fds[0].revents().is_empty();
+    let happened = sides.iter().zip(&fds[2..]).filter(|(_, fd)| !fd.revents().is_empty());
+    let ready: Vec<relay::Side> = happened.map(|(side, _)| *side).collect();
+    drop(fds);
+    if let Some(relay) = relay {
+        relay.move_bytes(&ready)?;
+    }
+    Ok(ended)
+}
+
+fn pass_on(number: i32, container: &Container, requests_to_end: &mut u32) {
+    if number == SIGWINCH {
+        return follow_size(container);
+    }
+    if matches!(number, SIGINT | SIGTERM) {
+        *requests_to_end += 1;
+    }
+    container.signal(if *requests_to_end >= PATIENCE { SIGKILL } else { number });
+}
+
+/// Gives the container's terminal the size of the caller's.
+fn follow_size(container: &Container) {
+    if let (Some(terminal), Ok(size)) = (container.terminal(), tcgetwinsize(rustix::stdio::stdin())) {
+        // A size that can't be set is no reason to end anything.
+        let _ = tcsetwinsize(terminal, size);
+    }
+}
+
+/// The caller's terminal in raw mode; restored when dropped.
+struct RawMode {
+    before: Termios,
+}
+
+impl RawMode {
+    fn enter() -> Option<Self> {
+        let stdin = rustix::stdio::stdin();
+        let before = tcgetattr(stdin).ok()?;
+        let mut raw = before.clone();
+        raw.make_raw();
+        tcsetattr(stdin.as_fd(), OptionalActions::Now, &raw).ok()?;
+        Some(Self { before })
+    }
+}
+
+impl Drop for RawMode {
+    fn drop(&mut self) {
+        let _ = tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, &self.before);
+    }
+}

@@ -1,0 +1,161 @@
+//! The child's mount steps: overlay, binds, new file systems, hidden and read-only paths, the change of root.
+
+use super::{Child, StepResult};
+use crate::plan::step::{Bind, InRoot, NewMount, Target};
+use crate::protocol::Call;
+use crate::target::{self, At, Failed};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{CWD, FileType};
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
+    UnmountFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen,
+    mount_change, move_mount, open_tree, unmount,
+};
+use std::ffi::CStr;
+use wiac_sys::mount::{attr, set_attributes};
+
+/// First of all: what is mounted from here on must not appear on the host, nor the host's mounts here.
+pub(super) fn make_private() -> StepResult {
+    mount_change(c"/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).at(Call::Mount)
+}
+
+fn clone_tree(dir: BorrowedFd<'_>, path: &CStr, recursive: bool) -> Result<OwnedFd, Failed> {
+    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    if path.is_empty() {
+        flags |= OpenTreeFlags::AT_EMPTY_PATH;
+    }
+    if recursive {
+        flags |= OpenTreeFlags::AT_RECURSIVE;
+    }
+    open_tree(dir, path, flags).at(Call::OpenTree)
+}
+
+fn attach(tree: BorrowedFd<'_>, target: BorrowedFd<'_>) -> StepResult {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    move_mount(tree, c"", target, c"", flags).at(Call::MoveMount)
+}
+
+pub(super) fn attach_at(tree: BorrowedFd<'_>, path: &CStr) -> StepResult {
+    move_mount(tree, c"", CWD, path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).at(Call::MoveMount)
+}
+
+/// Shows the file `source` refers to at `target`.
+pub(super) fn clone_onto(source: BorrowedFd<'_>, target: BorrowedFd<'_>) -> StepResult {
+    attach(clone_tree(source, c"", false)?.as_fd(), target)
+}
+
+impl Child<'_> {
+    /// Keeps what the kernel said about a file system context when `result` is an error.
+    pub(super) fn explained(&mut self, result: rustix::io::Result<()>, context: &OwnedFd, call: Call) -> StepResult {
+        if result.is_err() {
+            self.text_length = wiac_sys::mount::context_message(context, &mut self.text);
+        }
+        result.at(call)
+    }
+
+    pub(super) fn bind_root(&mut self, source: &CStr) -> StepResult {
+        let tree = clone_tree(CWD, source, true)?;
+        set_attributes(tree.as_fd(), c"", false, attr::NODEV, 0).at(Call::MountSetattr)?;
+        attach_at(tree.as_fd(), source)?;
+        self.root = Some(tree);
+        Ok(())
+    }
+
+    fn target(&self, target: &Target) -> Result<OwnedFd, Failed> {
+        target::ensure(self.root()?, &target.path.0, target.kind, target.on_root)
+    }
+
+    pub(super) fn mount_new(&mut self, new: &NewMount) -> StepResult {
+        match self.make_mount(new) {
+            Err(Failed { errno: Errno::NODEV | Errno::PERM | Errno::BUSY, .. }) if new.optional => {
+                self.text_length = 0;
+                Ok(())
+            }
+            Err(failed) => Err(failed),
+            Ok(tree) => attach(tree.as_fd(), self.target(&new.target)?.as_fd()),
+        }
+    }
+
+    fn make_mount(&mut self, new: &NewMount) -> Result<OwnedFd, Failed> {
+        let context = fsopen(new.fs_type.as_c_str(), FsOpenFlags::FSOPEN_CLOEXEC).at(Call::Fsopen)?;
+        let result = fsconfig_set_string(&context, c"source", new.source.as_c_str());
+        self.explained(result, &context, Call::Fsconfig)?;
+        for (key, value) in &new.options {
+            let result = match value {
+                Some(value) => fsconfig_set_string(&context, key.as_c_str(), value.as_c_str()),
+                None => fsconfig_set_flag(&context, key.as_c_str()),
+            };
+            self.explained(result, &context, Call::Fsconfig)?;
+        }
+        let result = fsconfig_create(&context);
+        self.explained(result, &context, Call::FsconfigCreate)?;
+        fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, mount_attributes(new.attributes)).at(Call::Fsmount)
+    }
+
+    pub(super) fn bind(&self, bind: &Bind) -> StepResult {
+        let tree = clone_tree(CWD, &bind.source, bind.recursive)?;
+        if bind.set != 0 || bind.clear != 0 {
+            set_attributes(tree.as_fd(), c"", bind.attributes_recursive, bind.set, bind.clear)
+                .at(Call::MountSetattr)?;
+        }
+        attach(tree.as_fd(), self.target(&bind.target)?.as_fd())
+    }
+
+    pub(super) fn mask(&mut self, path: &InRoot) -> StepResult {
+        let target = match target::open(self.root()?, &path.0) {
+            // What isn't there needs no hiding.
+            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
+            result => result.at(Call::Openat2)?,
+        };
+        let kind = FileType::from_raw_mode(rustix::fs::fstat(&target).at(Call::Statx)?.st_mode);
+        if !kind.is_dir() {
+            return attach(clone_tree(self.root()?, c"dev/null", false)?.as_fd(), target.as_fd());
+        }
+        if let Some(empty) = &self.empty {
+            return attach(clone_tree(empty.as_fd(), c"", false)?.as_fd(), target.as_fd());
+        }
+        let empty = empty_directory()?;
+        attach(empty.as_fd(), target.as_fd())?;
+        self.empty = Some(empty);
+        Ok(())
+    }
+
+    pub(super) fn make_read_only(&self, path: &InRoot) -> StepResult {
+        let target = match target::open(self.root()?, &path.0) {
+            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
+            result => result.at(Call::Openat2)?,
+        };
+        let tree = clone_tree(target.as_fd(), c"", true)?;
+        set_attributes(tree.as_fd(), c"", true, attr::RDONLY, 0).at(Call::MountSetattr)?;
+        attach(tree.as_fd(), target.as_fd())
+    }
+
+    pub(super) fn make_root_read_only(&self) -> StepResult {
+        set_attributes(self.root()?, c"", false, attr::RDONLY, 0).at(Call::MountSetattr)
+    }
+
+    /// The old root ends up mounted on the new one and is detached from there: no directory for it is needed in the
+    /// container (pivot_root(2), "." twice).
+    pub(super) fn pivot_root(&self) -> StepResult {
+        rustix::process::fchdir(self.root()?).at(Call::Fchdir)?;
+        rustix::process::pivot_root(c".", c".").at(Call::PivotRoot)?;
+        unmount(c".", UnmountFlags::DETACH).at(Call::Umount)?;
+        rustix::process::chdir(c"/").at(Call::Chdir)
+    }
+}
+
+/// The attributes as fsmount(2) takes them.
+fn mount_attributes(bits: u64) -> MountAttrFlags {
+    MountAttrFlags::from_bits_retain(u32::try_from(bits).unwrap_or(0))
+}
+
+fn empty_directory() -> Result<OwnedFd, Failed> {
+    let context = fsopen(c"tmpfs", FsOpenFlags::FSOPEN_CLOEXEC).at(Call::Fsopen)?;
+    fsconfig_set_string(&context, c"source", c"tmpfs").at(Call::Fsconfig)?;
+    fsconfig_set_string(&context, c"size", c"4096").at(Call::Fsconfig)?;
+    fsconfig_set_string(&context, c"mode", c"555").at(Call::Fsconfig)?;
+    fsconfig_create(&context).at(Call::FsconfigCreate)?;
+    let attributes = attr::RDONLY | attr::NODEV | attr::NOSUID | attr::NOEXEC;
+    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, mount_attributes(attributes)).at(Call::Fsmount)
+}

@@ -1,0 +1,204 @@
+//! A container from the caller's side: created, started, waited for.
+
+use crate::error::Error;
+use crate::io::{ChildIo, Io};
+use crate::monitor;
+use crate::plan::Plan;
+use crate::plan::step::Step;
+use crate::protocol::{self, Failure, FromChild, FromMonitor};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::process::{WaitId, WaitIdOptions, waitid};
+use wiac_sys::process::{Process, clone_into, namespace};
+use wiac_sys::{Error as SystemError, ResultExt};
+
+/// How a container's first process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It exited with this code.
+    Code(i32),
+    /// This signal ended it.
+    Signal(i32),
+}
+
+impl Ended {
+    /// The exit code a shell would show: 128 and the signal's number for a signal.
+    pub fn exit_code(self) -> i32 {
+        match self {
+            Self::Code(code) => code,
+            Self::Signal(signal) => 128 + signal,
+        }
+    }
+}
+
+/// A container whose processes exist. Dropping it ends them.
+#[derive(Debug)]
+pub struct Container {
+    plan: Plan,
+    monitor: Process,
+    /// To and from the monitor; closing it ends the container.
+    control: OwnedFd,
+    /// To and from the container's first process, until that has started its program.
+    child: OwnedFd,
+    terminal: Option<OwnedFd>,
+    ended: Option<Ended>,
+}
+
+impl Container {
+    /// Makes the container up to the point where only the start of its program is missing.
+    ///
+    /// # Errors
+    /// What a step of the plan failed in. Nothing is left of the container then.
+    pub fn create(plan: Plan, io: Io) -> Result<Self, Error> {
+        let mut container = Self::clone_processes(plan, io)?;
+        container.await_created()?;
+        Ok(container)
+    }
+
+    /// Starts the program of a created container.
+    ///
+    /// # Errors
+    /// [`Error::Exec`] where the program can't be started; a failed step otherwise.
+    pub fn start(&mut self) -> Result<(), Error> {
+        self.send_start()?;
+        self.await_started()
+    }
+
+    /// Creates and starts in one go, without the pause between the two.
+    ///
+    /// # Errors
+    /// As [`Container::create`] and [`Container::start`].
+    pub fn run(plan: Plan, io: Io) -> Result<Self, Error> {
+        let mut container = Self::clone_processes(plan, io)?;
+        container.send_start()?;
+        container.await_created()?;
+        container.await_started()?;
+        Ok(container)
+    }
+
+    fn clone_processes(plan: Plan, io: Io) -> Result<Self, Error> {
+        let (control, monitor_end) = protocol::pair().call("socketpair", || "AF_UNIX")?;
+        let (child, child_end) = protocol::pair().call("socketpair", || "AF_UNIX")?;
+        let io = ChildIo::new(io, plan.owner).call("open", || "\"/dev/null\"")?;
+        // After the clone both sides own all of these: each lets go of what is the other's.
+        let mut ours = Some((control, child));
+        let mut theirs = Some((io, monitor_end, child_end));
+        // The monitor has a pid namespace of its own where the container has one, nested in it.
+        let monitor = clone_into(plan.namespaces & namespace::PID, None, || {
+            drop(ours.take());
+            match theirs.take() {
+                Some((io, monitor_end, child_end)) => monitor::run(&plan, io, &monitor_end, child_end),
+                None => wiac_sys::process::exit_now(1),
+            }
+        })
+        .map_err(Error::Clone)?;
+        drop(theirs);
+        let Some((control, child)) = ours else { return Err(Error::Killed) };
+        Ok(Self { plan, monitor, control, child, terminal: None, ended: None })
+    }
+
+    fn send_start(&self) -> Result<(), Error> {
+        match protocol::send_number(self.child.as_fd(), 0) {
+            // The child is gone: its last message says why.
+            Ok(()) | Err(rustix::io::Errno::PIPE | rustix::io::Errno::CONNRESET) => Ok(()),
+            Err(errno) => Err(SystemError::new("send", "start", errno).into()),
+        }
+    }
+
+    fn next_from_child(&self) -> Result<FromChild, Error> {
+        match protocol::receive_from_child(&self.child) {
+            Err(rustix::io::Errno::CONNRESET) => Ok(FromChild::Closed),
+            result => Ok(result.call("recvmsg", || "from the container")?),
+        }
+    }
+
+    fn await_created(&mut self) -> Result<(), Error> {
+        loop {
+            match self.next_from_child()? {
+                FromChild::Created => return Ok(()),
+                FromChild::Terminal(terminal) => self.terminal = Some(terminal),
+                FromChild::Failed(failure) => return Err(self.step_error(failure)),
+                FromChild::ExecFailed { errno, root } => return Err(Error::Exec { errno, root }),
+                FromChild::Closed => return Err(self.vanished()),
+            }
+        }
+    }
+
+    fn await_started(&mut self) -> Result<(), Error> {
+        match self.next_from_child()? {
+            // Close-on-exec: the program has started.
+            FromChild::Closed => Ok(()),
+            FromChild::Failed(failure) => Err(self.step_error(failure)),
+            FromChild::ExecFailed { errno, root } => Err(Error::Exec { errno, root }),
+            FromChild::Created | FromChild::Terminal(_) => Err(Error::Killed),
+        }
+    }
+
+    fn step_error(&self, failure: Failure) -> Error {
+        let step = self.plan.steps.get(failure.step);
+        Error::Step {
+            what: step.map_or_else(|| "prepare the container".to_owned(), Step::describe),
+            call: failure.call,
+            errno: failure.errno,
+            text: failure.text,
+            is_root: matches!(step, Some(Step::Overlay(_) | Step::BindRoot { .. })),
+        }
+    }
+
+    /// The child is gone without a word: the monitor may know why.
+    fn vanished(&mut self) -> Error {
+        match protocol::receive_from_monitor(&self.control) {
+            Ok(FromMonitor::CloneFailed(errno)) => Error::Clone(errno),
+            _ => Error::Killed,
+        }
+    }
+
+    /// The caller's side of the container's terminal, where its configuration asks for one.
+    pub fn terminal(&self) -> Option<BorrowedFd<'_>> {
+        self.terminal.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Readable when the container has ended: for poll, before [`Container::wait`].
+    pub fn ended_descriptor(&self) -> BorrowedFd<'_> {
+        self.control.as_fd()
+    }
+
+    /// Sends the signal of this number to the container's first process.
+    pub fn signal(&self, number: i32) {
+        // The container may have ended a moment ago.
+        let _ = protocol::send_number(self.control.as_fd(), number);
+    }
+
+    /// Waits for the end. Afterwards no process and no mount of the container is left.
+    ///
+    /// # Errors
+    /// When the monitor can't be waited for.
+    pub fn wait(&mut self) -> Result<Ended, Error> {
+        if let Some(ended) = self.ended {
+            return Ok(ended);
+        }
+        let ended = match protocol::receive_from_monitor(&self.control) {
+            Ok(FromMonitor::Exited(code)) => Ended::Code(code),
+            Ok(FromMonitor::Signaled(signal)) => Ended::Signal(signal),
+            // The monitor was killed, and the kernel killed the container with it.
+            _ => Ended::Signal(rustix::process::Signal::KILL.as_raw()),
+        };
+        self.reap()?;
+        self.ended = Some(ended);
+        Ok(ended)
+    }
+
+    fn reap(&self) -> Result<(), Error> {
+        let id = WaitId::PidFd(self.monitor.pidfd.as_fd());
+        rustix::io::retry_on_intr(|| waitid(id.clone(), WaitIdOptions::EXITED)).call("waitid", || "the monitor")?;
+        Ok(())
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        if self.ended.is_none() {
+            let _ = rustix::process::pidfd_send_signal(&self.monitor.pidfd, rustix::process::Signal::KILL);
+            let _ = self.reap();
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! The monitor: process 1 of an outer pid namespace, between the caller and the container's own process 1.
+//!
+//! A payload can clear its own death signal, so a container whose caller was killed would live on. The monitor is
+//! wiac's own and can't be reached from inside: when the caller goes (its socket closes, and the death signal comes)
+//! the monitor ends, and the kernel ends everything in its pid namespace with it, the container's nested namespace
+//! included. If the monitor itself is killed, the same happens. The monitor's copies of the caller's lock
+//! descriptors keep the layers locked for exactly that long.
+
+use crate::child;
+use crate::io::ChildIo;
+use crate::plan::Plan;
+use crate::protocol;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{Mode, OFlags};
+use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
+use wiac_sys::process::{Process, StandardStream, clone_into, duplicate_to_standard, exit_now};
+
+/// The monitor's own exit code: nobody looks at it.
+const DONE: i32 = 0;
+
+/// Clones the container's first process, passes signals to it, and says how it ended. Child-safe.
+pub(crate) fn run(plan: &Plan, io: ChildIo, caller: &OwnedFd, child_socket: OwnedFd) -> ! {
+    // If one of these fails, the closed socket still tells that the caller is gone.
+    let _ = wiac_sys::signal::block_all();
+    let _ = rustix::process::setsid();
+    let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+    let payload = clone_into(plan.namespaces, plan.cgroup.as_ref().map(AsFd::as_fd), || {
+        child::run(plan, &io, child_socket.as_fd())
+    });
+    drop(child_socket);
+    drop(io);
+    match payload {
+        Ok(payload) => {
+            let _ = leave_streams();
+            watch(&payload, caller.as_fd());
+        }
+        Err(errno) => {
+            let _ = protocol::send_clone_failed(caller.as_fd(), errno);
+        }
+    }
+    exit_now(DONE)
+}
+
+/// Lets go of the caller's streams: who reads a pipe from the container must not wait for the monitor.
+fn leave_streams() -> rustix::io::Result<()> {
+    let null = rustix::fs::open(c"/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+    for stream in [StandardStream::Input, StandardStream::Output, StandardStream::Error] {
+        duplicate_to_standard(null.as_fd(), stream)?;
+    }
+    Ok(())
+}
+
+/// Serves the caller until the payload has ended or the caller is gone.
+fn watch(payload: &Process, caller: BorrowedFd<'_>) {
+    loop {
+        let mut fds =
+            [PollFd::from_borrowed_fd(caller, PollFlags::IN), PollFd::new(&payload.pidfd, PollFlags::IN)];
+        if poll(&mut fds, None).is_err() {
+            continue;
+        }
+        if !fds[1].revents().is_empty() {
+            return report(payload, caller);
+        }
+        if !fds[0].revents().is_empty() {
+            match protocol::receive_number(caller) {
+                Ok(Some(number)) => send_signal(payload, number),
+                _ => return,
+            }
+        }
+    }
+}
+
+fn send_signal(payload: &Process, number: i32) {
+    if let Some(signal) = Signal::from_named_raw(number) {
+        // The payload may have ended a moment ago.
+        let _ = pidfd_send_signal(&payload.pidfd, signal);
+    }
+}
+
+fn report(payload: &Process, caller: BorrowedFd<'_>) {
+    let Ok(Some(status)) = waitid(WaitId::PidFd(payload.pidfd.as_fd()), WaitIdOptions::EXITED) else { return };
+    let _ = match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => protocol::send_ended(caller, false, code),
+        (None, Some(signal)) => protocol::send_ended(caller, true, signal),
+        (None, None) => Ok(()),
+    };
+}
