@@ -172,7 +172,7 @@ pub enum ErrorKind {
         flag: &'static str,
     },
     /// A flag with a value that is missing or wrong.
-    #[error("--{flag} needs {wants}{}", got(.value))]
+    #[error("--{flag} needs {wants}{}", got(.value.as_deref()))]
     BadFlagValue {
         /// The flag.
         flag: &'static str,
@@ -233,8 +233,14 @@ pub enum ErrorKind {
         /// The image as written.
         word: String,
     },
+    /// A platform that expands to nothing.
+    #[error("the platform {word:?} expands to nothing")]
+    BlankPlatform {
+        /// The platform as written.
+        word: String,
+    },
     /// A target that is no stage.
-    #[error("there is no stage {name:?}{}", did_you_mean_owned(.nearest))]
+    #[error("there is no stage {name:?}{}", did_you_mean(.nearest.as_deref()))]
     UnknownStage {
         /// The name or number asked for.
         name: String,
@@ -303,13 +309,6 @@ fn did_you_mean_flag(nearest: Option<&str>) -> String {
         .unwrap_or_default()
 }
 
-fn did_you_mean_owned(nearest: &Option<String>) -> String {
-    did_you_mean(nearest.as_deref())
-}
-
-fn got(value: &Option<String>) -> String {
-    value
-        .as_ref()
-        .map(|value| format!(", not {value:?}"))
-        .unwrap_or_default()
+fn got(value: Option<&str>) -> String {
+    value.map(|value| format!(", not {value:?}")).unwrap_or_default()
 }

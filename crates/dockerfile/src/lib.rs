@@ -5,7 +5,10 @@
 //! COPY, and [`check`] finds what is no error but better done otherwise. Nothing here touches a file or prints.
 
 pub mod expand;
+pub mod glob;
+pub mod ignore;
 pub mod instruction;
+pub mod stages;
 
 mod csv;
 mod directives;

@@ -142,7 +142,7 @@ mod tests {
         for (source, expected) in [
             (r#"a="b c" d"#, vec![r#"a="b c""#, "d"]),
             (r"a=b\ c d", vec![r"a=b\ c", "d"]),
-            (r#"a='b\' c"#, vec![r"a='b\'", "c"]),
+            (r"a='b\' c", vec![r"a='b\'", "c"]),
             (r#"a="b\" c" d"#, vec![r#"a="b\" c""#, "d"]),
             (r"a=b \", vec!["a=b"]),
             (r"a=b\", vec!["a=b"]),

@@ -9,6 +9,9 @@ mod names;
 mod pairs;
 mod pattern;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 use std::fmt;
 

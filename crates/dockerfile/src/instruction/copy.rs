@@ -1,5 +1,9 @@
 //! COPY and ADD: files into the image.
 
+use super::parts::Parts;
+use crate::error::{Error, ErrorKind};
+use crate::flags::{Flags, Takes};
+use crate::heredoc;
 use crate::model::{Heredoc, Word};
 
 /// COPY.
@@ -70,4 +74,71 @@ pub enum CopySource {
     Path(Word),
     /// A file written in the Dockerfile itself: named [`Heredoc::name`], mode 0644.
     Heredoc(Heredoc),
+}
+
+/// The flags that COPY and ADD share.
+const TRANSFER_FLAGS: [(&str, Takes); 4] = [
+    ("chown", Takes::Value),
+    ("chmod", Takes::Value),
+    ("link", Takes::Bool),
+    ("exclude", Takes::Values),
+];
+
+/// Types a COPY instruction.
+pub(super) fn parse_copy(parts: Parts<'_>) -> Result<Copy, Error> {
+    let own = [("from", Takes::Value), ("parents", Takes::Bool)];
+    let flags = parts.flags(&[own.as_slice(), &TRANSFER_FLAGS].concat())?;
+    let from = flags.word("from");
+    if let Some(from) = from.as_ref().filter(|from| from.text.contains('$')) {
+        return Err(Error::new(ErrorKind::VariableInFrom { place: "--from" }, from.span));
+    }
+    Ok(Copy {
+        from,
+        parents: flags.switch("parents").unwrap_or(false),
+        transfer: parse_transfer(parts, &flags)?,
+    })
+}
+
+/// Types an ADD instruction.
+pub(super) fn parse_add(parts: Parts<'_>) -> Result<Add, Error> {
+    let own = [
+        ("checksum", Takes::Value),
+        ("keep-git-dir", Takes::Bool),
+        ("unpack", Takes::Bool),
+    ];
+    let flags = parts.flags(&[own.as_slice(), &TRANSFER_FLAGS].concat())?;
+    Ok(Add {
+        checksum: flags.word("checksum"),
+        keep_git_dir: flags.switch("keep-git-dir"),
+        unpack: flags.switch("unpack"),
+        transfer: parse_transfer(parts, &flags)?,
+    })
+}
+
+fn parse_transfer(parts: Parts<'_>, flags: &Flags) -> Result<Transfer, Error> {
+    let (mut words, json) = parts.list()?;
+    let Some(destination) = words.pop().filter(|_| !words.is_empty()) else {
+        return parts.needs("at least one source and a destination");
+    };
+    if !json && heredoc::opening(&destination.text).is_some() {
+        return Err(Error::new(
+            ErrorKind::HeredocDestination { name: parts.name },
+            destination.span,
+        ));
+    }
+    let heredocs = parts.heredocs;
+    let source = |word: Word| {
+        let opening = heredoc::opening(&word.text).filter(|_| !json);
+        let found = opening.and_then(|opening| heredocs.iter().rev().find(|heredoc| heredoc.name == opening.name));
+        found.map_or(CopySource::Path(word), |heredoc| CopySource::Heredoc(heredoc.clone()))
+    };
+    Ok(Transfer {
+        sources: words.into_iter().map(source).collect(),
+        destination,
+        json,
+        chown: flags.word("chown"),
+        chmod: flags.word("chmod"),
+        link: flags.switch("link").unwrap_or(false),
+        exclude: flags.words("exclude"),
+    })
 }

@@ -6,6 +6,7 @@ mod health;
 mod mount;
 mod mount_resolve;
 mod parse;
+mod parts;
 mod run;
 
 pub use copy::{Add, Copy, CopySource, Transfer};
@@ -14,7 +15,9 @@ pub use health::{Check, HealthCheck};
 pub use mount::{Mount, MountField, RunMount, Sharing};
 pub use run::{Command, Device, Network, Run, Script, Security};
 
-pub(crate) use parse::{Parts, doc_of, keyword_name, parse_arg, parse_from, parse_kind};
+pub(crate) use env::{doc_of, parse_arg};
+pub(crate) use parse::{parse_from, parse_kind};
+pub(crate) use parts::{Parts, keyword_name};
 
 use crate::model::{Instruction, Word};
 

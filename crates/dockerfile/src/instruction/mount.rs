@@ -1,6 +1,5 @@
 //! RUN `--mount`: the fields as written, and the typed mount they stand for.
 
-use crate::model::Word;
 use crate::span::Span;
 
 /// A `--mount` as written. [`RunMount::resolve`] expands its values and types them.
@@ -18,13 +17,7 @@ impl RunMount {
     /// The value of `from`: a stage, a named context or an image; never holds variables.
     pub fn from(&self) -> Option<&str> {
         let last = self.fields.iter().rev().find(|field| field.key == "from")?;
-        last.value.as_deref()
-    }
-
-    /// The value of `from` as a word at the flag's place.
-    pub(crate) fn from_word(&self) -> Option<Word> {
-        let text = self.from().filter(|text| !text.is_empty())?.to_owned();
-        Some(Word { text, span: self.span })
+        last.value.as_deref().filter(|from| !from.is_empty())
     }
 }
 

@@ -1,6 +1,11 @@
 //! RUN: a command, its heredocs, its mounts and what it may use.
 
 use super::RunMount;
+use super::parts::Parts;
+use crate::csv;
+use crate::directives::parse_bool;
+use crate::error::{Error, ErrorKind};
+use crate::flags::{Takes, bad_value};
 use crate::heredoc;
 use crate::model::{Heredoc, Word};
 
@@ -111,4 +116,78 @@ pub(crate) fn with_bodies(text: &str, heredocs: &[Heredoc]) -> String {
         whole.push_str(&heredoc.name);
     }
     whole
+}
+
+/// Types a RUN instruction.
+pub(super) fn parse_run(parts: Parts<'_>) -> Result<Run, Error> {
+    let flags = parts.flags(&[
+        ("mount", Takes::Values),
+        ("network", Takes::Value),
+        ("security", Takes::Value),
+        ("device", Takes::Values),
+    ])?;
+    let choose = |flag: &'static str, wants: &'static str, known: &[&str]| match flags.word(flag) {
+        None => Ok(0),
+        Some(word) => known
+            .iter()
+            .position(|name| *name == word.text)
+            .ok_or_else(|| Error::new(bad_value(flag, wants, Some(&word.text)), word.span)),
+    };
+    let network = choose("network", "default, none or host", &["default", "none", "host"])?;
+    let security = choose("security", "sandbox or insecure", &["sandbox", "insecure"])?;
+    let command = parts.command(parts.args())?;
+    if command == Command::Exec(Vec::new()) {
+        return parts.needs("a command");
+    }
+    Ok(Run {
+        command,
+        mounts: flags
+            .words("mount")
+            .iter()
+            .map(RunMount::parse)
+            .collect::<Result<_, _>>()?,
+        network: [Network::Default, Network::None, Network::Host][network],
+        security: [Security::Sandbox, Security::Insecure][security],
+        devices: flags
+            .words("device")
+            .iter()
+            .map(parse_device)
+            .collect::<Result<_, _>>()?,
+        heredocs: parts.heredocs,
+    })
+}
+
+fn parse_device(word: &Word) -> Result<Device, Error> {
+    let bad = |problem| {
+        Error::new(
+            ErrorKind::BadField {
+                flag: "--device",
+                problem,
+            },
+            word.span,
+        )
+    };
+    let mut name = None;
+    let mut required = false;
+    for field in csv::fields(&word.text).map_err(bad)? {
+        let (key, value) = field
+            .split_once('=')
+            .map_or((field.as_str(), None), |(key, value)| (key, Some(value)));
+        match (key.to_ascii_lowercase().as_str(), value) {
+            ("required", None) => required = true,
+            ("required", Some(value)) => {
+                required = parse_bool(value).ok_or_else(|| bad(format!("required has the invalid value {value:?}")))?;
+            }
+            ("name", Some(value)) if name.is_none() => name = Some(value.to_owned()),
+            _ if name.is_none() => name = Some(field),
+            _ => return Err(bad(format!("unknown field {field:?}"))),
+        }
+    }
+    let text = name
+        .filter(|name| !name.is_empty())
+        .ok_or_else(|| bad("the name is missing".to_owned()))?;
+    Ok(Device {
+        name: Word { text, span: word.span },
+        required,
+    })
 }
