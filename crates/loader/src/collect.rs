@@ -113,7 +113,7 @@ impl<'r> Collector<'r> {
     /// Where a program is: the path that execve(2) would be called with.
     pub(crate) fn locate(&mut self, name: &OsStr) -> Result<PathBuf, Error> {
         if name.as_bytes().contains(&b'/') {
-            return Ok(self.cwd.join(name));
+            return Ok(self.relative(name.as_bytes()));
         }
         let mut denied = None;
         for directory in self.search_path.clone() {
@@ -132,6 +132,11 @@ impl<'r> Collector<'r> {
             searched: self.search_path.clone(),
             nearest: nearest::program(&mut self.files, name, &self.cwd, &self.search_path),
         })
+    }
+
+    /// A path that may start at the working directory.
+    pub(crate) fn relative(&self, path: &[u8]) -> PathBuf {
+        self.cwd.join(OsStr::from_bytes(path))
     }
 
     pub(crate) fn lookup(&mut self, path: &Path) -> Result<Resolved, Error> {
@@ -210,7 +215,7 @@ impl<'r> Collector<'r> {
             }
         };
         let by = NeededBy::Object(object);
-        let path = self.cwd.join(OsStr::from_bytes(&line.interpreter));
+        let path = self.relative(&line.interpreter);
         let interpreter = self.start(&path, by, scripts + 1).map_err(wrap(&line.interpreter))?;
         self.assembly
             .need(object, &line.interpreter, NeedKind::Script, interpreter);
@@ -269,7 +274,7 @@ impl<'r> Collector<'r> {
     }
 
     fn interpreter(&mut self, program: &Path, elf: &Elf, name: &[u8]) -> Result<Candidate, Error> {
-        let path = self.cwd.join(OsStr::from_bytes(name));
+        let path = self.relative(name);
         let fail = |problem| Error::Interpreter {
             program: program.to_owned(),
             interpreter: path.clone(),

@@ -46,7 +46,8 @@ pub struct Elf {
     pub no_default_libraries: bool,
     /// DT_NEEDED, DT_AUXILIARY and DT_FILTER, in order.
     pub needs: Vec<NeededName>,
-    /// Where read-only data stands, for the one object whose constants are read: the dynamic loader.
+    /// Where read-only data may stand, likeliest first: for the one object whose constants are read, the dynamic
+    /// loader.
     pub(crate) constants: Vec<(u64, u64)>,
 }
 
@@ -192,6 +193,12 @@ fn read(source: &(impl Source + ?Sized), offset: u64, length: u64, part: &'stati
     }
 }
 
+/// As many values as a buffer holds.
+fn view<T: Pod>(buffer: &Buffer) -> &[T] {
+    let bytes = buffer.bytes();
+    pod::slice_from_bytes(bytes, bytes.len() / size_of::<T>()).map_or(&[], |(slice, _)| slice)
+}
+
 /// A range of the file that stands at an address.
 #[derive(Clone, Copy)]
 struct Segment {
@@ -238,16 +245,21 @@ impl<'s, S: Source + ?Sized, H: FileHeader<Endian = Endianness>> Reader<'s, S, H
         let endian = self.endian;
         let mut elf = self.empty();
         let headers = self.program_headers()?;
-        for header in self.view::<H::ProgramHeader>(&headers) {
+        for header in view::<H::ProgramHeader>(&headers) {
             if header.p_type(endian) == elf::PT_LOAD {
                 let segment = segment(header, endian);
-                if header.p_flags(endian) & elf::PF_W == 0 {
-                    elf.constants.push((segment.offset, segment.length));
+                let place = match header.p_flags(endian) & (elf::PF_W | elf::PF_X) {
+                    0 => Some(0),
+                    elf::PF_X => Some(elf.constants.len()),
+                    _ => None,
+                };
+                if let Some(place) = place {
+                    elf.constants.insert(place, (segment.offset, segment.length));
                 }
                 self.segments.push(segment);
             }
         }
-        for header in self.view::<H::ProgramHeader>(&headers) {
+        for header in view::<H::ProgramHeader>(&headers) {
             let segment = segment(header, endian);
             match header.p_type(endian) {
                 elf::PT_INTERP if elf.interpreter.is_none() => elf.interpreter = Some(self.interpreter(segment)?),
@@ -280,11 +292,6 @@ impl<'s, S: Source + ?Sized, H: FileHeader<Endian = Endianness>> Reader<'s, S, H
             needs: Vec::new(),
             constants: Vec::new(),
         }
-    }
-
-    fn view<'b, T: Pod>(&self, buffer: &'b Buffer) -> &'b [T] {
-        let bytes = buffer.bytes();
-        pod::slice_from_bytes(bytes, bytes.len() / size_of::<T>()).map_or(&[], |(slice, _)| slice)
     }
 
     fn program_headers(&self) -> Result<Buffer> {
@@ -322,7 +329,7 @@ impl<'s, S: Source + ?Sized, H: FileHeader<Endian = Endianness>> Reader<'s, S, H
         }
         elf.dynamic = true;
         let buffer = read(self.source, segment.offset, segment.length, "dynamic section")?;
-        let tags = self.tags(self.view(&buffer))?;
+        let tags = self.tags(view(&buffer))?;
         let strings = Strings::open(self, &tags)?;
         let string = |offset: Option<u64>| offset.map(|offset| strings.get(offset)).transpose();
         elf.soname = string(tags.soname)?;

@@ -2,7 +2,8 @@
 //! and why one can't start. Files are only read, never executed.
 //!
 //! [`Collector`] computes a [`Closure`]: programs with their interpreters (ELF and `#!`), libraries by the rules of
-//! glibc's ld.so(8) or of musl's loader, and every symlink and directory on the way.
+//! glibc's ld.so(8) or of musl's loader, and every symlink and directory on the way. [`explain()`] turns a failed start
+//! into a [`Diagnosis`].
 //!
 //! # Decisions
 //! - **Variants for certain hardware are additions.** Whatever this machine's processor is, the baseline library is
@@ -20,9 +21,11 @@ mod cache;
 mod closure;
 mod collect;
 mod conf;
+mod diagnosis;
 mod dialect;
 mod elf;
 mod error;
+mod explain;
 mod files;
 mod link;
 mod nearest;
@@ -34,5 +37,23 @@ mod tokens;
 pub use arch::Architecture;
 pub use closure::{Closure, Entry, EntryKind, Need, NeedKind, NeededBy, Object, Program, Set};
 pub use collect::{Collector, DEFAULT_PATH};
+pub use diagnosis::Diagnosis;
 pub use elf::{Elf, ElfError, ElfKind, NeedKind as NeededKind, NeededName, Source};
 pub use error::{Error, InterpreterProblem, MissingLibrary, Tried, TriedResult};
+pub use explain::{FailedStart, explain};
+
+/// Entry points for the fuzzer and for property tests: the pure readers of untrusted bytes that aren't public.
+#[doc(hidden)]
+pub mod untrusted {
+    /// Reads an ld.so.cache and looks every name of `names` up in it.
+    pub fn cache(data: &[u8], names: &[&[u8]], architecture: crate::Architecture) -> usize {
+        let cache = crate::cache::Cache::parse(data.to_vec(), !architecture.little_endian);
+        let hits = |cache: &crate::cache::Cache| names.iter().map(|name| cache.lookup(name, architecture).len()).sum();
+        cache.as_ref().map_or(0, hits)
+    }
+
+    /// Reads a `#!` line and what env(1) would start.
+    pub fn shebang(head: &[u8]) -> Option<Vec<u8>> {
+        crate::shebang::parse(head)?.env_program()
+    }
+}

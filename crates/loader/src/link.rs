@@ -102,7 +102,7 @@ impl<'s, 'r> Linker<'s, 'r> {
             if let Some(member) = self.queue.pop_front() {
                 self.needs_of(member)?;
             } else if let Some((by, need, candidate)) = self.variants.pop_front() {
-                self.variant(by, need, candidate);
+                self.variant(by, &need, candidate);
             } else {
                 return Ok(self.linked);
             }
@@ -175,18 +175,17 @@ impl<'s, 'r> Linker<'s, 'r> {
     }
 
     /// Adds a variant beside the baseline. It answers to no name of its own: others meet the baseline.
-    fn variant(&mut self, by: usize, need: NeededName, candidate: Candidate) {
+    fn variant(&mut self, by: usize, need: &NeededName, candidate: Candidate) {
         let identity = candidate.resolved.metadata.identity;
-        let new = match self.identities.get(&identity) {
-            Some(&known) => known,
-            None => {
-                let variant = candidate.variant.clone();
-                let new = self.insert(candidate, Some(by), variant);
-                self.queue.push_back(new);
-                new
-            }
+        let new = if let Some(&known) = self.identities.get(&identity) {
+            known
+        } else {
+            let variant = candidate.variant.clone();
+            let new = self.insert(candidate, Some(by), variant);
+            self.queue.push_back(new);
+            new
         };
-        self.edge(by, new, &need);
+        self.edge(by, new, need);
     }
 
     fn add(

@@ -28,7 +28,7 @@ const MAX_MEANINGS: usize = 32;
 /// The longest path that a meaning may become (PATH_MAX): every further one couldn't be opened.
 const MAX_PATH: usize = 4096;
 
-/// Every meaning of `text`, the most usual first. Other names behind a `$` stand for themselves.
+/// Every meaning of `text`: those for certain machines before the baseline. Other names behind a `$` stand for themselves.
 pub(crate) fn expand(text: &[u8], meanings: &Meanings<'_>) -> Vec<Expanded> {
     let mut results = vec![(Vec::new(), None)];
     let mut rest = text;
@@ -74,7 +74,8 @@ fn replace(results: &[Partial], token: Token, meanings: &Meanings<'_>) -> Vec<Pa
             Token::Origin => next.push((with(meanings.origin.as_os_str().as_bytes()), variant.clone())),
             Token::Lib => next.extend(meanings.libs.iter().map(|lib| (with(lib.as_bytes()), variant.clone()))),
             Token::Platform => {
-                for (index, platform) in meanings.platforms.iter().enumerate() {
+                // The baseline comes last, because a search ends where it finds one.
+                for (index, platform) in meanings.platforms.iter().enumerate().rev() {
                     let special = (index > 0).then(|| (*platform).to_owned());
                     next.push((with(platform.as_bytes()), variant.clone().or(special)));
                 }
@@ -131,7 +132,7 @@ mod tests {
         assert_eq!(all("$ORIGIN/../b"), ["/opt/a/../b"]);
         assert_eq!(all("${ORIGIN}x"), ["/opt/ax"]);
         assert_eq!(all("/$LIB"), ["/lib/x86_64-linux-gnu", "/lib64"]);
-        assert_eq!(all("/p/${PLATFORM}"), ["/p/x86_64", "/p/haswell (haswell)"]);
+        assert_eq!(all("/p/${PLATFORM}"), ["/p/haswell (haswell)", "/p/x86_64"]);
     }
 
     #[test]

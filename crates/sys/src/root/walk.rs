@@ -50,6 +50,17 @@ pub struct Resolved {
     pub metadata: Metadata,
 }
 
+/// Where a path stopped leading anywhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Blocked {
+    /// The step that failed: a path whose directories are canonical.
+    pub at: PathBuf,
+    /// Every symlink crossed before it, in order.
+    pub links: Vec<Link>,
+    /// Why it failed.
+    pub errno: Errno,
+}
+
 /// Lookups in one root that share what they have seen.
 #[derive(Debug)]
 pub struct Walk<'r> {
@@ -114,21 +125,36 @@ impl<'r> Walk<'r> {
             .map_err(|error| Error::new("open", format!("{:?}", resolved.path), error.errno()))
     }
 
+    /// Like [`Walk::resolve`], but where the path leads nowhere it tells how far it led: for explanations.
+    pub fn trace(&mut self, path: impl AsRef<Path>) -> std::result::Result<Resolved, Blocked> {
+        self.follow(path.as_ref(), true)
+    }
+
     fn run(&mut self, path: &Path, follow: bool) -> Result<Resolved> {
-        if path.as_os_str().is_empty() {
-            return Err(failure(path, path, Errno::NOENT));
-        }
+        self.follow(path, follow)
+            .map_err(|blocked| failure(path, &blocked.at, blocked.errno))
+    }
+
+    fn follow(&mut self, path: &Path, follow: bool) -> std::result::Result<Resolved, Blocked> {
         let mut lookup = Lookup::new(path);
+        if path.as_os_str().is_empty() {
+            return Err(lookup.blocked(path.to_owned(), Errno::NOENT));
+        }
         while let Some(name) = lookup.rest.pop_front() {
-            let next = lookup.at.join(&name);
-            self.step(&mut lookup, &name, follow)
-                .map_err(|errno| failure(path, &next, errno))?;
+            if let Err(errno) = self.step(&mut lookup, &name, follow) {
+                let at = lookup.at.join(&name);
+                return Err(lookup.blocked(at, errno));
+            }
         }
         let metadata = match lookup.metadata {
             Some(metadata) => metadata,
-            None => self
-                .directory_metadata(&lookup.at)
-                .map_err(|errno| failure(path, &lookup.at, errno))?,
+            None => match self.directory_metadata(&lookup.at) {
+                Ok(metadata) => metadata,
+                Err(errno) => {
+                    let at = lookup.at.clone();
+                    return Err(lookup.blocked(at, errno));
+                }
+            },
         };
         Ok(Resolved {
             path: lookup.at,
@@ -204,6 +230,14 @@ impl Lookup {
             metadata: None,
             links: Vec::new(),
             rest: steps(path),
+        }
+    }
+
+    fn blocked(self, at: PathBuf, errno: Errno) -> Blocked {
+        Blocked {
+            at,
+            links: self.links,
+            errno,
         }
     }
 
