@@ -18,9 +18,9 @@ pub struct LinuxSeccomp {
     /// Architectures the rules are for, beside the machine's own.
     #[serde(default, deserialize_with = "null_default", skip_serializing_if = "Vec::is_empty")]
     pub architectures: Vec<SeccompArch>,
-    /// Flags of seccomp(2), as `SECCOMP_FILTER_FLAG_LOG`.
-    #[serde(default, deserialize_with = "null_default", skip_serializing_if = "Vec::is_empty")]
-    pub flags: Vec<String>,
+    /// Flags of seccomp(2), as `SECCOMP_FILTER_FLAG_LOG`; `None` leaves them to the runtime, an empty list is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flags: Option<Vec<String>>,
     /// Socket that is handed the notification descriptor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listener_path: Option<String>,
@@ -39,7 +39,7 @@ impl LinuxSeccomp {
             default_action,
             default_errno_ret: None,
             architectures: Vec::new(),
-            flags: Vec::new(),
+            flags: None,
             listener_path: None,
             listener_metadata: None,
             syscalls: Vec::new(),
