@@ -103,6 +103,10 @@ impl Assembly {
             let by = NeededBy::Object(indices[edge.from]);
             self.resolved(walk, &member.resolved, by, member.variant.as_deref());
         }
+        for (from, resolved) in &linked.aliases {
+            let variant = linked.members[*from].variant.as_deref();
+            self.resolved(walk, resolved, NeededBy::Object(indices[*from]), variant);
+        }
         indices[0]
     }
 

@@ -10,6 +10,7 @@ use crate::tokens::Expanded;
 use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use wiac_sys::root::Resolved;
 
 /// More objects than any real program has.
 const MAX_MEMBERS: usize = 8192;
@@ -21,6 +22,8 @@ const MUSL_LIBRARIES: [&str; 8] = ["c", "pthread", "rt", "m", "dl", "util", "xne
 pub(crate) struct Linked {
     pub members: Vec<Member>,
     pub edges: Vec<Edge>,
+    /// Other ways to members that came up, with who took them.
+    pub aliases: Vec<(usize, Resolved)>,
     pub missing: Vec<MissingLibrary>,
     /// Members that are found by nothing but the cache, or wouldn't be without a run of ldconfig.
     pub by_cache: Vec<usize>,
@@ -70,6 +73,7 @@ impl<'s, 'r> Linker<'s, 'r> {
             linked: Linked {
                 members: Vec::new(),
                 edges: Vec::new(),
+                aliases: Vec::new(),
                 missing: Vec::new(),
                 by_cache: Vec::new(),
                 by_configuration: Vec::new(),
@@ -162,6 +166,7 @@ impl<'s, 'r> Linker<'s, 'r> {
         let identity = candidate.resolved.metadata.identity;
         if let Some(&known) = self.identities.get(&identity) {
             self.names.insert(name.to_vec(), known);
+            self.linked.aliases.push((by, candidate.resolved));
             self.edge(by, known, need);
             return None;
         }
@@ -178,6 +183,7 @@ impl<'s, 'r> Linker<'s, 'r> {
     fn variant(&mut self, by: usize, need: &NeededName, candidate: Candidate) {
         let identity = candidate.resolved.metadata.identity;
         let new = if let Some(&known) = self.identities.get(&identity) {
+            self.linked.aliases.push((by, candidate.resolved));
             known
         } else {
             let variant = candidate.variant.clone();
@@ -212,8 +218,8 @@ impl<'s, 'r> Linker<'s, 'r> {
             .entry(candidate.resolved.metadata.identity)
             .or_insert(index);
         match candidate.source {
-            Place::Cache if !self.is_default(&candidate.found) => self.linked.by_cache.push(index),
-            Place::Configured if !self.is_default(&candidate.found) => self.linked.by_configuration.push(index),
+            Place::Cache if !self.is_default(&candidate) => self.linked.by_cache.push(index),
+            Place::Configured if !self.is_default(&candidate) => self.linked.by_configuration.push(index),
             _ => {}
         }
         let member = Member::new(candidate, loader, variant, self.search.dialect, self.search.cwd);
@@ -221,15 +227,15 @@ impl<'s, 'r> Linker<'s, 'r> {
         index
     }
 
-    /// Whether the default directories would do, should there be no cache.
-    fn is_default(&self, path: &Path) -> bool {
-        match self.search.dialect {
-            Dialect::Glibc(glibc) => glibc
-                .directories
-                .iter()
-                .any(|directory| path.parent() == Some(directory)),
-            Dialect::Musl(_) => true,
-        }
+    /// Whether the default directories (for variants: those below them) would do, should there be no cache.
+    fn is_default(&self, candidate: &Candidate) -> bool {
+        let Dialect::Glibc(glibc) = self.search.dialect else {
+            return true;
+        };
+        glibc.directories.iter().any(|directory| match candidate.variant {
+            None => candidate.found.parent() == Some(directory),
+            Some(_) => candidate.found.starts_with(directory),
+        })
     }
 
     /// The member that answers to a name already.

@@ -131,8 +131,10 @@ impl Dialect {
             libs: &glibc.libs,
             platforms: member.elf.architecture.traits().platforms,
         };
-        let expanded = expand(name, &meanings).into_iter();
-        expanded.map(|one| one.path.as_os_str().as_bytes().to_vec()).collect()
+        let mut expanded = expand(name, &meanings);
+        expanded.sort_by_key(|one| one.variant.is_some());
+        let bytes = |one: &Expanded| one.path.as_os_str().as_bytes().to_vec();
+        expanded.iter().map(bytes).collect()
     }
 }
 
