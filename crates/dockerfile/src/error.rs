@@ -132,7 +132,7 @@ pub enum ErrorKind {
         wants: &'static str,
     },
     /// A heredoc whose end word never comes.
-    #[error("the heredoc <<{word:?} is never ended")]
+    #[error("the heredoc {word:?} is never ended")]
     UnterminatedHeredoc {
         /// The word that would end it.
         word: String,

@@ -2,7 +2,7 @@
 
 /// The candidate nearest to `word` by edit distance, if it is near enough to be a typing mistake.
 ///
-/// Case is ignored. Two words are near when at most a third of the longer one differs.
+/// Case is ignored. Two words are near when about a third of the longer one differs.
 /// An exact match (but for case) is no suggestion unless the case differs.
 pub fn nearest<'a, I>(word: &str, candidates: I) -> Option<&'a str>
 where
@@ -19,7 +19,7 @@ where
                 return None;
             }
             let distance = distance(&wanted, &given);
-            (distance <= (longest / 3).max(1) && distance < longest).then_some((distance, candidate))
+            (distance <= ((longest + 1) / 3).max(1) && distance < longest).then_some((distance, candidate))
         })
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
@@ -58,6 +58,7 @@ mod tests {
             ("xyz", None),
             ("", None),
             ("R", None),
+            ("EXPSEO", Some("EXPOSE")),
         ] {
             assert_eq!(nearest(word, words), expected, "{word}");
         }
