@@ -34,7 +34,9 @@ impl Signals {
     /// When the kernel has no descriptor left.
     pub fn catch() -> Result<Self, Error> {
         signal::block(&FORWARDED).call("sigprocmask", || "SIG_BLOCK")?;
-        Ok(Self { descriptor: signal::descriptor(&FORWARDED).call("signalfd", || "")? })
+        Ok(Self {
+            descriptor: signal::descriptor(&FORWARDED).call("signalfd", || "")?,
+        })
     }
 
     /// Readable when a signal has come.

@@ -39,7 +39,14 @@ type StepResult = Result<(), Failed>;
 
 /// Walks the plan's steps and starts the program.
 pub(crate) fn run(plan: &Plan, io: &ChildIo, socket: BorrowedFd<'_>) -> ! {
-    let mut child = Child { plan, socket, root: None, empty: None, text: [0; protocol::TEXT], text_length: 0 };
+    let mut child = Child {
+        plan,
+        socket,
+        root: None,
+        empty: None,
+        text: [0; protocol::TEXT],
+        text_length: 0,
+    };
     if let Err(failed) = prepare(io) {
         child.report(0, failed);
     }
@@ -68,7 +75,10 @@ impl Child<'_> {
     }
 
     fn root(&self) -> Result<BorrowedFd<'_>, Failed> {
-        self.root.as_ref().map(AsFd::as_fd).ok_or(Failed { call: Call::Openat2, errno: Errno::BADF })
+        self.root.as_ref().map(AsFd::as_fd).ok_or(Failed {
+            call: Call::Openat2,
+            errno: Errno::BADF,
+        })
     }
 
     fn execute(&mut self, step: &Step) -> StepResult {
@@ -93,9 +103,9 @@ impl Child<'_> {
             Step::Terminal { size, owner } => self.make_terminal(*size, *owner),
             Step::NewKeyring => new_keyring(),
             Step::OutOfMemoryScore(score) => self.write(c"proc/self/oom_score_adj", score),
-            Step::ResourceLimit { resource, soft, hard, .. } => {
-                process::set_resource_limit(*resource, *soft, *hard).at(Call::Prlimit)
-            }
+            Step::ResourceLimit {
+                resource, soft, hard, ..
+            } => process::set_resource_limit(*resource, *soft, *hard).at(Call::Prlimit),
             Step::Umask(mask) => {
                 rustix::process::umask(Mode::from_raw_mode(*mask));
                 Ok(())
@@ -164,7 +174,9 @@ impl Child<'_> {
     /// Whether starting `path` would start wiac's own binary, which /proc/self/exe of this process still is
     /// (CVE-2019-5736). Scripts and loaders that name it are looked through as the kernel would.
     fn is_own_binary(&self, path: &CStr) -> bool {
-        self.plan.own_binary.is_some_and(|own| privileges::leads_to(path, own, 0))
+        self.plan
+            .own_binary
+            .is_some_and(|own| privileges::leads_to(path, own, 0))
     }
 }
 

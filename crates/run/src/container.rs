@@ -92,8 +92,17 @@ impl Container {
         })
         .map_err(Error::Clone)?;
         drop(theirs);
-        let Some((control, child)) = ours else { return Err(Error::Killed) };
-        Ok(Self { plan, monitor, control, child, terminal: None, ended: None })
+        let Some((control, child)) = ours else {
+            return Err(Error::Killed);
+        };
+        Ok(Self {
+            plan,
+            monitor,
+            control,
+            child,
+            terminal: None,
+            ended: None,
+        })
     }
 
     fn send_start(&self) -> Result<(), Error> {

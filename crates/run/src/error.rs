@@ -73,5 +73,9 @@ pub enum Error {
 fn detail(text: &str) -> String {
     // The kernel marks each line with its severity: "e overlay: …".
     let text = text.trim_start_matches(['e', 'w', 'i']).trim();
-    if text.is_empty() { String::new() } else { format!(" ({text})") }
+    if text.is_empty() {
+        String::new()
+    } else {
+        format!(" ({text})")
+    }
 }

@@ -65,8 +65,8 @@ impl ChildIo {
     fn give_pipes(&self) {
         let owner = Some(Uid::from_raw(self.owner));
         for stream in [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()] {
-            let is_pipe = rustix::fs::fstat(stream)
-                .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo);
+            let is_pipe =
+                rustix::fs::fstat(stream).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo);
             if is_pipe {
                 // Refused in a user namespace that the pipe's owner isn't mapped in; it works without, mostly.
                 let _ = rustix::fs::fchown(stream, owner, None::<Gid>);

@@ -6,7 +6,6 @@
 //! This crate knows no images and no store, and never prints.
 
 pub mod attach;
-pub mod capabilities;
 mod child;
 pub mod container;
 pub mod error;

@@ -54,8 +54,10 @@ fn leave_streams() -> rustix::io::Result<()> {
 /// Serves the caller until the payload has ended or the caller is gone.
 fn watch(payload: &Process, caller: BorrowedFd<'_>) {
     loop {
-        let mut fds =
-            [PollFd::from_borrowed_fd(caller, PollFlags::IN), PollFd::new(&payload.pidfd, PollFlags::IN)];
+        let mut fds = [
+            PollFd::from_borrowed_fd(caller, PollFlags::IN),
+            PollFd::new(&payload.pidfd, PollFlags::IN),
+        ];
         if poll(&mut fds, None).is_err() {
             continue;
         }
@@ -79,7 +81,9 @@ fn send_signal(payload: &Process, number: i32) {
 }
 
 fn report(payload: &Process, caller: BorrowedFd<'_>) {
-    let Ok(Some(status)) = waitid(WaitId::PidFd(payload.pidfd.as_fd()), WaitIdOptions::EXITED) else { return };
+    let Ok(Some(status)) = waitid(WaitId::PidFd(payload.pidfd.as_fd()), WaitIdOptions::EXITED) else {
+        return;
+    };
     let _ = match (status.exit_status(), status.terminating_signal()) {
         (Some(code), _) => protocol::send_ended(caller, false, code),
         (None, Some(signal)) => protocol::send_ended(caller, true, signal),

@@ -207,17 +207,30 @@ impl Packet {
             control.push(SendAncillaryMessage::ScmRights(&fds));
         }
         rustix::io::retry_on_intr(|| {
-            sendmsg(socket, &[IoSlice::new(&self.bytes[..self.length])], &mut control, SendFlags::NOSIGNAL)
+            sendmsg(
+                socket,
+                &[IoSlice::new(&self.bytes[..self.length])],
+                &mut control,
+                SendFlags::NOSIGNAL,
+            )
         })
         .map(drop)
     }
 
     fn receive(socket: BorrowedFd<'_>) -> Result<Option<(Self, Option<OwnedFd>)>> {
-        let mut packet = Self { bytes: [0; HEADER + TEXT], length: 0 };
+        let mut packet = Self {
+            bytes: [0; HEADER + TEXT],
+            length: 0,
+        };
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let received = rustix::io::retry_on_intr(|| {
-            recvmsg(socket, &mut [IoSliceMut::new(&mut packet.bytes)], &mut control, RecvFlags::CMSG_CLOEXEC)
+            recvmsg(
+                socket,
+                &mut [IoSliceMut::new(&mut packet.bytes)],
+                &mut control,
+                RecvFlags::CMSG_CLOEXEC,
+            )
         })?;
         if received.bytes == 0 {
             return Ok(None);
@@ -245,8 +258,12 @@ pub fn send_terminal(socket: BorrowedFd<'_>, terminal: BorrowedFd<'_>) -> Result
 
 /// Child: step number `step` failed.
 pub fn send_failed(socket: BorrowedFd<'_>, step: usize, call: Call, errno: Errno, text: &[u8]) -> Result<()> {
-    let mut packet =
-        Packet::new(FAILED, call as u8, u32::try_from(step).unwrap_or(u32::MAX), errno.raw_os_error());
+    let mut packet = Packet::new(
+        FAILED,
+        call as u8,
+        u32::try_from(step).unwrap_or(u32::MAX),
+        errno.raw_os_error(),
+    );
     let length = text.len().min(TEXT);
     packet.bytes[HEADER..HEADER + length].copy_from_slice(&text[..length]);
     packet.length += length;
@@ -260,7 +277,9 @@ pub fn send_exec_failed(socket: BorrowedFd<'_>, errno: Errno, root: Option<Borro
 
 /// Caller: the next message of the child.
 pub fn receive_from_child(socket: &OwnedFd) -> Result<FromChild> {
-    let Some((packet, fd)) = Packet::receive(socket.as_fd())? else { return Ok(FromChild::Closed) };
+    let Some((packet, fd)) = Packet::receive(socket.as_fd())? else {
+        return Ok(FromChild::Closed);
+    };
     Ok(match packet.bytes[0] {
         CREATED => FromChild::Created,
         TERMINAL => FromChild::Terminal(fd.ok_or(Errno::BADMSG)?),
@@ -268,9 +287,14 @@ pub fn receive_from_child(socket: &OwnedFd) -> Result<FromChild> {
             step: packet.first() as usize,
             call: Call::from_number(packet.bytes[1]),
             errno: packet.errno(),
-            text: String::from_utf8_lossy(&packet.bytes[HEADER..packet.length.max(HEADER)]).trim().to_owned(),
+            text: String::from_utf8_lossy(&packet.bytes[HEADER..packet.length.max(HEADER)])
+                .trim()
+                .to_owned(),
         }),
-        EXEC_FAILED => FromChild::ExecFailed { errno: packet.errno(), root: fd },
+        EXEC_FAILED => FromChild::ExecFailed {
+            errno: packet.errno(),
+            root: fd,
+        },
         _ => return Err(Errno::BADMSG),
     })
 }
@@ -287,7 +311,9 @@ pub fn send_ended(socket: BorrowedFd<'_>, signaled: bool, code: i32) -> Result<(
 
 /// Caller: the next message of the monitor.
 pub fn receive_from_monitor(socket: &OwnedFd) -> Result<FromMonitor> {
-    let Some((packet, _)) = Packet::receive(socket.as_fd())? else { return Ok(FromMonitor::Closed) };
+    let Some((packet, _)) = Packet::receive(socket.as_fd())? else {
+        return Ok(FromMonitor::Closed);
+    };
     Ok(match packet.bytes[0] {
         CLONE_FAILED => FromMonitor::CloneFailed(packet.errno()),
         EXITED => FromMonitor::Exited(packet.second()),
@@ -324,8 +350,15 @@ mod tests {
         let (ours, theirs) = pair().expect("socketpair");
         send_failed(theirs.as_fd(), 3, Call::Fsmount, Errno::PERM, b"e overlay: no\n").expect("send");
         drop(theirs);
-        let FromChild::Failed(failure) = receive_from_child(&ours).expect("receive") else { panic!("not a failure") };
-        let expected = Failure { step: 3, call: Call::Fsmount, errno: Errno::PERM, text: "e overlay: no".into() };
+        let FromChild::Failed(failure) = receive_from_child(&ours).expect("receive") else {
+            panic!("not a failure")
+        };
+        let expected = Failure {
+            step: 3,
+            call: Call::Fsmount,
+            errno: Errno::PERM,
+            text: "e overlay: no".into(),
+        };
         assert_eq!(failure, expected);
         assert!(matches!(receive_from_child(&ours), Ok(FromChild::Closed)));
     }

@@ -73,14 +73,20 @@ struct PathBuffer {
 
 impl PathBuffer {
     fn new() -> Self {
-        Self { bytes: [0; 4096], length: 0 }
+        Self {
+            bytes: [0; 4096],
+            length: 0,
+        }
     }
 
     fn push(&mut self, more: &[u8]) -> Result<(), Failed> {
         let end = self.length + more.len();
         // One byte stays for the NUL.
         if end >= self.bytes.len() {
-            return Err(Failed { call: Call::Openat2, errno: Errno::NAMETOOLONG });
+            return Err(Failed {
+                call: Call::Openat2,
+                errno: Errno::NAMETOOLONG,
+            });
         }
         self.bytes[self.length..end].copy_from_slice(more);
         self.length = end;
@@ -111,7 +117,10 @@ fn make(
     let mut parent = open(root, c"").at(Call::Openat2)?;
     let mut start = 0;
     while start < path.length {
-        let end = path.as_bytes()[start..].iter().position(|&b| b == b'/').map_or(path.length, |at| start + at);
+        let end = path.as_bytes()[start..]
+            .iter()
+            .position(|&b| b == b'/')
+            .map_or(path.length, |at| start + at);
         if end == start {
             start += 1;
             continue;
@@ -124,13 +133,20 @@ fn make(
                 let name = |path: &CStr| make_entry(parent.as_fd(), &path[start..], kind, keep_times);
                 match path.with_prefix(end, name) {
                     Ok(()) => path.with_prefix(end, |prefix| open(root, prefix)).at(Call::Openat2)?,
-                    Err(Failed { errno: Errno::EXIST, .. }) => {
+                    Err(Failed {
+                        errno: Errno::EXIST, ..
+                    }) => {
                         return make_behind_link(root, path, (start, end), parent.as_fd(), kind, keep_times, links);
                     }
                     Err(failed) => return Err(failed),
                 }
             }
-            Err(errno) => return Err(Failed { call: Call::Openat2, errno }),
+            Err(errno) => {
+                return Err(Failed {
+                    call: Call::Openat2,
+                    errno,
+                });
+            }
         };
         start = end + 1;
     }
@@ -148,7 +164,10 @@ fn make_behind_link(
     links: u8,
 ) -> Result<(), Failed> {
     if links == 0 {
-        return Err(Failed { call: Call::Openat2, errno: Errno::LOOP });
+        return Err(Failed {
+            call: Call::Openat2,
+            errno: Errno::LOOP,
+        });
     }
     let (start, end) = place;
     let mut text = [0u8; 4096];
@@ -168,7 +187,11 @@ fn make_behind_link(
 
 /// Makes one entry `name` in `parent`.
 fn make_entry(parent: BorrowedFd<'_>, name: &CStr, kind: TargetKind, keep_times: bool) -> Result<(), Failed> {
-    let before = if keep_times { Some(rustix::fs::fstat(parent).at(Call::Statx)?) } else { None };
+    let before = if keep_times {
+        Some(rustix::fs::fstat(parent).at(Call::Statx)?)
+    } else {
+        None
+    };
     match kind {
         TargetKind::Directory => {
             rustix::fs::mkdirat(parent, name, Mode::from_raw_mode(0o755)).at(Call::Mkdirat)?;
@@ -187,7 +210,10 @@ fn make_entry(parent: BorrowedFd<'_>, name: &CStr, kind: TargetKind, keep_times:
 /// Gives a directory the modification time it had.
 fn restore_modification_time(directory: BorrowedFd<'_>, before: &rustix::fs::Stat) -> Result<(), Failed> {
     let times = Timestamps {
-        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+        last_access: Timespec {
+            tv_sec: 0,
+            tv_nsec: UTIME_OMIT,
+        },
         last_modification: Timespec {
             tv_sec: before.st_mtime,
             tv_nsec: i64::try_from(before.st_mtime_nsec).unwrap_or(0),
@@ -214,7 +240,10 @@ mod tests {
         ensure(root.as_fd(), c"etc/a/b/hosts", TargetKind::File, true).expect("made");
         assert!(dir.path().join("etc/a/b/hosts").is_file());
         let after = std::fs::metadata(dir.path().join("etc")).expect("stat");
-        assert_eq!((before.mtime(), before.mtime_nsec()), (after.mtime(), after.mtime_nsec()));
+        assert_eq!(
+            (before.mtime(), before.mtime_nsec()),
+            (after.mtime(), after.mtime_nsec())
+        );
     }
 
     #[test]
@@ -235,7 +264,12 @@ mod tests {
         let root = root_of(dir.path());
         ensure(root.as_fd(), c"data/x", TargetKind::Directory, true).expect("made");
         assert!(!outside.path().join("x").exists());
-        assert!(dir.path().join(outside.path().strip_prefix("/").expect("absolute")).join("x").is_dir());
+        assert!(
+            dir.path()
+                .join(outside.path().strip_prefix("/").expect("absolute"))
+                .join("x")
+                .is_dir()
+        );
     }
 
     #[test]

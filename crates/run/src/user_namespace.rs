@@ -63,7 +63,11 @@ impl UserNamespace {
         if self.single {
             return "has the id 0 alone".to_owned();
         }
-        let last = self.users.iter().map(|range| u64::from(range.inside) + u64::from(range.count) - 1).max();
+        let last = self
+            .users
+            .iter()
+            .map(|range| u64::from(range.inside) + u64::from(range.count) - 1)
+            .max();
         format!("has the ids 0 to {}", last.unwrap_or(0))
     }
 
@@ -113,7 +117,10 @@ fn failed(message: impl Into<String>) -> Error {
 
 fn unshare() -> Result<(), Error> {
     wiac_sys::userns::enter_new().map_err(|errno| {
-        let mut message = format!("can't make a user namespace, which running without root needs: {}", words(errno));
+        let mut message = format!(
+            "can't make a user namespace, which running without root needs: {}",
+            words(errno)
+        );
         for (file, off) in [
             ("/proc/sys/kernel/unprivileged_userns_clone", "0"),
             ("/proc/sys/user/max_user_namespaces", "0"),
@@ -133,18 +140,30 @@ fn wanted() -> Result<UserNamespace, Error> {
     let name = user_name(uid);
     let users = subordinate("/etc/subuid", name.as_deref(), uid);
     let groups = subordinate("/etc/subgid", name.as_deref(), uid);
-    let programs = ["newuidmap", "newgidmap"].iter().all(|program| find_program(program).is_some());
+    let programs = ["newuidmap", "newgidmap"]
+        .iter()
+        .all(|program| find_program(program).is_some());
     let single = users.is_empty() || groups.is_empty() || !programs;
     let map = |own: u32, ranges: &[(u32, u32)]| {
         let mut inside = 1u32;
-        let mut map = vec![IdRange { inside: 0, outside: own, count: 1 }];
+        let mut map = vec![IdRange {
+            inside: 0,
+            outside: own,
+            count: 1,
+        }];
         for &(outside, count) in if single { &[] } else { ranges } {
             map.push(IdRange { inside, outside, count });
-            inside = inside.checked_add(count).ok_or_else(|| failed("the ranges in /etc/subuid overflow"))?;
+            inside = inside
+                .checked_add(count)
+                .ok_or_else(|| failed("the ranges in /etc/subuid overflow"))?;
         }
         Ok::<_, Error>(map)
     };
-    Ok(UserNamespace { users: map(uid, &users)?, groups: map(gid, &groups)?, single })
+    Ok(UserNamespace {
+        users: map(uid, &users)?,
+        groups: map(gid, &groups)?,
+        single,
+    })
 }
 
 fn user_name(uid: u32) -> Option<String> {
@@ -158,7 +177,9 @@ fn user_name(uid: u32) -> Option<String> {
 
 /// The ranges of `file` that belong to the user, by name or by number.
 fn subordinate(file: &str, name: Option<&str>, uid: u32) -> Vec<(u32, u32)> {
-    std::fs::read_to_string(file).map(|text| parse_subordinate(&text, name, uid)).unwrap_or_default()
+    std::fs::read_to_string(file)
+        .map(|text| parse_subordinate(&text, name, uid))
+        .unwrap_or_default()
 }
 
 fn parse_subordinate(text: &str, name: Option<&str>, uid: u32) -> Vec<(u32, u32)> {
@@ -175,7 +196,9 @@ fn parse_subordinate(text: &str, name: Option<&str>, uid: u32) -> Vec<(u32, u32)
 
 fn find_program(name: &str) -> Option<std::path::PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into());
-    std::env::split_paths(&path).map(|directory| directory.join(name)).find(|file| file.is_file())
+    std::env::split_paths(&path)
+        .map(|directory| directory.join(name))
+        .find(|file| file.is_file())
 }
 
 fn write_single_maps(uid: u32, gid: u32) -> Result<(), Error> {
@@ -213,9 +236,8 @@ impl Mapper {
     fn finish(self) -> Result<(), Error> {
         let gone = |errno| failed(format!("can't tell newuidmap to go: {}", words(errno)));
         rustix::io::write(&self.go, b"g").map_err(gone)?;
-        let status = rustix::io::retry_on_intr(|| {
-            waitid(WaitId::PidFd(self.process.pidfd.as_fd()), WaitIdOptions::EXITED)
-        });
+        let status =
+            rustix::io::retry_on_intr(|| waitid(WaitId::PidFd(self.process.pidfd.as_fd()), WaitIdOptions::EXITED));
         match status {
             Ok(Some(status)) if status.exit_status() == Some(0) => Ok(()),
             _ => Err(failed(
@@ -228,7 +250,9 @@ impl Mapper {
 
 fn arguments(pid: &str, map: &[IdRange]) -> Vec<String> {
     let numbers = map.iter().flat_map(|range| [range.inside, range.outside, range.count]);
-    std::iter::once(pid.to_owned()).chain(numbers.map(|number| number.to_string())).collect()
+    std::iter::once(pid.to_owned())
+        .chain(numbers.map(|number| number.to_string()))
+        .collect()
 }
 
 /// Runs in the clone, which has the only thread: waits for the word, then runs both programs.
@@ -238,7 +262,10 @@ fn write_maps(wait: &OwnedFd, users: &[String], groups: &[String]) -> bool {
         return false;
     }
     let run = |program: &str, arguments: &[String]| {
-        Command::new(program).args(arguments).status().is_ok_and(|status| status.success())
+        Command::new(program)
+            .args(arguments)
+            .status()
+            .is_ok_and(|status| status.success())
     };
     run("newuidmap", users) && run("newgidmap", groups)
 }
@@ -258,10 +285,22 @@ mod tests {
     #[test]
     fn ids_in_ranges() {
         let users = vec![
-            IdRange { inside: 0, outside: 1000, count: 1 },
-            IdRange { inside: 1, outside: 100_000, count: 65_536 },
+            IdRange {
+                inside: 0,
+                outside: 1000,
+                count: 1,
+            },
+            IdRange {
+                inside: 1,
+                outside: 100_000,
+                count: 65_536,
+            },
         ];
-        let namespace = UserNamespace { groups: users.clone(), users, single: false };
+        let namespace = UserNamespace {
+            groups: users.clone(),
+            users,
+            single: false,
+        };
         assert!(namespace.has_user(65_536) && !namespace.has_user(65_537));
         assert_eq!(namespace.describe(), "has the ids 0 to 65536");
     }

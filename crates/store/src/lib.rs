@@ -1,1 +1,22 @@
-//! Layers, images, names, locks and garbage on disk.
+//! Layers, images, names and locks on disk: the data directory, and the merged view of a stack of layers.
+//!
+//! The layout is written down in `docs/store.md`. A layer is a directory in overlayfs's own form: it is never made
+//! into a tar here, and its contents are never hashed. Nothing unfinished is ever seen: everything is put together
+//! in `tmp/` and moved into place by one rename; a name or an image is written only after its layers were synced.
+
+pub mod cache;
+mod data;
+pub mod error;
+pub mod image;
+pub mod layer;
+mod lock;
+pub mod merged;
+pub mod overlay_marks;
+mod sync;
+pub mod temporary;
+
+pub use data::{Form, Store, default_location};
+pub use error::{Error, Result};
+pub use image::{ImageRecord, LocalId};
+pub use layer::{LayerId, LayerInfo};
+pub use lock::Lock;

@@ -30,7 +30,12 @@ impl Relay {
     /// The terminal is made non-blocking: a container that doesn't read must not keep its output from being shown.
     pub(super) fn new(terminal: OwnedFd) -> Result<Self, Error> {
         rustix::io::ioctl_fionbio(&terminal, true).call("ioctl", || "FIONBIO")?;
-        Ok(Self { terminal, pending: Vec::new(), input_open: true, output_open: true })
+        Ok(Self {
+            terminal,
+            pending: Vec::new(),
+            input_open: true,
+            output_open: true,
+        })
     }
 
     /// Adds what is worth waiting for. A closed side is left out: poll would report its hang-up again and again.

@@ -8,9 +8,9 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, FileType};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
-    UnmountFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen,
-    mount_change, move_mount, open_tree, unmount,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
+    fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount_change, move_mount, open_tree,
+    unmount,
 };
 use std::ffi::CStr;
 use wiac_sys::mount::{attr, set_attributes};
@@ -68,7 +68,10 @@ impl Child<'_> {
 
     pub(super) fn mount_new(&mut self, new: &NewMount) -> StepResult {
         match self.make_mount(new) {
-            Err(Failed { errno: Errno::NODEV | Errno::PERM | Errno::BUSY, .. }) if new.optional => {
+            Err(Failed {
+                errno: Errno::NODEV | Errno::PERM | Errno::BUSY,
+                ..
+            }) if new.optional => {
                 self.text_length = 0;
                 Ok(())
             }
@@ -90,7 +93,12 @@ impl Child<'_> {
         }
         let result = fsconfig_create(&context);
         self.explained(result, &context, Call::FsconfigCreate)?;
-        fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, mount_attributes(new.attributes)).at(Call::Fsmount)
+        fsmount(
+            &context,
+            FsMountFlags::FSMOUNT_CLOEXEC,
+            mount_attributes(new.attributes),
+        )
+        .at(Call::Fsmount)
     }
 
     pub(super) fn bind(&self, bind: &Bind) -> StepResult {

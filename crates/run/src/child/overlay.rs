@@ -16,7 +16,11 @@ use std::ffi::CStr;
 
 impl Child<'_> {
     pub(super) fn mount_overlay(&mut self, overlay: &Overlay) -> StepResult {
-        let tree = if overlay.force_legacy { None } else { self.new_overlay(overlay)? };
+        let tree = if overlay.force_legacy {
+            None
+        } else {
+            self.new_overlay(overlay)?
+        };
         let root = match tree {
             Some(tree) => {
                 attach_at(tree.as_fd(), &overlay.attach)?;
@@ -31,6 +35,7 @@ impl Child<'_> {
     /// The overlay by the new mount API; `None` where this kernel's overlay doesn't take layers one by one.
     fn new_overlay(&mut self, overlay: &Overlay) -> Result<Option<OwnedFd>, Failed> {
         let context = fsopen(c"overlay", FsOpenFlags::FSOPEN_CLOEXEC).at(Call::Fsopen)?;
+        fsconfig_set_string(&context, c"source", c"overlay").at(Call::Fsconfig)?;
         for lower in &overlay.lowers {
             match set_directory(&context, c"lowerdir+", &open_layer(lower)?) {
                 Err(Errno::INVAL) => return Ok(None),
@@ -47,7 +52,11 @@ impl Child<'_> {
         }
         let result = fsconfig_create(&context);
         self.explained(result, &context, Call::FsconfigCreate)?;
-        let tree = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_NODEV);
+        let tree = fsmount(
+            &context,
+            FsMountFlags::FSMOUNT_CLOEXEC,
+            MountAttrFlags::MOUNT_ATTR_NODEV,
+        );
         tree.at(Call::Fsmount).map(Some)
     }
 }
@@ -103,10 +112,20 @@ fn mount_overlay_legacy(overlay: &Overlay) -> Result<OwnedFd, Failed> {
         }
     }
     if data.overflowed {
-        return Err(Failed { call: Call::Mount, errno: Errno::TOOBIG });
+        return Err(Failed {
+            call: Call::Mount,
+            errno: Errno::TOOBIG,
+        });
     }
     rustix::process::chdir(c"/proc/self/fd").at(Call::Chdir)?;
-    mount(c"overlay", overlay.attach.as_c_str(), c"overlay", MountFlags::NODEV, data.as_c_str()).at(Call::Mount)?;
+    mount(
+        c"overlay",
+        overlay.attach.as_c_str(),
+        c"overlay",
+        MountFlags::NODEV,
+        data.as_c_str(),
+    )
+    .at(Call::Mount)?;
     rustix::process::chdir(c"/").at(Call::Chdir)?;
     target::open(CWD, &overlay.attach).at(Call::Openat2)
 }
@@ -120,7 +139,11 @@ struct Text<const SIZE: usize> {
 
 impl<const SIZE: usize> Text<SIZE> {
     fn new() -> Self {
-        Self { bytes: [0; SIZE], length: 0, overflowed: false }
+        Self {
+            bytes: [0; SIZE],
+            length: 0,
+            overflowed: false,
+        }
     }
 
     fn push(&mut self, more: &[u8]) {

@@ -64,7 +64,9 @@ pub(super) fn leads_to(path: &CStr, own: (u64, u64), depth: u8) -> bool {
     let Ok(file) = rustix::fs::openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) else {
         return false;
     };
-    let Ok(length) = rustix::io::pread(&file, &mut head[..4095], 0) else { return false };
+    let Ok(length) = rustix::io::pread(&file, &mut head[..4095], 0) else {
+        return false;
+    };
     let mut interpreter = [0u8; 256];
     match next_program(&head[..length], &mut interpreter) {
         Some(next) => leads_to(next, own, depth + 1),
@@ -78,7 +80,10 @@ fn next_program<'b>(head: &[u8], buffer: &'b mut [u8; 256]) -> Option<&'b CStr> 
         let line = &line[..line.iter().position(|&b| b == b'\n').unwrap_or(line.len())];
         let start = line.iter().position(|&b| b != b' ' && b != b'\t')?;
         let line = &line[start..];
-        &line[..line.iter().position(|&b| b == b' ' || b == b'\t' || b == 0).unwrap_or(line.len())]
+        &line[..line
+            .iter()
+            .position(|&b| b == b' ' || b == b'\t' || b == 0)
+            .unwrap_or(line.len())]
     } else {
         elf_interpreter(head)?
     };
@@ -96,7 +101,10 @@ fn elf_interpreter(head: &[u8]) -> Option<&[u8]> {
     }
     let word = |at: usize, size: usize| -> Option<usize> {
         let bytes = head.get(at..at.checked_add(size)?)?;
-        bytes.iter().rev().try_fold(0usize, |value, &byte| Some(value.checked_mul(256)? + usize::from(byte)))
+        bytes
+            .iter()
+            .rev()
+            .try_fold(0usize, |value, &byte| Some(value.checked_mul(256)? + usize::from(byte)))
     };
     let (offset, size, count) = (word(32, 8)?, word(54, 2)?, word(56, 2)?);
     for index in 0..count {

@@ -20,7 +20,12 @@ impl Child<'_> {
         let peer = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let inside = rustix::pty::ioctl_tiocgptpeer(&outside, peer).at(Call::Ioctl)?;
         if let Some((rows, columns)) = size {
-            let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+            let size = Winsize {
+                ws_row: rows,
+                ws_col: columns,
+                ws_xpixel: 0,
+                ws_ypixel: 0,
+            };
             rustix::termios::tcsetwinsize(&inside, size).at(Call::Ioctl)?;
         }
         // Where the id isn't mapped, or the kernel refuses, root's terminal serves as well.

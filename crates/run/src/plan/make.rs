@@ -13,7 +13,10 @@ use wiac_sys::process::namespace;
 
 pub(super) fn plan(config: &RuntimeConfig, rootfs: &Rootfs, settings: &Settings) -> Result<Plan, Error> {
     refuse_unsupported(config)?;
-    let process = config.process.as_ref().ok_or_else(|| invalid("the runtime configuration has no process"))?;
+    let process = config
+        .process
+        .as_ref()
+        .ok_or_else(|| invalid("the runtime configuration has no process"))?;
     let linux = config.linux.clone().unwrap_or_default();
     let mut steps = Vec::with_capacity(96);
     root(&mut steps, rootfs, settings)?;
@@ -38,8 +41,12 @@ pub(super) fn invalid(message: impl Into<String>) -> Error {
 /// A C string of `bytes`; `what` names it where it contains a NUL byte.
 pub(super) fn c_string(what: &str, bytes: impl AsRef<[u8]>) -> Result<CString, Error> {
     let bytes = bytes.as_ref();
-    CString::new(bytes)
-        .map_err(|_| invalid(format!("{what} contains a NUL byte: {:?}", String::from_utf8_lossy(bytes))))
+    CString::new(bytes).map_err(|_| {
+        invalid(format!(
+            "{what} contains a NUL byte: {:?}",
+            String::from_utf8_lossy(bytes)
+        ))
+    })
 }
 
 pub(super) fn c_path(path: &Path) -> Result<CString, Error> {
@@ -49,7 +56,9 @@ pub(super) fn c_path(path: &Path) -> Result<CString, Error> {
 /// A path of the container, absolute, relative to its root.
 pub(super) fn in_root(what: &str, path: &str) -> Result<InRoot, Error> {
     if !path.starts_with('/') {
-        return Err(invalid(format!("{what} must be an absolute path in the container, not {path:?}")));
+        return Err(invalid(format!(
+            "{what} must be an absolute path in the container, not {path:?}"
+        )));
     }
     Ok(InRoot(c_string(what, path.trim_matches('/'))?))
 }
@@ -57,7 +66,10 @@ pub(super) fn in_root(what: &str, path: &str) -> Result<InRoot, Error> {
 fn refuse_unsupported(config: &RuntimeConfig) -> Result<(), Error> {
     let linux = config.linux.as_ref();
     if let Some(joined) = linux.and_then(|linux| linux.namespaces.iter().find(|n| n.path.is_some())) {
-        return Err(invalid(format!("joining an existing namespace ({:?}) isn't there yet", joined.kind)));
+        return Err(invalid(format!(
+            "joining an existing namespace ({:?}) isn't there yet",
+            joined.kind
+        )));
     }
     if config.hooks.is_some() {
         return Err(invalid("hooks aren't there yet"));
@@ -89,7 +101,9 @@ fn root(steps: &mut Vec<Step>, rootfs: &Rootfs, settings: &Settings) -> Result<(
     steps.push(Step::PrivateMounts);
     steps.push(match rootfs {
         Rootfs::Overlay(paths) => Step::Overlay(overlay::plan(paths, settings.legacy_overlay)?),
-        Rootfs::Directory(path) => Step::BindRoot { source: overlay::checked("root directory", path)? },
+        Rootfs::Directory(path) => Step::BindRoot {
+            source: overlay::checked("root directory", path)?,
+        },
     });
     Ok(())
 }
@@ -97,29 +111,33 @@ fn root(steps: &mut Vec<Step>, rootfs: &Rootfs, settings: &Settings) -> Result<(
 /// All mounts are made before the change of root, while the host's paths can still be named and the host's /proc is
 /// still visible, without which the kernel refuses a new one in a user namespace. Their targets are found without
 /// leaving the new root.
-fn filesystems(
-    steps: &mut Vec<Step>,
-    config: &RuntimeConfig,
-    linux: &Linux,
-    settings: &Settings,
-) -> Result<(), Error> {
+fn filesystems(steps: &mut Vec<Step>, config: &RuntimeConfig, linux: &Linux, settings: &Settings) -> Result<(), Error> {
     let table = MountTable::new(config, linux, settings);
     mounts::add(steps, config, &table)?;
     // Kernel parameters while /proc/sys can still be written.
     for (key, value) in &linux.sysctl {
         let path = format!("/proc/sys/{}", key.replace('.', "/"));
-        steps.push(Step::Sysctl { path: in_root("a kernel parameter", &path)?, value: c_string("a value", value)? });
+        steps.push(Step::Sysctl {
+            path: in_root("a kernel parameter", &path)?,
+            value: c_string("a value", value)?,
+        });
     }
     // After all mounts, so that nothing is mounted over what hides.
     for path in &linux.masked_paths {
-        steps.push(Step::Mask { path: in_root("a masked path", path)? });
+        steps.push(Step::Mask {
+            path: in_root("a masked path", path)?,
+        });
     }
     for path in &linux.readonly_paths {
-        steps.push(Step::ReadOnly { path: in_root("a read-only path", path)? });
+        steps.push(Step::ReadOnly {
+            path: in_root("a read-only path", path)?,
+        });
     }
     if let Some(process) = &config.process {
         if process.cwd.trim_matches('/') != "" {
-            steps.push(Step::WorkingDirectory { path: in_root("the working directory", &process.cwd)? });
+            steps.push(Step::WorkingDirectory {
+                path: in_root("the working directory", &process.cwd)?,
+            });
         }
     }
     // After everything that makes a missing target.
@@ -145,9 +163,15 @@ fn process_state(steps: &mut Vec<Step>, process: &Process) -> Result<(), Error> 
     steps.push(Step::NewSession);
     if process.terminal {
         let size = process.console_size.map(|size| {
-            (u16::try_from(size.height).unwrap_or(u16::MAX), u16::try_from(size.width).unwrap_or(u16::MAX))
+            (
+                u16::try_from(size.height).unwrap_or(u16::MAX),
+                u16::try_from(size.width).unwrap_or(u16::MAX),
+            )
         });
-        steps.push(Step::Terminal { size, owner: process.user.uid });
+        steps.push(Step::Terminal {
+            size,
+            owner: process.user.uid,
+        });
     }
     steps.push(Step::NewKeyring);
     if let Some(score) = process.oom_score_adj {
@@ -157,7 +181,9 @@ fn process_state(steps: &mut Vec<Step>, process: &Process) -> Result<(), Error> 
         steps.push(process::resource_limit(limit)?);
     }
     steps.push(Step::Umask(process.user.umask.unwrap_or(0o022)));
-    steps.push(Step::ChangeDirectory { path: in_root("the working directory", &process.cwd)? });
+    steps.push(Step::ChangeDirectory {
+        path: in_root("the working directory", &process.cwd)?,
+    });
     // Nothing of the host stays open from here on.
     steps.push(Step::CloseDescriptors);
     steps.push(Step::AwaitStart);
@@ -181,5 +207,7 @@ fn privileges(steps: &mut Vec<Step>, process: &Process, linux: &Linux, settings:
 }
 
 fn own_binary() -> Option<(u64, u64)> {
-    std::fs::metadata("/proc/self/exe").ok().map(|meta| (meta.dev(), meta.ino()))
+    std::fs::metadata("/proc/self/exe")
+        .ok()
+        .map(|meta| (meta.dev(), meta.ino()))
 }

@@ -36,11 +36,17 @@ pub(super) struct MountTable {
 
 impl MountTable {
     pub(super) fn new(config: &RuntimeConfig, linux: &Linux, settings: &Settings) -> Self {
-        let wants_cgroup = config.mounts.iter().any(|mount| mount.kind.as_deref() == Some("cgroup"));
+        let wants_cgroup = config
+            .mounts
+            .iter()
+            .any(|mount| mount.kind.as_deref() == Some("cgroup"));
         Self {
             host_network: linux.namespace(NamespaceType::Network).is_none(),
             user_namespace: settings.user_namespace.is_some(),
-            tty_group: settings.user_namespace.as_ref().is_none_or(|namespace| namespace.has_group(5)),
+            tty_group: settings
+                .user_namespace
+                .as_ref()
+                .is_none_or(|namespace| namespace.has_group(5)),
             unified_cgroups: wants_cgroup && has_unified_cgroups(),
         }
     }
@@ -56,7 +62,9 @@ pub(super) fn add(steps: &mut Vec<Step>, config: &RuntimeConfig, table: &MountTa
     let mut mounted: Vec<PathBuf> = Vec::new();
     for mount in &config.mounts {
         let destination = PathBuf::from(&mount.destination);
-        let on_root = !mounted.iter().any(|above| destination.starts_with(above) && destination != *above);
+        let on_root = !mounted
+            .iter()
+            .any(|above| destination.starts_with(above) && destination != *above);
         let is_dev = mount.kind.as_deref() == Some("tmpfs") && destination == Path::new("/dev");
         if let Some(step) = plan_mount(mount, on_root, table)? {
             steps.push(step);
@@ -78,23 +86,37 @@ fn add_devices(steps: &mut Vec<Step>) -> Result<(), Error> {
             set: attr::NOSUID | attr::NOEXEC,
             clear: 0,
             attributes_recursive: false,
-            target: Target { path: in_root("a device", &path)?, kind: TargetKind::File, on_root: false },
+            target: Target {
+                path: in_root("a device", &path)?,
+                kind: TargetKind::File,
+                on_root: false,
+            },
         }));
     }
     for (text, path) in LINKS {
-        steps.push(Step::Symlink { text: c_string("a link", text)?, path: InRoot(c_string("a link", path)?) });
+        steps.push(Step::Symlink {
+            text: c_string("a link", text)?,
+            path: InRoot(c_string("a link", path)?),
+        });
     }
     Ok(())
 }
 
 fn plan_mount(mount: &Mount, on_root: bool, table: &MountTable) -> Result<Option<Step>, Error> {
     let options = Options::parse(&mount.options);
-    let kind = mount.kind.as_deref().unwrap_or(if options.bind.is_some() { "bind" } else { "" });
+    let kind = mount
+        .kind
+        .as_deref()
+        .unwrap_or(if options.bind.is_some() { "bind" } else { "" });
     let path = in_root("a mount's destination", &mount.destination)?;
     if path.0.is_empty() {
         return Err(invalid("nothing can be mounted on the container's root itself"));
     }
-    let target = Target { path, kind: TargetKind::Directory, on_root };
+    let target = Target {
+        path,
+        kind: TargetKind::Directory,
+        on_root,
+    };
     match kind {
         "bind" => bind(mount, &options, target).map(Some),
         _ if options.bind.is_some() => bind(mount, &options, target).map(Some),
@@ -122,7 +144,9 @@ fn bind_sys(target: Target) -> Step {
 fn bind(mount: &Mount, options: &Options, mut target: Target) -> Result<Step, Error> {
     let source = Path::new(mount.source.as_deref().unwrap_or_default());
     if !source.is_absolute() {
-        return Err(invalid(format!("the source of a bind mount must be an absolute path, not {source:?}")));
+        return Err(invalid(format!(
+            "the source of a bind mount must be an absolute path, not {source:?}"
+        )));
     }
     let meta = std::fs::metadata(source).map_err(|error| Error::Directory {
         role: "volume source",
@@ -133,7 +157,10 @@ fn bind(mount: &Mount, options: &Options, mut target: Target) -> Result<Step, Er
         target.kind = TargetKind::File;
     }
     if let Some(unknown) = options.data.first() {
-        return Err(invalid(format!("unknown option {:?} of the mount on {}", unknown.0, mount.destination)));
+        return Err(invalid(format!(
+            "unknown option {:?} of the mount on {}",
+            unknown.0, mount.destination
+        )));
     }
     Ok(Step::Bind(Bind {
         source: c_path(source)?,
@@ -145,13 +172,7 @@ fn bind(mount: &Mount, options: &Options, mut target: Target) -> Result<Step, Er
     }))
 }
 
-fn new_mount(
-    kind: &str,
-    mount: &Mount,
-    options: &Options,
-    target: Target,
-    table: &MountTable,
-) -> Result<Step, Error> {
+fn new_mount(kind: &str, mount: &Mount, options: &Options, target: Target, table: &MountTable) -> Result<Step, Error> {
     let mut data = Vec::with_capacity(options.data.len());
     for (key, value) in &options.data {
         let unmapped_group = kind == "devpts" && key == "gid" && !table.tty_group;
@@ -159,11 +180,18 @@ fn new_mount(
         if unmapped_group || (kind == "devpts" && key == "newinstance") {
             continue;
         }
-        let value = value.as_ref().map(|value| c_string("a mount option", value)).transpose()?;
+        let value = value
+            .as_ref()
+            .map(|value| c_string("a mount option", value))
+            .transpose()?;
         data.push((c_string("a mount option", key)?, value));
     }
     // A device node in a file system of the container's own making is never the host's device.
-    let nodev = if matches!(kind, "tmpfs" | "ramfs") { attr::NODEV } else { 0 };
+    let nodev = if matches!(kind, "tmpfs" | "ramfs") {
+        attr::NODEV
+    } else {
+        0
+    };
     Ok(Step::Mount(NewMount {
         fs_type: CString::new(kind).map_err(|_| invalid("a NUL byte in a mount type"))?,
         source: c_string("a mount's source", mount.source.as_deref().unwrap_or(kind))?,
@@ -226,7 +254,11 @@ impl Options {
     }
 
     fn switch(&mut self, bit: u64, on: bool) {
-        let (add, remove) = if on { (&mut self.set, &mut self.clear) } else { (&mut self.clear, &mut self.set) };
+        let (add, remove) = if on {
+            (&mut self.set, &mut self.clear)
+        } else {
+            (&mut self.clear, &mut self.set)
+        };
         *add |= bit;
         *remove &= !bit;
     }
@@ -250,7 +282,10 @@ mod tests {
         let parsed = parse(&["nosuid", "ro", "mode=755", "size=64k", "rbind"]);
         assert_eq!(parsed.set, attr::NOSUID | attr::RDONLY);
         assert_eq!(parsed.bind, Some(true));
-        assert_eq!(parsed.data, [("mode".into(), Some("755".into())), ("size".into(), Some("64k".into()))]);
+        assert_eq!(
+            parsed.data,
+            [("mode".into(), Some("755".into())), ("size".into(), Some("64k".into()))]
+        );
     }
 
     #[test]

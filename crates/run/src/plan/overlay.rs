@@ -23,7 +23,12 @@ pub(super) fn plan(paths: &OverlayPaths, force_legacy: bool) -> Result<Overlay, 
         )));
     }
     // The one place where the order turns: layers are kept base first, the kernel wants the topmost first.
-    let lowers = paths.layers.iter().rev().map(|path| checked("lower directory", path)).collect::<Result<_, _>>()?;
+    let lowers = paths
+        .layers
+        .iter()
+        .rev()
+        .map(|path| checked("lower directory", path))
+        .collect::<Result<_, _>>()?;
     let upper = open_directory("upper directory", &paths.upper)?;
     let work = open_directory("work directory", &paths.work)?;
     check_same_file_system(paths, &upper, &work)?;
@@ -55,13 +60,20 @@ fn open_directory(role: &'static str, path: &Path) -> Result<OwnedFd, Error> {
 
 fn check_same_file_system(paths: &OverlayPaths, upper: &OwnedFd, work: &OwnedFd) -> Result<(), Error> {
     let device = |fd: &OwnedFd, path: &Path| {
-        let error = |errno| Error::Directory { role: "directory", path: path.to_owned(), errno };
+        let error = |errno| Error::Directory {
+            role: "directory",
+            path: path.to_owned(),
+            errno,
+        };
         rustix::fs::fstat(fd.as_fd()).map(|stat| stat.st_dev).map_err(error)
     };
     if device(upper, &paths.upper)? == device(work, &paths.work)? {
         return Ok(());
     }
-    Err(Error::DifferentFileSystems { upper: paths.upper.clone(), work: paths.work.clone() })
+    Err(Error::DifferentFileSystems {
+        upper: paths.upper.clone(),
+        work: paths.work.clone(),
+    })
 }
 
 fn options(paths: &OverlayPaths) -> Vec<OverlayOption> {

@@ -3,10 +3,10 @@
 use super::make::{c_string, invalid};
 use super::step::{Capabilities, Credentials, Exec, Step};
 use super::{SeccompChoice, Settings};
-use crate::capabilities::mask;
 use crate::error::Error;
 use crate::seccomp;
 use std::ffi::CString;
+use wiac_oci::capability;
 use wiac_oci::runtime::{DEFAULT_PATH, Linux, Process, Rlimit};
 use wiac_sys::process::CStringArray;
 
@@ -36,11 +36,26 @@ pub(super) fn resource_limit(limit: &Rlimit) -> Result<Step, Error> {
         .position(|name| *name == limit.kind)
         .ok_or_else(|| invalid(format!("unknown resource limit {:?}", limit.kind)))?;
     let resource = u32::try_from(number).unwrap_or_default();
-    Ok(Step::ResourceLimit { resource, soft: limit.soft, hard: limit.hard, name: RESOURCES[number] })
+    Ok(Step::ResourceLimit {
+        resource,
+        soft: limit.soft,
+        hard: limit.hard,
+        name: RESOURCES[number],
+    })
+}
+
+/// The bits of capabilities by name. Unknown names are left out, as the runtime specification asks.
+fn mask(names: &[String]) -> u64 {
+    names
+        .iter()
+        .filter_map(|name| capability::number(name))
+        .fold(0, |mask, number| mask | 1 << number)
 }
 
 pub(super) fn capabilities(process: &Process) -> Result<Capabilities, Error> {
-    let Some(sets) = &process.capabilities else { return Ok(Capabilities::default()) };
+    let Some(sets) = &process.capabilities else {
+        return Ok(Capabilities::default());
+    };
     let sets = Capabilities {
         bounding: mask(&sets.bounding),
         effective: mask(&sets.effective),
@@ -52,7 +67,9 @@ pub(super) fn capabilities(process: &Process) -> Result<Capabilities, Error> {
         return Err(invalid("a capability is to be effective but isn't permitted"));
     }
     if sets.ambient & !(sets.permitted & sets.inheritable) != 0 {
-        return Err(invalid("a capability is to be ambient but isn't both permitted and inheritable"));
+        return Err(invalid(
+            "a capability is to be ambient but isn't both permitted and inheritable",
+        ));
     }
     Ok(sets)
 }
@@ -60,7 +77,11 @@ pub(super) fn capabilities(process: &Process) -> Result<Capabilities, Error> {
 pub(super) fn credentials(process: &Process, settings: &Settings) -> Result<Credentials, Error> {
     let user = &process.user;
     let Some(namespace) = &settings.user_namespace else {
-        return Ok(Credentials { uid: user.uid, gid: user.gid, groups: Some(user.additional_gids.clone()) });
+        return Ok(Credentials {
+            uid: user.uid,
+            gid: user.gid,
+            groups: Some(user.additional_gids.clone()),
+        });
     };
     if !namespace.has_user(user.uid) || !namespace.has_group(user.gid) {
         return Err(invalid(format!(
@@ -71,8 +92,17 @@ pub(super) fn credentials(process: &Process, settings: &Settings) -> Result<Cred
             namespace.remedy(),
         )));
     }
-    let groups = user.additional_gids.iter().copied().filter(|&gid| namespace.has_group(gid)).collect();
-    Ok(Credentials { uid: user.uid, gid: user.gid, groups: namespace.may_set_groups().then_some(groups) })
+    let groups = user
+        .additional_gids
+        .iter()
+        .copied()
+        .filter(|&gid| namespace.has_group(gid))
+        .collect();
+    Ok(Credentials {
+        uid: user.uid,
+        gid: user.gid,
+        groups: namespace.may_set_groups().then_some(groups),
+    })
 }
 
 pub(super) fn seccomp(linux: &Linux, bounding: u64, settings: &Settings) -> Result<Option<Step>, Error> {
@@ -82,7 +112,10 @@ pub(super) fn seccomp(linux: &Linux, bounding: u64, settings: &Settings) -> Resu
         (SeccompChoice::Default, _) => seccomp::default_program(bounding),
     }
     .map_err(|error| Error::Seccomp(error.to_string()))?;
-    Ok(Some(Step::Seccomp { program: compiled.instructions, flags: compiled.flags }))
+    Ok(Some(Step::Seccomp {
+        program: compiled.instructions,
+        flags: compiled.flags,
+    }))
 }
 
 pub(super) fn exec(process: &Process) -> Result<Step, Error> {
@@ -105,7 +138,11 @@ fn candidates(name: &str, environment: &[String]) -> Result<Vec<CString>, Error>
     if name.contains('/') {
         return Ok(vec![c_string("the command", name)?]);
     }
-    let path = environment.iter().rev().find_map(|entry| entry.strip_prefix("PATH=")).unwrap_or(DEFAULT_PATH);
+    let path = environment
+        .iter()
+        .rev()
+        .find_map(|entry| entry.strip_prefix("PATH="))
+        .unwrap_or(DEFAULT_PATH);
     path.split(':')
         .map(|directory| if directory.is_empty() { "." } else { directory })
         .map(|directory| c_string("the command", format!("{}/{name}", directory.trim_end_matches('/'))))
@@ -120,14 +157,35 @@ mod tests {
     fn names_are_looked_for_in_path() {
         let env = ["PATH=/usr/bin:/bin/::/".to_owned()];
         let found = candidates("ls", &env).expect("no NUL");
-        assert_eq!(found, [c"/usr/bin/ls".into(), c"/bin/ls".into(), c"./ls".into(), CString::from(c"/ls")]);
+        assert_eq!(
+            found,
+            [
+                c"/usr/bin/ls".into(),
+                c"/bin/ls".into(),
+                c"./ls".into(),
+                CString::from(c"/ls")
+            ]
+        );
         assert_eq!(candidates("./x/ls", &env).expect("no NUL"), [CString::from(c"./x/ls")]);
     }
 
     #[test]
     fn a_limit_has_its_number() {
-        let limit = Rlimit { kind: "RLIMIT_NOFILE".into(), soft: 1, hard: 2 };
-        assert!(matches!(resource_limit(&limit), Ok(Step::ResourceLimit { resource: 7, .. })));
-        assert!(resource_limit(&Rlimit { kind: "RLIMIT_X".into(), ..limit }).is_err());
+        let limit = Rlimit {
+            kind: "RLIMIT_NOFILE".into(),
+            soft: 1,
+            hard: 2,
+        };
+        assert!(matches!(
+            resource_limit(&limit),
+            Ok(Step::ResourceLimit { resource: 7, .. })
+        ));
+        assert!(
+            resource_limit(&Rlimit {
+                kind: "RLIMIT_X".into(),
+                ..limit
+            })
+            .is_err()
+        );
     }
 }

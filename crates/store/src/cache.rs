@@ -1,0 +1,61 @@
+//! The build cache: step key → layer.
+
+use crate::data::Store;
+use crate::error::{IoExt, Result};
+use crate::layer::LayerId;
+use std::fs;
+use std::path::PathBuf;
+
+impl Store {
+    fn step_path(&self, key: &str) -> PathBuf {
+        self.path("cache/steps").join(key)
+    }
+
+    /// The layer that a step with this key made before, if it is still there. `key` is hexadecimal.
+    pub fn cached_step(&self, key: &str) -> Result<Option<LayerId>> {
+        let path = self.step_path(key);
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(LayerId::parse(text.trim()).filter(|id| self.has_layer(id))),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).on("read", &path),
+        }
+    }
+
+    /// Remembers which layer a step made.
+    pub fn remember_step(&self, key: &str, layer: &LayerId) -> Result<()> {
+        self.write_whole(&self.step_path(key), format!("{layer}\n").as_bytes())
+    }
+
+    /// Reads a remembered table of file hashes; `None` where there is none yet.
+    pub fn file_table(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        let path = self.path("cache/files").join(name);
+        match fs::read(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).on("read", &path),
+        }
+    }
+
+    /// Replaces a table of file hashes.
+    pub fn write_file_table(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        self.write_whole(&self.path("cache/files").join(name), bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Form;
+
+    #[test]
+    fn a_step_without_its_layer_is_forgotten() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let store = Store::open(dir.path(), Form::Trusted).expect("store");
+        let id = LayerId::random().expect("random");
+        store.remember_step("abc", &id).expect("written");
+        assert_eq!(store.cached_step("abc").expect("read"), None);
+        fs::create_dir_all(store.layer_diff(&id)).expect("mkdir");
+        fs::write(store.layer_directory(&id).join("layer.json"), "{}").expect("write");
+        assert_eq!(store.cached_step("abc").expect("read"), Some(id));
+    }
+}

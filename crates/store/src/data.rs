@@ -1,0 +1,191 @@
+//! The data directory: where it is, that it is ours, and its layout.
+
+use crate::error::{Error, IoExt, Result};
+use crate::lock::Lock;
+use crate::{sync, temporary};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What the file `format` of a data directory says.
+const FORMAT: &str = "wiac 1";
+
+/// The directories of the layout.
+const DIRECTORIES: [&str; 9] = [
+    "layers",
+    "images/names",
+    "images/records",
+    "cache/steps",
+    "cache/files",
+    "containers",
+    "unsynced",
+    "tmp",
+    "quarantine",
+];
+
+/// Which extended attributes overlayfs marks deletions with in this store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Form {
+    /// `trusted.overlay.*`, as root.
+    Trusted,
+    /// `user.overlay.*`, in a user namespace.
+    User,
+}
+
+impl Form {
+    /// The name of one of overlayfs's attributes in this form.
+    pub fn attribute(self, name: &str) -> String {
+        match self {
+            Self::Trusted => format!("trusted.overlay.{name}"),
+            Self::User => format!("user.overlay.{name}"),
+        }
+    }
+}
+
+/// An open data directory.
+#[derive(Debug)]
+pub struct Store {
+    root: PathBuf,
+    form: Form,
+    boot_id: String,
+}
+
+/// Where the data directory is when `--data` doesn't say: `$WIAC_DATA`, else `/var/lib/wiac` as root and
+/// `$XDG_DATA_HOME/wiac` (`~/.local/share/wiac`) otherwise. The original tool's `$DATADIR` counts last of all, and
+/// only where it is empty or already ours. `is_root`: before a user namespace was entered.
+pub fn default_location(is_root: bool) -> PathBuf {
+    let variable = |name: &str| {
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    if let Some(path) = variable("WIAC_DATA") {
+        return path;
+    }
+    if let Some(path) = variable("DATADIR").filter(|path| is_empty_or_ours(path)) {
+        return path;
+    }
+    if is_root {
+        return PathBuf::from("/var/lib/wiac");
+    }
+    let data_home = variable("XDG_DATA_HOME").or_else(|| variable("HOME").map(|home| home.join(".local/share")));
+    data_home.unwrap_or_else(|| PathBuf::from("/tmp")).join("wiac")
+}
+
+fn is_empty_or_ours(path: &Path) -> bool {
+    path.join("format").is_file() || fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none())
+}
+
+impl Store {
+    /// Opens the data directory `root`, made where it is missing. What earlier commands left unfinished is swept,
+    /// and layers that a crash of the machine may have damaged are set aside.
+    ///
+    /// # Errors
+    /// When the directory isn't ours, has an unknown format, or can't be written.
+    pub fn open(root: &Path, form: Form) -> Result<Self> {
+        let root = std::path::absolute(root).on("find", root)?;
+        if !check_format(&root)? {
+            create(&root)?;
+        }
+        let store = Self {
+            root,
+            form,
+            boot_id: sync::boot_id()?,
+        };
+        temporary::sweep(&store)?;
+        sync::quarantine_unsynced(&store)?;
+        Ok(store)
+    }
+
+    /// The data directory itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The form of the layers made now.
+    pub fn form(&self) -> Form {
+        self.form
+    }
+
+    pub(crate) fn boot_id(&self) -> &str {
+        &self.boot_id
+    }
+
+    pub(crate) fn path(&self, relative: &str) -> PathBuf {
+        self.root.join(relative)
+    }
+}
+
+/// Whether `root` is a data directory already.
+fn check_format(root: &Path) -> Result<bool> {
+    let path = root.join("format");
+    match fs::read_to_string(&path) {
+        Ok(text) if text.trim_end() == FORMAT => Ok(true),
+        Ok(text) => Err(Error::Format {
+            path: root.to_owned(),
+            found: text.trim_end().to_owned(),
+            known: FORMAT,
+        }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error).on("read", &path),
+    }
+}
+
+/// Makes the layout; the format file last, so that an interrupted start is made good by the next.
+fn create(root: &Path) -> Result<()> {
+    fs::create_dir_all(root).on("create", root)?;
+    let lock = Lock::exclusive(root)?;
+    if check_format(root)? {
+        return Ok(());
+    }
+    let is_ours = |name: &std::ffi::OsStr| DIRECTORIES.iter().any(|known| known.split('/').next() == name.to_str());
+    for entry in fs::read_dir(root).on("read", root)? {
+        if !is_ours(&entry.on("read", root)?.file_name()) {
+            return Err(Error::Foreign { path: root.to_owned() });
+        }
+    }
+    for directory in DIRECTORIES {
+        let path = root.join(directory);
+        fs::create_dir_all(&path).on("create", &path)?;
+    }
+    // Layers hold set-user-id programs and files of all users: nobody else walks in here.
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    fs::set_permissions(root, mode).on("protect", root)?;
+    let path = root.join("format.new");
+    fs::write(&path, format!("{FORMAT}\n")).on("write", &path)?;
+    fs::rename(&path, root.join("format")).on("rename", &path)?;
+    drop(lock);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn opens_twice() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let root = dir.path().join("data");
+        Store::open(&root, Form::Trusted).expect("made");
+        Store::open(&root, Form::Trusted).expect("opened");
+        assert!(root.join("layers").is_dir());
+    }
+
+    #[test]
+    fn refuses_what_is_not_ours() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        fs::write(dir.path().join("letters.txt"), "mine").expect("write");
+        assert!(matches!(
+            Store::open(dir.path(), Form::Trusted),
+            Err(Error::Foreign { .. })
+        ));
+    }
+
+    #[test]
+    fn refuses_an_unknown_format() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        fs::write(dir.path().join("format"), "wiac 99\n").expect("write");
+        let error = Store::open(dir.path(), Form::Trusted).expect_err("unknown");
+        assert!(error.to_string().contains("wiac 99"), "{error}");
+    }
+}

@@ -1,0 +1,114 @@
+//! What can go wrong with the data directory.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// An error of the store.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An operation on a file failed.
+    #[error("can't {action} {}: {}", path.display(), cause(source))]
+    Io {
+        /// What was attempted: "read", "create" …
+        action: &'static str,
+        /// On which path.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// A file of the store doesn't hold what it should.
+    #[error("{} is damaged: {reason}", path.display())]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The data directory was written by another version.
+    #[error("the data directory {} has format {found:?}, this wiac knows {known:?}: use the wiac that made it, or \
+        another directory (--data DIR or WIAC_DATA)", path.display())]
+    Format {
+        /// The data directory.
+        path: PathBuf,
+        /// What its format file says.
+        found: String,
+        /// What this version writes.
+        known: &'static str,
+    },
+    /// The data directory is not ours.
+    #[error("{} is not empty and not a data directory of wiac; name another one (--data DIR or WIAC_DATA)",
+        path.display())]
+    Foreign {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// No image has this name or id.
+    #[error("no image is called {name:?}{}", nearest.as_ref().map(|n| format!(" (did you mean {n}?)")).unwrap_or_default())]
+    NoSuchImage {
+        /// What was asked for.
+        name: String,
+        /// The name nearest to it.
+        nearest: Option<String>,
+    },
+    /// The beginning of an id fits several images.
+    #[error("{prefix:?} is the beginning of {count} image ids; give more of it")]
+    Ambiguous {
+        /// What was given.
+        prefix: String,
+        /// How many it fits.
+        count: usize,
+    },
+    /// An image's layer isn't there.
+    #[error("layer {id} is missing; build or load the image again")]
+    NoSuchLayer {
+        /// Its id.
+        id: String,
+    },
+    /// A name isn't an image reference.
+    #[error(transparent)]
+    Reference(#[from] wiac_oci::reference::ReferenceError),
+    /// A path of the merged tree leads nowhere.
+    #[error("{}: {reason}", path.display())]
+    Merged {
+        /// The path in the tree.
+        path: PathBuf,
+        /// Why it can't be followed.
+        reason: &'static str,
+    },
+}
+
+/// What most of this crate returns.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+fn cause(error: &io::Error) -> String {
+    match rustix::io::Errno::from_io_error(error) {
+        Some(errno) => wiac_sys::error::describe(errno),
+        None => error.to_string(),
+    }
+}
+
+/// Says what was attempted on which path.
+pub trait IoExt<T> {
+    /// Turns an I/O error into [`Error::Io`].
+    fn on(self, action: &'static str, path: &Path) -> Result<T>;
+}
+
+impl<T> IoExt<T> for io::Result<T> {
+    fn on(self, action: &'static str, path: &Path) -> Result<T> {
+        self.map_err(|source| Error::Io {
+            action,
+            path: path.to_owned(),
+            source,
+        })
+    }
+}
+
+impl<T> IoExt<T> for rustix::io::Result<T> {
+    fn on(self, action: &'static str, path: &Path) -> Result<T> {
+        self.map_err(|errno| Error::Io {
+            action,
+            path: path.to_owned(),
+            source: errno.into(),
+        })
+    }
+}

@@ -1,0 +1,173 @@
+//! Layers: a directory in overlayfs's form each, with a random id and a small description beside it.
+
+use crate::data::{Form, Store};
+use crate::error::{Error, IoExt, Result};
+use crate::lock::Lock;
+use crate::sync;
+use crate::temporary::{Temporary, random_name};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The id of a layer: random, since a layer is known by what made it and not by its contents.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct LayerId(String);
+
+impl LayerId {
+    /// A new one.
+    pub fn random() -> Result<Self> {
+        random_name().map(Self)
+    }
+
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// From text; `None` where it isn't an id.
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_hex = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_hex.then(|| Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for LayerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What `layer.json` says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerInfo {
+    /// Which marks it has.
+    pub form: Form,
+    /// What made it, as cache keys see it: the hash of the step's key and its nonce.
+    pub lineage: String,
+    /// The instruction that made it.
+    pub created_by: String,
+    /// When, RFC 3339, UTC.
+    pub created: String,
+}
+
+/// A layer being made: its directory `diff` fills up in `tmp/`, then becomes the layer by one rename.
+#[derive(Debug)]
+pub struct Draft {
+    temporary: Temporary,
+    directory: PathBuf,
+}
+
+impl Draft {
+    /// Makes the directory of a new layer; its `diff` is empty, or not there if `bare`.
+    pub fn new(store: &Store) -> Result<Self> {
+        let temporary = Temporary::new(store)?;
+        let directory = temporary.create_dir("layer")?;
+        let diff = directory.join("diff");
+        fs::create_dir(&diff).on("create", &diff)?;
+        Ok(Self { temporary, directory })
+    }
+
+    /// Where the layer's files go: an overlay's upper directory.
+    pub fn diff(&self) -> PathBuf {
+        self.directory.join("diff")
+    }
+
+    /// Room beside it, deleted with the draft: an overlay's work directory, files to mount.
+    pub fn room(&self) -> &Temporary {
+        &self.temporary
+    }
+
+    /// Makes it a layer of the store. Any overlay on it must be gone.
+    pub fn commit(self, store: &Store, info: &LayerInfo) -> Result<LayerId> {
+        let id = LayerId::random()?;
+        let description = self.directory.join("layer.json");
+        fs::write(&description, to_json(info)).on("write", &description)?;
+        sync::mark(store, &id)?;
+        let directory = store.layer_directory(&id);
+        fs::rename(&self.directory, &directory).on("move into place", &self.directory)?;
+        Ok(id)
+    }
+}
+
+pub(crate) fn to_json(value: &impl Serialize) -> Vec<u8> {
+    // Serialising plain structs to memory can't fail.
+    let mut bytes = serde_json::to_vec_pretty(value).unwrap_or_default();
+    bytes.push(b'\n');
+    bytes
+}
+
+pub(crate) fn from_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
+    let bytes = fs::read(path).on("read", path)?;
+    serde_json::from_slice(&bytes).map_err(|error| Error::Damaged {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    })
+}
+
+impl Store {
+    pub(crate) fn layer_directory(&self, id: &LayerId) -> PathBuf {
+        self.path("layers").join(id.as_str())
+    }
+
+    /// The overlay directory of a layer.
+    pub fn layer_diff(&self, id: &LayerId) -> PathBuf {
+        self.layer_directory(id).join("diff")
+    }
+
+    /// Whether the layer is there.
+    pub fn has_layer(&self, id: &LayerId) -> bool {
+        self.layer_directory(id).join("layer.json").is_file()
+    }
+
+    /// What is known about a layer.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchLayer`], or a damaged description.
+    pub fn layer_info(&self, id: &LayerId) -> Result<LayerInfo> {
+        match from_json(&self.layer_directory(id).join("layer.json")) {
+            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                Err(Error::NoSuchLayer { id: id.to_string() })
+            }
+            result => result,
+        }
+    }
+
+    /// Locks a layer against deletion for as long as the lock is held. Take it before the layer is mounted or read,
+    /// in a process that lives as long as the mount.
+    pub fn use_layer(&self, id: &LayerId) -> Result<Lock> {
+        match Lock::shared(&self.layer_directory(id)) {
+            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                Err(Error::NoSuchLayer { id: id.to_string() })
+            }
+            result => result,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_draft_becomes_a_layer() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let store = Store::open(dir.path(), Form::Trusted).expect("store");
+        let draft = Draft::new(&store).expect("draft");
+        fs::write(draft.diff().join("hello"), "hi").expect("write");
+        let info = LayerInfo {
+            form: Form::Trusted,
+            lineage: "x".into(),
+            created_by: "COPY".into(),
+            created: "1970-01-01T00:00:00Z".into(),
+        };
+        let id = draft.commit(&store, &info).expect("committed");
+        assert_eq!(
+            fs::read_to_string(store.layer_diff(&id).join("hello")).expect("read"),
+            "hi"
+        );
+        assert_eq!(store.layer_info(&id).expect("info"), info);
+        assert_eq!(fs::read_dir(store.path("tmp")).expect("read").count(), 0);
+    }
+}

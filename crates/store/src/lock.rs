@@ -1,0 +1,44 @@
+//! Locks: flock on a directory, held by a descriptor and ending with it, whatever happens to the process.
+
+use crate::error::{IoExt, Result};
+use rustix::fd::OwnedFd;
+use rustix::fs::{FlockOperation, Mode, OFlags, flock};
+use rustix::io::Errno;
+use std::path::Path;
+
+/// A held lock. Children made by clone hold it too, until the last of them lets go.
+#[derive(Debug)]
+pub struct Lock {
+    _fd: OwnedFd,
+}
+
+impl Lock {
+    /// Waits for the shared lock of a directory or file: who uses it.
+    pub fn shared(path: &Path) -> Result<Self> {
+        lock(path, FlockOperation::LockShared)
+    }
+
+    /// Waits for the exclusive lock: who changes it.
+    pub fn exclusive(path: &Path) -> Result<Self> {
+        lock(path, FlockOperation::LockExclusive)
+    }
+
+    /// The exclusive lock, or `None` where somebody else holds it.
+    pub fn try_exclusive(path: &Path) -> Result<Option<Self>> {
+        let fd = open(path)?;
+        match flock(&fd, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => Ok(None),
+            result => result.on("lock", path).map(|()| Some(Self { _fd: fd })),
+        }
+    }
+}
+
+fn open(path: &Path) -> Result<OwnedFd> {
+    rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).on("open", path)
+}
+
+fn lock(path: &Path, operation: FlockOperation) -> Result<Lock> {
+    let fd = open(path)?;
+    rustix::io::retry_on_intr(|| flock(&fd, operation)).on("lock", path)?;
+    Ok(Lock { _fd: fd })
+}

@@ -1,0 +1,86 @@
+//! The marks overlayfs keeps in a layer: whiteouts and opaque directories, and which form of them a directory has.
+
+use crate::data::Form;
+use crate::error::{IoExt, Result};
+use rustix::fd::{AsFd, AsRawFd};
+use rustix::fs::{AtFlags, FileType, Stat};
+use rustix::io::Errno;
+use std::path::Path;
+
+/// Prefixes of overlayfs's own attributes: never part of a file's contents.
+pub const PREFIXES: [&str; 2] = ["trusted.overlay.", "user.overlay."];
+
+/// Whether an entry with this status is a whiteout: a character device 0:0.
+pub fn is_whiteout(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0
+}
+
+/// Whether the directory hides what lower layers have at its place. `directory` may be O_PATH.
+pub fn is_opaque(directory: impl AsFd) -> Result<bool> {
+    for form in [Form::Trusted, Form::User] {
+        if attribute(&directory, &form.attribute("opaque"))?.is_some_and(|value| value == b"y") {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// A short attribute of what `file` (which may be O_PATH) refers to.
+fn attribute(file: impl AsFd, name: &str) -> Result<Option<Vec<u8>>> {
+    // The xattr calls refuse O_PATH descriptors but follow their magic links.
+    let path = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
+    let mut value = [0u8; 16];
+    match rustix::fs::getxattr(&path, name, &mut value[..]) {
+        Ok(length) => Ok(Some(value[..length].to_vec())),
+        // Longer than any value that means something to us, absent, or not to be read without rights: no mark.
+        Err(Errno::RANGE | Errno::NODATA | Errno::NOTSUP | Errno::PERM) => Ok(None),
+        Err(errno) => Err(errno).on("read an attribute of", Path::new(&path)),
+    }
+}
+
+/// Which form of marks the layer in `directory` uses, found by looking at it: the form of the first opaque mark, or
+/// `None` where none is found (whiteouts are the same in both). Looks at no more than `limit` directories.
+pub fn probe(directory: &Path, limit: usize) -> Result<Option<Form>> {
+    let mut waiting = vec![directory.to_owned()];
+    let mut looked_at = 0;
+    while let Some(path) = waiting.pop() {
+        looked_at += 1;
+        if looked_at > limit {
+            break;
+        }
+        if let Some(form) = form_of(&path)? {
+            return Ok(Some(form));
+        }
+        let Ok(entries) = std::fs::read_dir(&path) else {
+            continue;
+        };
+        waiting.extend(
+            entries
+                .flatten()
+                .filter(|e| e.file_type().is_ok_and(|t| t.is_dir()))
+                .map(|e| e.path()),
+        );
+    }
+    Ok(None)
+}
+
+fn form_of(directory: &Path) -> Result<Option<Form>> {
+    for form in [Form::Trusted, Form::User] {
+        let mut value = [0u8; 16];
+        match rustix::fs::lgetxattr(directory, form.attribute("opaque"), &mut value[..]) {
+            Ok(_) => return Ok(Some(form)),
+            Err(Errno::NODATA | Errno::NOTSUP | Errno::RANGE | Errno::PERM | Errno::ACCESS) => {}
+            Err(errno) => return Err(errno).on("read an attribute of", directory),
+        }
+    }
+    Ok(None)
+}
+
+/// The status of `name` in `directory`, itself and not what a symlink leads to; `None` where there is nothing.
+pub(crate) fn status(directory: impl AsFd, name: &std::ffi::OsStr) -> rustix::io::Result<Option<Stat>> {
+    match rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => Ok(Some(stat)),
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}

@@ -1,0 +1,144 @@
+//! Durability: one syncfs for all the layers of a build, and what becomes of layers that a crash came before.
+//!
+//! `unsynced/<boot id>/<layer id>` stands from before a layer is moved into place until it was synced. After a crash
+//! of the machine the boot id is another one, and the layers still listed are set aside.
+
+use crate::data::Store;
+use crate::error::{IoExt, Result};
+use crate::layer::LayerId;
+use crate::lock::Lock;
+use rustix::fs::{Mode, OFlags};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+pub(crate) fn boot_id() -> Result<String> {
+    let path = Path::new("/proc/sys/kernel/random/boot_id");
+    Ok(fs::read_to_string(path).on("read", path)?.trim().to_owned())
+}
+
+fn marks(store: &Store) -> PathBuf {
+    store.path("unsynced").join(store.boot_id())
+}
+
+/// Lists a layer that is about to be moved into place.
+pub(crate) fn mark(store: &Store, id: &LayerId) -> Result<()> {
+    let path = marks(store).join(id.as_str());
+    match fs::write(&path, "") {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            fs::create_dir_all(marks(store)).on("create", &marks(store))?;
+            fs::write(&path, "").on("write", &path)
+        }
+        result => result.on("write", &path),
+    }
+}
+
+impl Store {
+    /// Writes everything to the disk, once, if one of `layers` is not there yet.
+    ///
+    /// # Errors
+    /// What the disk says: the layers then stay listed as not synced.
+    pub fn sync(&self, layers: &[LayerId]) -> Result<()> {
+        let directory = marks(self);
+        let waiting: Vec<PathBuf> = layers
+            .iter()
+            .map(|id| directory.join(id.as_str()))
+            .filter(|path| path.exists())
+            .collect();
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        let root = rustix::fs::open(self.root(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+        rustix::fs::syncfs(root.on("open", self.root())?).on("sync", self.root())?;
+        for path in waiting {
+            // Another process that uses the same layer may have been faster.
+            let _ = fs::remove_file(path);
+        }
+        Ok(())
+    }
+
+    /// Writes a small file of the store so that it is either whole on the disk or not there.
+    pub(crate) fn write_durably(&self, path: &Path, contents: &[u8]) -> Result<()> {
+        let fresh = self
+            .path("tmp")
+            .join(format!("file-{}", crate::temporary::random_name()?));
+        let write = || -> std::io::Result<()> {
+            let mut file = fs::File::create(&fresh)?;
+            std::io::Write::write_all(&mut file, contents)?;
+            file.sync_all()?;
+            fs::rename(&fresh, path)?;
+            match path.parent() {
+                Some(parent) => fs::File::open(parent)?.sync_all(),
+                None => Ok(()),
+            }
+        };
+        write().inspect_err(|_| drop(fs::remove_file(&fresh))).on("write", path)
+    }
+
+    /// Writes a small file by rename: whole or not at all for every reader, but not forced to the disk.
+    pub(crate) fn write_whole(&self, path: &Path, contents: &[u8]) -> Result<()> {
+        let fresh = self
+            .path("tmp")
+            .join(format!("file-{}", crate::temporary::random_name()?));
+        let result = fs::write(&fresh, contents).and_then(|()| fs::rename(&fresh, path));
+        result.inspect_err(|_| drop(fs::remove_file(&fresh))).on("write", path)
+    }
+}
+
+/// Sets aside the layers that another boot of the machine didn't sync.
+pub(crate) fn quarantine_unsynced(store: &Store) -> Result<()> {
+    let parent = store.path("unsynced");
+    for entry in fs::read_dir(&parent).on("read", &parent)? {
+        let entry = entry.on("read", &parent)?;
+        if entry.file_name() != store.boot_id() {
+            quarantine_boot(store, &entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn quarantine_boot(store: &Store, marks: &Path) -> Result<()> {
+    let _alone = Lock::exclusive(&store.path("unsynced"))?;
+    let Ok(entries) = fs::read_dir(marks) else {
+        return Ok(());
+    };
+    for entry in entries {
+        let entry = entry.on("read", marks)?;
+        let layer = store.path("layers").join(entry.file_name());
+        let aside = store.path("quarantine").join(entry.file_name());
+        match fs::rename(&layer, &aside) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error).on("set aside", &layer),
+            _ => fs::remove_file(entry.path()).on("delete", &entry.path())?,
+        }
+    }
+    fs::remove_dir(marks).on("delete", marks)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Form;
+
+    #[test]
+    fn layers_of_another_boot_are_set_aside() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let store = Store::open(dir.path(), Form::Trusted).expect("store");
+        let id = LayerId::random().expect("random");
+        fs::create_dir_all(store.layer_directory(&id)).expect("mkdir");
+        fs::create_dir_all(store.path("unsynced/other-boot")).expect("mkdir");
+        fs::write(store.path("unsynced/other-boot").join(id.as_str()), "").expect("write");
+        let store = Store::open(dir.path(), Form::Trusted).expect("store");
+        assert!(!store.layer_directory(&id).exists());
+        assert!(store.path("quarantine").join(id.as_str()).exists());
+        assert!(!store.path("unsynced/other-boot").exists());
+    }
+
+    #[test]
+    fn a_synced_layer_is_listed_no_more() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let store = Store::open(dir.path(), Form::Trusted).expect("store");
+        let id = LayerId::random().expect("random");
+        mark(&store, &id).expect("marked");
+        store.sync(std::slice::from_ref(&id)).expect("synced");
+        assert!(!marks(&store).join(id.as_str()).exists());
+    }
+}

@@ -1,0 +1,129 @@
+//! Unfinished things: directories in `tmp/`, each owned by a lock, swept by the next command when the lock is gone.
+
+use crate::data::Store;
+use crate::error::{IoExt, Result};
+use crate::lock::Lock;
+use std::fs;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+/// A directory in `tmp/` that only this process uses. Dropping it deletes what is left of it.
+#[derive(Debug)]
+pub struct Temporary {
+    path: PathBuf,
+    /// Held until the directory is gone; also by the monitor of a container whose overlay uses it.
+    _lock: Lock,
+}
+
+impl Temporary {
+    /// Makes an empty directory (mode 0700).
+    pub fn new(store: &Store) -> Result<Self> {
+        let parent = store.path("tmp");
+        let path = parent.join(random_name()?);
+        // A sweeper must not see the directory between its making and its lock.
+        let making = Lock::shared(&parent)?;
+        fs::DirBuilder::new().mode(0o700).create(&path).on("create", &path)?;
+        let lock = Lock::exclusive(&path)?;
+        drop(making);
+        Ok(Self { path, _lock: lock })
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes a directory in it.
+    pub fn create_dir(&self, name: &str) -> Result<PathBuf> {
+        let path = self.path.join(name);
+        fs::create_dir(&path).on("create", &path)?;
+        Ok(path)
+    }
+
+    /// Deletes it, and says when that doesn't work.
+    pub fn remove(self) -> Result<()> {
+        remove_tree(&self.path)
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // A failure leaves it to the next command's sweep.
+        let _ = remove_tree(&self.path);
+    }
+}
+
+/// Deletes a directory tree; one that is gone already is no error.
+pub(crate) fn remove_tree(path: &Path) -> Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        result => result.on("delete", path),
+    }
+}
+
+/// 128 random bits in hexadecimal.
+pub(crate) fn random_name() -> Result<String> {
+    let mut bytes = [0u8; 16];
+    rustix::rand::getrandom(&mut bytes[..], rustix::rand::GetRandomFlags::empty())
+        .on("read", Path::new("/dev/urandom"))?;
+    Ok(hex(&bytes))
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+}
+
+/// Deletes directories in `tmp/` whose owner is gone. Another sweeper at work is left to it.
+pub(crate) fn sweep(store: &Store) -> Result<()> {
+    let parent = store.path("tmp");
+    let entries: Vec<PathBuf> = fs::read_dir(&parent)
+        .on("read", &parent)?
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .collect();
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let Some(_sweeping) = Lock::try_exclusive(&parent)? else {
+        return Ok(());
+    };
+    for path in entries {
+        // Gone already, or in use: neither concerns us.
+        if let Ok(Some(_abandoned)) = Lock::try_exclusive(&path) {
+            remove_entry(&path);
+        }
+    }
+    Ok(())
+}
+
+fn remove_entry(path: &Path) {
+    // What can't be deleted now (a full table of something, a busy mount) is tried again by the next command.
+    let _ = if path.is_dir() {
+        fs::remove_dir_all(path)
+    } else {
+        fs::remove_file(path)
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Form;
+
+    #[test]
+    fn sweeps_only_what_is_abandoned() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let store = Store::open(dir.path(), Form::Trusted).expect("store");
+        let used = Temporary::new(&store).expect("made");
+        let abandoned = store.path("tmp/abandoned");
+        fs::create_dir_all(abandoned.join("deep/er")).expect("mkdir");
+        sweep(&store).expect("swept");
+        assert!(used.path().is_dir());
+        assert!(!abandoned.exists());
+    }
+}
