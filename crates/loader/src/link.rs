@@ -166,6 +166,7 @@ impl<'s, 'r> Linker<'s, 'r> {
         let identity = candidate.resolved.metadata.identity;
         if let Some(&known) = self.identities.get(&identity) {
             self.names.insert(name.to_vec(), known);
+            self.note_source(&candidate, known);
             self.linked.aliases.push((by, candidate.resolved));
             self.edge(by, known, need);
             return None;
@@ -217,14 +218,18 @@ impl<'s, 'r> Linker<'s, 'r> {
         self.identities
             .entry(candidate.resolved.metadata.identity)
             .or_insert(index);
-        match candidate.source {
-            Place::Cache if !self.is_default(&candidate) => self.linked.by_cache.push(index),
-            Place::Configured if !self.is_default(&candidate) => self.linked.by_configuration.push(index),
-            _ => {}
-        }
+        self.note_source(&candidate, index);
         let member = Member::new(candidate, loader, variant, self.search.dialect, self.search.cwd);
         self.linked.members.push(member);
         index
+    }
+
+    fn note_source(&mut self, candidate: &Candidate, index: usize) {
+        match candidate.source {
+            Place::Cache if !self.is_default(candidate) => self.linked.by_cache.push(index),
+            Place::Configured if !self.is_default(candidate) => self.linked.by_configuration.push(index),
+            _ => {}
+        }
     }
 
     /// Whether the default directories (for variants: those below them) would do, should there be no cache.
