@@ -229,6 +229,9 @@ struct Tags {
 impl<'s, S: Source + ?Sized, H: FileHeader<Endian = Endianness>> Reader<'s, S, H> {
     fn open(source: &'s S, head: &[u8]) -> Result<Self> {
         let (header, _) = pod::from_bytes::<H>(head).map_err(|()| ElfError::Truncated("header"))?;
+        if !header.is_little_endian() && !header.is_big_endian() {
+            return Err(ElfError::Invalid("byte order"));
+        }
         let endian = header.endian().map_err(|_| ElfError::Invalid("byte order"))?;
         if header.e_version(endian) != u32::from(elf::EV_CURRENT) {
             return Err(ElfError::Invalid("version"));
