@@ -4,6 +4,7 @@
 //! variables, [`stages`] finds what a target needs, [`ignore`] reads `.dockerignore`, [`glob`] matches the sources of
 //! COPY, and [`check`] finds what is no error but better done otherwise. Nothing here touches a file or prints.
 
+pub mod check;
 pub mod expand;
 pub mod glob;
 pub mod ignore;

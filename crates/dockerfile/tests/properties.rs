@@ -1,6 +1,7 @@
 //! Properties that hold for any input: no panic, places inside the source, agreement between ways to ask.
 
 use proptest::prelude::*;
+use wiac_dockerfile::check::{Context, check as check_all};
 use wiac_dockerfile::expand::Expander;
 use wiac_dockerfile::glob::Glob;
 use wiac_dockerfile::ignore::IgnorePatterns;
@@ -91,11 +92,11 @@ fn check(source: &[u8]) {
     match parse(source) {
         Ok(dockerfile) => {
             spans(&dockerfile).into_iter().for_each(inside);
-            if let Ok(globals) = Globals::new(&dockerfile, [], &|_| None) {
-                if let Ok(images) = globals.images(&dockerfile) {
-                    let _ = StageGraph::new(&dockerfile, &images).map(|graph| graph.reachable(0));
-                }
+            let images = Globals::new(&dockerfile, [], &|_| None).and_then(|globals| globals.images(&dockerfile));
+            if let Ok(images) = images {
+                let _ = StageGraph::new(&dockerfile, &images).map(|graph| graph.reachable(0));
             }
+            let _ = check_all(&dockerfile, &Context::default());
         }
         Err(error) => {
             error.span.into_iter().for_each(inside);

@@ -178,7 +178,8 @@ fn definitions(definitions: &[wiac_dockerfile::ArgDefinition]) -> String {
 }
 
 fn words(words: &[Word]) -> String {
-    words.iter().map(|word| format!(" {:?}", word.text)).collect()
+    let words: Vec<String> = words.iter().map(|word| format!("{:?}", word.text)).collect();
+    format!(" {}", words.join(" "))
 }
 
 fn option(name: &str, word: Option<&Word>) -> String {
