@@ -288,3 +288,59 @@ fn is_stage_name(name: &str) -> bool {
     bytes.next().is_some_and(|b| b.is_ascii_lowercase())
         && bytes.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_' | b'.'))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{CopySource, Script};
+
+    fn script(source: &str) -> Script {
+        let dockerfile = parse(format!("FROM x\n{source}\n").as_bytes()).unwrap();
+        match &dockerfile.stages[0].instructions[0].kind {
+            Kind::Run(run) => run.script(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn heredocs_become_what_run_executes() {
+        let file = Script::File {
+            name: "E".to_owned(),
+            content: "#!/bin/x\na\n".to_owned(),
+        };
+        for (source, expected) in [
+            ("RUN a && b", Script::Shell("a && b".to_owned())),
+            ("RUN [\"a\", \"b\"]", Script::Exec(vec!["a".to_owned(), "b".to_owned()])),
+            ("RUN <<E\na\nb\nE", Script::Shell("a\nb\n".to_owned())),
+            ("RUN <<-E\n\ta\n\tE", Script::Shell("a\n".to_owned())),
+            ("RUN <<E\n#!/bin/x\na\nE", file.clone()),
+            ("RUN --network=none <<-E\n\t#!/bin/x\n\ta\nE", file),
+            (
+                "RUN cat <<A - <<B\na\nA\nb\nB",
+                Script::Shell("cat <<A - <<B\na\nA\nb\nB".to_owned()),
+            ),
+            ("RUN <<A cat\n#!x\nA", Script::Shell("<<A cat\n#!x\nA".to_owned())),
+        ] {
+            assert_eq!(script(source), expected, "{source}");
+        }
+    }
+
+    #[test]
+    fn recorded_triggers_are_parsed_again() {
+        let source = "FROM x\nONBUILD COPY <<E /f\nbody\nE\n";
+        let dockerfile = parse(source.as_bytes()).unwrap();
+        let Kind::OnBuild(on_build) = &dockerfile.stages[0].instructions[0].kind else {
+            panic!()
+        };
+        let again = parse_trigger(&on_build.text).unwrap();
+        let Kind::Copy(copy) = &again.kind else { panic!() };
+        assert!(matches!(&copy.transfer.sources[0], CopySource::Heredoc(heredoc) if heredoc.content == "body\n"));
+    }
+
+    #[test]
+    fn wrong_triggers() {
+        for text in ["", "FROM x", "ONBUILD RUN a", "MAINTAINER a", "RUN a\nRUN b", "# a"] {
+            assert!(parse_trigger(text).is_err(), "{text}");
+        }
+    }
+}

@@ -33,6 +33,8 @@ pub(super) enum Pattern {
         head: String,
         /// Text every match ends with.
         tail: String,
+        /// The longest text every match has somewhere.
+        middle: String,
     },
 }
 
@@ -54,7 +56,12 @@ impl Pattern {
                 Self::Suffix(format!("/{tail}"))
             }
             [Part::Directories, after @ ..] if tail.chars().count() == after.len() => Self::Tail(tail),
-            _ => Self::Parts { parts, head, tail },
+            _ => Self::Parts {
+                middle: longest_text(&parts),
+                parts,
+                head,
+                tail,
+            },
         })
     }
 
@@ -65,9 +72,15 @@ impl Pattern {
             Self::Prefix(text) => path.starts_with(text.as_str()),
             Self::Suffix(text) => path.ends_with(text.as_str()) || path == &text[1..],
             Self::Tail(text) => path.ends_with(text.as_str()),
-            Self::Parts { parts, head, tail } => {
+            Self::Parts {
+                parts,
+                head,
+                tail,
+                middle,
+            } => {
                 path.starts_with(head.as_str())
                     && path.ends_with(tail.as_str())
+                    && path.contains(middle.as_str())
                     && walk(parts, path, "").last() == Some(&true)
             }
         }
@@ -99,6 +112,16 @@ fn char_of(part: &Part) -> Option<char> {
     }
 }
 
+/// The longest run of plain characters.
+fn longest_text(parts: &[Part]) -> String {
+    let runs = parts.split(|part| char_of(part).is_none());
+    runs.max_by_key(|run| run.len())
+        .unwrap_or_default()
+        .iter()
+        .filter_map(char_of)
+        .collect()
+}
+
 /// Finds the `**` among the tokens; one takes the slash that follows it along.
 fn parts(tokens: Vec<Token>) -> Vec<Part> {
     let mut parts = Vec::new();
@@ -127,11 +150,13 @@ fn walk(parts: &[Part], path: &str, more: &str) -> Vec<bool> {
     // For each part: whether it may come next, and for `Directories` whether it is inside a directory's name.
     let mut states = vec![false; parts.len() + 1];
     let mut inside = vec![false; parts.len()];
+    let mut next = states.clone();
+    let mut next_inside = inside.clone();
     states[0] = true;
     skip(parts, &mut states);
     for c in path.chars().chain(more.chars()) {
-        let mut next = vec![false; states.len()];
-        let mut next_inside = vec![false; parts.len()];
+        next.fill(false);
+        next_inside.fill(false);
         for (at, part) in parts.iter().enumerate() {
             match part {
                 Part::One(token) if states[at] => {
@@ -147,8 +172,8 @@ fn walk(parts: &[Part], path: &str, more: &str) -> Vec<bool> {
             }
         }
         skip(parts, &mut next);
-        states = next;
-        inside = next_inside;
+        std::mem::swap(&mut states, &mut next);
+        std::mem::swap(&mut inside, &mut next_inside);
     }
     for (state, inside) in states.iter_mut().zip(inside) {
         *state |= inside;

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::parts::Parts;
+use super::parts::{Parts, shorten};
 use crate::error::{Error, ErrorKind};
 use crate::model::Word;
 use crate::text::is_separator;
@@ -90,7 +90,7 @@ fn parse_pair(parts: &Parts<'_>, range: &Range<usize>) -> Result<Pair, Error> {
     match word.find('=') {
         None => error(ErrorKind::NoEquals {
             name: parts.name,
-            word: word.to_owned(),
+            word: shorten(word),
         }),
         Some(0) => error(ErrorKind::BlankName { name: parts.name }),
         Some(at) => Ok(Pair {

@@ -128,3 +128,12 @@ pub(crate) fn keyword_name(text: &Text<'_>, range: &Range<usize>) -> Result<&'st
         range,
     ))
 }
+
+/// The start of a word that may be any length, fit for a message.
+pub(super) fn shorten(word: &str) -> String {
+    let mut short: String = word.chars().take(40).collect();
+    if short.len() < word.len() {
+        short.push('…');
+    }
+    short
+}
