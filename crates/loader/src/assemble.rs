@@ -2,6 +2,7 @@
 
 use crate::closure::{Closure, Entry, EntryKind, Need, NeedKind, NeededBy, Object, Program};
 use crate::elf;
+use crate::error::Error;
 use crate::link::{EdgeKind, Linked};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ pub(crate) struct Assembly {
     indices: HashMap<PathBuf, usize>,
     pub programs: Vec<Program>,
     pub needs_ldconfig: Vec<PathBuf>,
+    pub incomplete: Vec<Error>,
 }
 
 impl Assembly {
@@ -24,6 +26,7 @@ impl Assembly {
             programs: self.programs,
             objects: self.objects,
             needs_ldconfig: self.needs_ldconfig,
+            incomplete: self.incomplete,
         }
     }
 
@@ -85,11 +88,17 @@ impl Assembly {
 
     /// Adds the objects of one process; gives the index of its program.
     pub fn linked(&mut self, walk: &mut Walk<'_>, linked: &Linked) -> usize {
-        let mut indices = Vec::with_capacity(linked.members.len());
-        for member in &linked.members {
+        let mut needed = vec![false; linked.members.len()];
+        needed[0] = true;
+        for edge in &linked.edges {
+            needed[edge.to] = true;
+        }
+        // A member that nobody needs (a loader that was assumed) has no edge either, so its index is never used.
+        let mut indices = vec![0; linked.members.len()];
+        for (place, member) in linked.members.iter().enumerate().filter(|(place, _)| needed[*place]) {
             let index = self.object(&member.resolved, member.variant.as_deref());
             self.objects[index].architecture = Some(member.elf.architecture);
-            indices.push(index);
+            indices[place] = index;
         }
         for edge in &linked.edges {
             let kind = match edge.kind {

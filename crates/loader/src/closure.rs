@@ -1,6 +1,7 @@
 //! The closure as plain data: what to copy so that programs start elsewhere, and who needs what.
 
 use crate::arch::Architecture;
+use crate::error::Error;
 use std::path::PathBuf;
 use wiac_sys::root::Metadata;
 
@@ -16,6 +17,9 @@ pub struct Closure {
     /// Libraries found only through ld.so.conf, in a root without a cache: they won't be found before ldconfig has run
     /// there (in the source root no more than in the result).
     pub needs_ldconfig: Vec<PathBuf>,
+    /// What ELF files below an added directory lack to start. The files themselves are in the closure: such a tree often
+    /// holds plugins for other systems, which nobody means to use.
+    pub incomplete: Vec<Error>,
 }
 
 /// A file, directory or symlink of the closure.

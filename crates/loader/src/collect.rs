@@ -4,10 +4,10 @@ use crate::arch::Architecture;
 use crate::assemble::Assembly;
 use crate::closure::{Closure, NeedKind, NeededBy, Program, Set};
 use crate::dialect::Dialect;
-use crate::elf::{Elf, ElfError};
+use crate::elf::{Elf, ElfError, ElfKind};
 use crate::error::{Error, InterpreterProblem};
 use crate::files::Files;
-use crate::link::{Linked, Linker};
+use crate::link::{Linked, Linker, Loader};
 use crate::nearest;
 use crate::search::{Candidate, Place};
 use crate::shebang::{self, Shebang};
@@ -156,6 +156,10 @@ impl<'r> Collector<'r> {
             return Err(Error::NotExecutable(path.to_owned()));
         }
         match self.files.elf(&resolved) {
+            Ok(elf) if matches!(elf.kind, ElfKind::Other(_)) => Err(Error::UnknownFormat {
+                path: path.to_owned(),
+                empty: false,
+            }),
             Ok(elf) => {
                 let object = self.program(path, &resolved, &elf)?;
                 self.assembly.resolved(&mut self.files.walk, &resolved, by, None);
@@ -258,19 +262,62 @@ impl<'r> Collector<'r> {
         interpreter: Option<(Vec<u8>, Candidate)>,
     ) -> Result<(Linked, Rc<Dialect>), Error> {
         let architecture = program.elf.architecture;
-        let loader = interpreter.as_ref().map(|(_, loader)| loader);
-        let key = (loader.map(|loader| loader.found.clone()), architecture);
-        let dialect = if let Some(known) = self.dialects.get(&key) {
-            Rc::clone(known)
-        } else {
-            let parts = loader.map(|loader| (loader.found.as_path(), &loader.resolved, loader.elf.as_ref()));
-            let dialect = Rc::new(Dialect::of(&mut self.files, architecture, parts));
-            self.dialects.insert(key, Rc::clone(&dialect));
-            dialect
+        let interpreter = match interpreter {
+            Some((name, candidate)) => Some(Loader::named(name, candidate)),
+            None if program.elf.needs.is_empty() => None,
+            None => self.usual_loader(architecture).map(Loader::assumed),
         };
+        let dialect = self.dialect(architecture, interpreter.as_ref().map(|loader| &loader.candidate));
         let hardware = self.hardware.entry(architecture).or_default();
         let linked = Linker::new(&mut self.files, &dialect, &self.cwd, hardware).run(program, interpreter)?;
         Ok((linked, dialect))
+    }
+
+    fn dialect(&mut self, architecture: Architecture, loader: Option<&Candidate>) -> Rc<Dialect> {
+        let key = (loader.map(|loader| loader.found.clone()), architecture);
+        if let Some(known) = self.dialects.get(&key) {
+            return Rc::clone(known);
+        }
+        let parts = loader.map(|loader| (loader.found.as_path(), &loader.resolved, loader.elf.as_ref()));
+        let dialect = Rc::new(Dialect::of(&mut self.files, architecture, parts));
+        self.dialects.insert(key, Rc::clone(&dialect));
+        dialect
+    }
+
+    /// The loader that libraries of an architecture are meant for, since they don't name one: that of a program
+    /// already here, else the one that the root has, glibc's first.
+    fn usual_loader(&mut self, architecture: Architecture) -> Option<Candidate> {
+        let known = self.dialects.keys().filter(|key| key.1 == architecture);
+        if let Some(path) = known.filter_map(|key| key.0.clone()).min() {
+            return self.loader_at(path, architecture);
+        }
+        let paths = ["ld-linux", "ld-musl-"].map(|prefix| self.loaders(prefix));
+        let mut paths = paths.into_iter().flatten();
+        paths.find_map(|path| self.loader_at(path, architecture))
+    }
+
+    /// The files of the directories for loaders whose name begins like this.
+    pub(crate) fn loaders(&self, prefix: &str) -> Vec<PathBuf> {
+        let mut paths = Vec::new();
+        for directory in ["/lib64", "/lib", "/libx32", "/lib32"] {
+            let entries = self.files.walk.root().read_dir(directory).unwrap_or_default();
+            let names = entries.into_iter().map(|entry| entry.name);
+            let names = names.filter(|name| name.as_bytes().starts_with(prefix.as_bytes()));
+            paths.extend(names.map(|name| Path::new(directory).join(name)));
+        }
+        paths
+    }
+
+    fn loader_at(&mut self, found: PathBuf, architecture: Architecture) -> Option<Candidate> {
+        let resolved = self.files.find_file(&found)?;
+        let elf = self.files.elf(&resolved).ok()?;
+        (elf.architecture == architecture).then_some(Candidate {
+            found,
+            resolved,
+            elf,
+            variant: None,
+            source: Place::Path,
+        })
     }
 
     fn interpreter(&mut self, program: &Path, elf: &Elf, name: &[u8]) -> Result<Candidate, Error> {

@@ -81,6 +81,8 @@ pub enum Diagnosis {
         /// Whether a `#!` stands behind a byte order mark or blank space, where the kernel doesn't see it.
         hidden_shebang: bool,
     },
+    /// It's an ELF file, but an object file or a core dump.
+    NotAProgram(PathBuf),
     /// It's an ELF file, but a damaged one.
     Damaged {
         /// The file.
@@ -202,6 +204,7 @@ impl fmt::Display for Diagnosis {
             Self::NoexecMount(path) => write!(f, "{} is on a file system mounted with noexec", shown(path)),
             Self::Empty(path) => write!(f, "{} is empty", shown(path)),
             Self::UnknownFormat { path, hidden_shebang } => unknown_format(f, path, *hidden_shebang),
+            Self::NotAProgram(path) => write!(f, "{} is an object file or core dump, not a program", shown(path)),
             Self::Damaged { path, problem } => write!(f, "{} is a damaged program: {problem}", shown(path)),
             Self::WrongArchitecture { path, file, host } => {
                 write!(f, "{} is a program for {file}, but this machine is {host}", shown(path))

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use wiac_sys::error::describe;
 
 /// Why the closure of a program can't be computed.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Error {
     /// No directory of PATH holds a program of this name.
     NotInPath {

@@ -4,7 +4,7 @@
 use crate::arch::Architecture;
 use crate::collect::Collector;
 use crate::diagnosis::Diagnosis;
-use crate::elf::{Elf, ElfError};
+use crate::elf::{Elf, ElfError, ElfKind};
 use crate::error::Error;
 use crate::shebang;
 use rustix::io::Errno;
@@ -76,6 +76,7 @@ impl Explainer<'_> {
             Err(diagnosis) => return Some(*diagnosis),
         };
         match self.collector.files.elf(&resolved) {
+            Ok(elf) if matches!(elf.kind, ElfKind::Other(_)) => Some(Diagnosis::NotAProgram(path.to_owned())),
             Ok(elf) => self.program(path, &resolved, &elf),
             Err(ElfError::NotElf) => self.script(path, &resolved, scripts),
             Err(ElfError::Unreadable(_)) => None,
@@ -168,14 +169,8 @@ impl Explainer<'_> {
     /// The dynamic loader of another C library than the one that is missing.
     fn other_loader(&self, missing: &Path) -> Option<PathBuf> {
         let musl = missing.to_string_lossy().contains("ld-musl-");
-        let prefix: &[u8] = if musl { b"ld-linux" } else { b"ld-musl-" };
-        ["/lib", "/lib64"].into_iter().find_map(|directory| {
-            let entries = self.collector.files.walk.root().read_dir(directory).ok()?;
-            let found = entries
-                .into_iter()
-                .find(|entry| entry.name.as_bytes().starts_with(prefix))?;
-            Some(Path::new(directory).join(found.name))
-        })
+        let prefix = if musl { "ld-linux" } else { "ld-musl-" };
+        self.collector.loaders(prefix).into_iter().next()
     }
 
     fn refused(&mut self, path: &Path, errno: Errno) -> Diagnosis {

@@ -45,10 +45,31 @@ pub(crate) enum EdgeKind {
     Library(NeedKind),
 }
 
+/// The dynamic loader that puts a process together.
+pub(crate) struct Loader {
+    /// The program's own word for it; `None` where the program is a library and names none.
+    name: Option<Vec<u8>>,
+    pub candidate: Candidate,
+}
+
+impl Loader {
+    pub fn named(name: Vec<u8>, candidate: Candidate) -> Self {
+        Self {
+            name: Some(name),
+            candidate,
+        }
+    }
+
+    pub fn assumed(candidate: Candidate) -> Self {
+        Self { name: None, candidate }
+    }
+}
+
 /// One process being put together.
 pub(crate) struct Linker<'s, 'r> {
     search: Search<'s, 'r>,
     linked: Linked,
+    loader: Option<usize>,
     names: HashMap<Vec<u8>, usize>,
     identities: HashMap<(u64, u64), usize>,
     queue: VecDeque<usize>,
@@ -78,6 +99,7 @@ impl<'s, 'r> Linker<'s, 'r> {
                 by_cache: Vec::new(),
                 by_configuration: Vec::new(),
             },
+            loader: None,
             names: HashMap::new(),
             identities: HashMap::new(),
             queue: VecDeque::new(),
@@ -85,21 +107,22 @@ impl<'s, 'r> Linker<'s, 'r> {
         }
     }
 
-    /// Everything that `program` needs, with its interpreter (the name it's asked for by, and the file).
+    /// Everything that `program` needs, as this loader finds it. A loader that nobody names is a member, but without an
+    /// edge to it.
     ///
     /// # Errors
     /// A damaged library. One that's missing is no error here but noted in [`Linked::missing`].
-    pub fn run(mut self, program: Candidate, interpreter: Option<(Vec<u8>, Candidate)>) -> Result<Linked, Error> {
+    pub fn run(mut self, program: Candidate, loader: Option<Loader>) -> Result<Linked, Error> {
         let program = self.add(program, None, None, None);
-        if let Some((name, candidate)) = interpreter {
-            let to = self.add(candidate, None, None, Some(&name));
-            let kind = EdgeKind::Interpreter;
-            self.linked.edges.push(Edge {
+        if let Some(Loader { name, candidate }) = loader {
+            let to = self.add(candidate, None, None, name.as_deref());
+            self.loader = Some(to);
+            self.linked.edges.extend(name.map(|name| Edge {
                 from: program,
                 to,
                 name,
-                kind,
-            });
+                kind: EdgeKind::Interpreter,
+            }));
         }
         self.queue.push_back(program);
         while self.linked.members.len() < MAX_MEMBERS {
@@ -250,13 +273,7 @@ impl<'s, 'r> Linker<'s, 'r> {
         }
         let musl = matches!(self.search.dialect, Dialect::Musl(_));
         let own = musl && MUSL_LIBRARIES.iter().any(|library| is_library(name, library));
-        // The interpreter, where there's one, is the second member.
-        let interpreter = self
-            .linked
-            .edges
-            .first()
-            .filter(|edge| edge.kind == EdgeKind::Interpreter);
-        interpreter.filter(|_| own).map(|edge| edge.to)
+        self.loader.filter(|_| own)
     }
 
     fn edge(&mut self, from: usize, to: usize, need: &NeededName) {

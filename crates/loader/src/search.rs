@@ -25,12 +25,14 @@ const MAX_PATH_ENTRIES: usize = 1024;
 #[derive(Debug)]
 pub(crate) struct Member {
     pub elf: Rc<Elf>,
-    /// The path it was found by, from which `$ORIGIN` is taken.
+    /// The path it was found by.
     pub found: PathBuf,
     pub resolved: Resolved,
     /// Who had it loaded; `None` for the program and its interpreter.
     pub loader: Option<usize>,
     pub variant: Option<String>,
+    /// What `$ORIGIN` stands for.
+    origin: PathBuf,
     rpath: Vec<Expanded>,
     runpath: Vec<Expanded>,
 }
@@ -89,6 +91,7 @@ impl Member {
             resolved: candidate.resolved,
             loader,
             variant,
+            origin,
             rpath,
             runpath,
             elf,
@@ -127,7 +130,7 @@ impl Dialect {
             return vec![name.to_vec()];
         }
         let meanings = Meanings {
-            origin: member.found.parent().unwrap_or(Path::new("/")),
+            origin: &member.origin,
             libs: &glibc.libs,
             platforms: member.elf.architecture.traits().platforms,
         };

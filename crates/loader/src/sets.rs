@@ -46,10 +46,12 @@ struct Tree {
 impl Collector<'_> {
     /// Adds a file or a directory with all below it. ELF files among them get their closure; symlinks are kept and
     /// what they lead to is added, wherever in the root it is. One below a directory that leads to nothing stays as it
-    /// is. Devices, FIFOs and sockets below a directory are left out.
+    /// is. Devices, FIFOs and sockets below a directory are left out. Scripts are files like any other here: their
+    /// interpreters are not added.
     ///
     /// # Errors
-    /// A path that leads nowhere, a device, or an ELF file whose libraries are missing.
+    /// A path that leads nowhere, a device, or an ELF file whose libraries are missing (but below a directory, that is
+    /// noted in [`Closure::incomplete`](crate::Closure::incomplete)).
     pub fn add(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
         let path = Path::new("/").join(path);
         let mut tree = Tree {
@@ -108,7 +110,10 @@ impl Collector<'_> {
         for entry in entries {
             let path = directory.path.join(&entry.name);
             if let Ok(resolved) = self.files.walk.resolve(&path) {
-                self.add_resolved(&path, &resolved, tree, depth - 1)?;
+                match self.add_resolved(&path, &resolved, tree, depth - 1) {
+                    Err(error) if is_incomplete(&error) => self.assembly.incomplete.push(error),
+                    result => result?,
+                }
             } else if entry.kind == Some(FileKind::Symlink) {
                 self.add_dangling(&path, tree.by);
             }
@@ -216,6 +221,14 @@ impl Collector<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether an ELF file lacks something, or is none that starts; not whether it can't be read.
+fn is_incomplete(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::MissingLibraries(_) | Error::Interpreter { .. } | Error::Malformed { .. }
+    )
 }
 
 fn candidate(path: &Path, resolved: Resolved, elf: Rc<Elf>) -> Candidate {

@@ -181,6 +181,13 @@ fn scripts() {
 
 #[test]
 fn damaged_programs() {
+    let mut object = elf();
+    object.kind = 1;
+    let tree = Tree::empty().elf("/bin/o", &object);
+    assert_eq!(
+        said(&tree, "o", ENOEXEC),
+        "126 /bin/o is an object file or core dump, not a program"
+    );
     let tree = Tree::empty()
         .file("/bin/p", &program().build()[..80])
         .file("/bin/q", b"\x7fELF");

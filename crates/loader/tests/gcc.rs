@@ -35,7 +35,7 @@ impl Build {
         let here = self.path("");
         let arguments = arguments
             .iter()
-            .map(|one| one.replace("@", here.to_str().unwrap().trim_end_matches('/')));
+            .map(|one| one.replace('@', here.to_str().unwrap().trim_end_matches('/')));
         let status = Command::new("gcc")
             .current_dir(&here)
             .args(["-Wl,--no-as-needed", "-Wl,--allow-shlib-undefined", "-o"])

@@ -30,12 +30,22 @@ fn a_directory_with_all_below_and_all_it_leads_to() {
         .link("/opt/d/gone", "/nowhere")
         .link("/opt/d/loop", "loop")
         .elf("/opt/d/plugin.so", &elf().needs("liba.so"))
+        .elf(
+            "/opt/d/prebuilt.so",
+            &elf().machine(common::AARCH64, true).needs("liba.so"),
+        )
         .elf("/lib/liba.so", &elf())
         .file("/srv/x", "outside the directory");
     let closure = collect(&tree, |collector| collector.add("/opt/d"));
     assert_eq!(
         files(&closure),
-        ["/lib/liba.so", "/opt/d/a", "/opt/d/plugin.so", "/srv/x"]
+        [
+            "/lib/liba.so",
+            "/opt/d/a",
+            "/opt/d/plugin.so",
+            "/opt/d/prebuilt.so",
+            "/srv/x"
+        ]
     );
     assert_eq!(
         directories(&closure),
@@ -49,6 +59,7 @@ fn a_directory_with_all_below_and_all_it_leads_to() {
     ];
     assert_eq!(links(&closure), expected);
     assert_eq!(closure.programs.len(), 1);
+    assert!(matches!(closure.incomplete.as_slice(), [Error::MissingLibraries(_)]));
 }
 
 #[test]
@@ -77,6 +88,17 @@ fn a_file_and_what_needs_it() {
         Collector::new(&root).add("/nowhere"),
         Err(Error::Lookup { .. })
     ));
+}
+
+#[test]
+fn libraries_follow_the_loader_of_their_root() {
+    let tree = Tree::empty()
+        .elf("/lib/ld-musl-x86_64.so.1", &elf())
+        .elf("/o/liba.so", &elf().needs("libc.so").needs("libb.so"))
+        .elf("/usr/local/lib/libb.so", &elf());
+    let closure = collect(&tree, |collector| collector.add("/o/liba.so"));
+    let expected = ["/lib/ld-musl-x86_64.so.1", "/o/liba.so", "/usr/local/lib/libb.so"];
+    assert_eq!(files(&closure), expected);
 }
 
 #[test]
@@ -118,7 +140,9 @@ fn certificates_and_time_zones() {
         .file("/usr/share/zoneinfo/Europe/Berlin", "")
         .link("/etc/localtime", "/usr/share/zoneinfo/Europe/Berlin");
     let closure = collect(&tree, |collector| {
-        Set::ALL.into_iter().for_each(|set| collector.with(set));
+        for set in Set::ALL {
+            collector.with(set);
+        }
         Ok(())
     });
     let expected = [

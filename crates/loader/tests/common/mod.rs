@@ -27,6 +27,8 @@ pub struct ElfFile {
     interpreter: Option<String>,
     strings: Vec<u8>,
     tags: Vec<(u64, u64)>,
+    /// `e_type`: ET_DYN.
+    pub kind: u16,
     /// Bytes of an own read-only segment.
     constants: Vec<u8>,
 }
@@ -38,6 +40,7 @@ pub fn elf() -> ElfFile {
         interpreter: None,
         strings: vec![0],
         tags: Vec::new(),
+        kind: 3,
         constants: Vec::new(),
     }
 }
@@ -159,7 +162,7 @@ impl ElfFile {
     fn header(&self, count: u64) -> Vec<u8> {
         let mut file = vec![0x7f, b'E', b'L', b'F', if self.wide { 2 } else { 1 }, 1, 1];
         file.resize(16, 0);
-        file.extend(3_u16.to_le_bytes());
+        file.extend(self.kind.to_le_bytes());
         file.extend(self.machine.to_le_bytes());
         file.extend(1_u32.to_le_bytes());
         let (size, program_header) = if self.wide { (64_u16, 56_u16) } else { (52, 32) };
@@ -292,7 +295,7 @@ pub fn cache(entries: &[CacheEntry<'_>]) -> Vec<u8> {
         table.extend(index.map_or(0, |index| 1 << 62 | index).to_le_bytes());
     }
     let names: Vec<u8> = hwcaps.iter().flat_map(|name| place(name).to_le_bytes()).collect();
-    while (start + strings.len()) % 4 != 0 {
+    while !(start + strings.len()).is_multiple_of(4) {
         strings.push(0);
     }
     let extension = u32::try_from(start + strings.len()).unwrap();
