@@ -116,9 +116,10 @@ impl Assembler {
                     .returns
                     .iter()
                     .find(|&&(known, label)| known == verdict && is_near(label));
-                placed
-                    .map(|&(_, label)| label)
-                    .unwrap_or_else(|| self.place_return(verdict))
+                match placed.copied() {
+                    Some((_, label)) => label,
+                    None => self.place_return(verdict),
+                }
             }
         }
     }

@@ -93,36 +93,35 @@ impl Ranges {
         let default = Leaf::Return(policy.default_verdict());
         let newer = newer.map_or(default, Leaf::Return);
         let calls = calls(policy, abi, hiding);
-        // arm's private calls lie far above and say nothing about the profile's age.
-        let known = calls.partition_point(|call| call.number - abi.first_number() < table::ARM_PRIVATE);
         self.push(abi.first_number(), default);
-        self.add_calls(&calls[..known], default);
-        let newer = match calls[..known].last() {
-            Some(last) => {
-                self.push(last.number + 1, newer);
-                newer
-            }
-            None => default,
+        // arm's private calls lie far above and say nothing about the profile's age.
+        let dates = |call: &&Call| call.is_mentioned && call.number - abi.first_number() < table::ARM_PRIVATE;
+        let Some(newest) = calls.iter().rev().find(dates).map(|call| call.number) else {
+            self.add_calls(&calls, default);
+            return;
         };
-        self.add_calls(&calls[known..], newer);
+        let (known, beyond) = calls.split_at(calls.partition_point(|call| call.number <= newest));
+        self.add_calls(known, default);
+        self.push(newest + 1, newer);
+        self.add_calls(beyond, newer);
     }
 
     fn add_calls(&mut self, calls: &[Call], between: Leaf) {
         for call in calls {
-            self.push(call.number, call.leaf.unwrap_or(between));
+            self.push(call.number, call.leaf);
             self.push(call.number + 1, between);
         }
     }
 }
 
-/// A call that the profile mentions.
+/// A call that the profile mentions, or that hides one.
 struct Call {
     number: u32,
-    /// `None` for the default.
-    leaf: Option<Leaf>,
+    is_mentioned: bool,
+    leaf: Leaf,
 }
 
-/// The mentioned calls of an architecture by number.
+/// The mentioned calls of an architecture and those that hide them, by number.
 fn calls(policy: &Policy<'_>, abi: Abi, hiding: &[(u16, Outcome)]) -> Vec<Call> {
     let mut calls = Vec::with_capacity(table::LEN);
     for row in table::all() {
@@ -130,18 +129,23 @@ fn calls(policy: &Policy<'_>, abi: Abi, hiding: &[(u16, Outcome)]) -> Vec<Call> 
             .iter()
             .find(|(hiding, _)| *hiding == row)
             .map(|(_, outcome)| *outcome);
-        if !policy.is_mentioned(row) && hidden.is_none_or(|outcome| outcome == Outcome::Default) {
+        let is_mentioned = policy.is_mentioned(row);
+        if !is_mentioned && hidden.is_none_or(|outcome| outcome == Outcome::Default) {
             continue;
         }
         let Some(number) = table::number(row, abi) else {
             continue;
         };
         let leaf = match hidden.unwrap_or_else(|| policy.outcome(row)) {
-            Outcome::Default => None,
-            Outcome::Always(verdict) => Some(Leaf::Return(verdict)),
-            Outcome::Chain(chain) => Some(Leaf::Chain(chain, abi.is_wide())),
+            Outcome::Default => Leaf::Return(policy.default_verdict()),
+            Outcome::Always(verdict) => Leaf::Return(verdict),
+            Outcome::Chain(chain) => Leaf::Chain(chain, abi.is_wide()),
         };
-        calls.push(Call { number, leaf });
+        calls.push(Call {
+            number,
+            is_mentioned,
+            leaf,
+        });
     }
     calls.sort_unstable_by_key(|call| call.number);
     calls

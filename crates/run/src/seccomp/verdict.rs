@@ -37,8 +37,9 @@ pub const fn errno(number: u16) -> u32 {
 pub fn of(action: SeccompAction, errno_ret: Option<u32>) -> Result<u32, Error> {
     let data = || match errno_ret {
         None => Ok(u32::from(EPERM)),
-        Some(number) if number <= u32::from(u16::MAX) => Ok(number),
-        Some(number) => Err(Error::ErrnoRange(number)),
+        Some(number) => u16::try_from(number)
+            .map(u32::from)
+            .map_err(|_| Error::ErrnoRange(number)),
     };
     Ok(match action {
         SeccompAction::Kill | SeccompAction::KillThread => KILL_THREAD,
