@@ -92,12 +92,13 @@ impl Cache {
         cache.count = count;
         let extension = cache.word(base + 32)? as usize;
         if extension != 0 {
-            cache.hwcaps = cache.read_hwcaps(base.checked_add(extension)?).unwrap_or_default();
+            cache.hwcaps = cache.read_hwcaps(extension).unwrap_or_default();
         }
         Some(cache)
     }
 
-    /// The names of the hwcaps section of the extension at `start`.
+    /// The names of the hwcaps section of the extension at `start`. Its offsets count from the start of the file, also
+    /// where the older format stands in front; those of the names don't.
     fn read_hwcaps(&self, start: usize) -> Option<Vec<Vec<u8>>> {
         if self.word(start)? != EXTENSION_MAGIC {
             return None;
@@ -108,7 +109,7 @@ impl Cache {
             if self.word(at)? != HWCAPS_SECTION {
                 continue;
             }
-            let offset = self.strings.checked_add(self.word(at + 8)? as usize)?;
+            let offset = self.word(at + 8)? as usize;
             let count = (self.word(at + 12)? as usize / 4).min(MAX_HWCAPS);
             let names = (0..count).map(|index| {
                 let name = self.word(offset.checked_add(index * 4)?)?;
@@ -163,6 +164,8 @@ impl Cache {
         } else {
             None
         };
+        // The older format has no word for it.
+        let variant = variant.or_else(|| hwcaps_directory(&path));
         Some(Hit { path, variant })
     }
 
@@ -219,6 +222,14 @@ impl Cache {
             u64::from_le_bytes(bytes)
         })
     }
+}
+
+/// The subdirectory of a glibc-hwcaps directory that a path lies in.
+fn hwcaps_directory(path: &[u8]) -> Option<String> {
+    let mut steps = path.rsplit(|byte| *byte == b'/').skip(1);
+    let name = steps.next()?;
+    let below = steps.next()? == b"glibc-hwcaps";
+    below.then(|| String::from_utf8_lossy(name).into_owned())
 }
 
 /// The cache's own order of names: bytes, but a run of digits counts as one number, which is greater than any byte.

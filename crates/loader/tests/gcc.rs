@@ -185,8 +185,73 @@ fn hardware_directories() {
     assert!(build.agrees("p"));
     build.library("l/glibc-hwcaps/x86-64-v2/liba.so", &[]);
     // The loader takes the variant where the processor allows it; ours is in the closure beside the baseline.
-    let ours = build.ours("p").unwrap();
-    assert!(ours.contains(&build.path("l/liba.so")));
+    let variant = build.path("l/glibc-hwcaps/x86-64-v2/liba.so");
+    let theirs = build.theirs("p").unwrap();
+    assert!(theirs.contains(&variant) || theirs.contains(&build.path("l/liba.so")));
+    let root = Root::open("/").unwrap();
+    let mut collector = Collector::new(&root);
+    collector.add_program(build.path("p")).unwrap();
+    let closure = collector.finish().unwrap();
+    let marked = |path: &Path| {
+        let entry = closure.entries.iter().find(|entry| entry.path == path);
+        entry.expect("both are in the closure").variant.clone()
+    };
+    assert_eq!(marked(&variant).as_deref(), Some("x86-64-v2"));
+    assert_eq!(marked(&build.path("l/liba.so")), None);
+}
+
+/// Needs ldconfig (Debian: libc-bin) and root, since `ldconfig -r` changes its root directory.
+#[test]
+fn caches_that_ldconfig_wrote() {
+    let build = Build::new();
+    build
+        .library("o/liba.so.1", &[])
+        .library("o/libb.so.10", &[])
+        .library("o/libb.so.9", &[]);
+    build.library("o/glibc-hwcaps/x86-64-v3/liba.so.1", &[]);
+    build.gcc("p", &["o/liba.so.1", "o/libb.so.9", "o/libb.so.10"]);
+    let interpreter = build.path(LOADER.trim_start_matches('/'));
+    std::fs::create_dir_all(interpreter.parent().unwrap()).unwrap();
+    std::fs::copy(LOADER, interpreter).unwrap();
+    let libc = build
+        .theirs("/bin/true")
+        .unwrap()
+        .into_iter()
+        .find(|path| path.ends_with("libc.so.6"))
+        .unwrap();
+    std::fs::create_dir_all(build.path("opt")).unwrap();
+    std::fs::copy(libc, build.path("opt/libc.so.6")).unwrap();
+    std::fs::create_dir_all(build.path("etc")).unwrap();
+    std::fs::write(build.path("etc/ld.so.conf"), "/o\n/opt\n").unwrap();
+    for format in ["new", "compat", "old"] {
+        let status = Command::new("/sbin/ldconfig")
+            .args(["-X", "-c", format, "-r"])
+            .arg(build.path(""))
+            .status()
+            .expect("ldconfig is needed for this test");
+        assert!(status.success(), "ldconfig -r has to run as root");
+        std::fs::rename(build.path("etc/ld.so.conf"), build.path("etc/aside")).unwrap();
+        let root = Root::open(build.path("")).unwrap();
+        let mut collector = Collector::new(&root);
+        collector
+            .add_program("/p")
+            .unwrap_or_else(|error| panic!("{format}: {error}"));
+        let closure = collector.finish().unwrap();
+        let has = |path: &str| closure.entries.iter().any(|entry| entry.path == Path::new(path));
+        for path in [
+            "/o/liba.so.1",
+            "/o/libb.so.9",
+            "/o/libb.so.10",
+            "/opt/libc.so.6",
+            "/etc/ld.so.cache",
+        ] {
+            assert!(has(path), "{format}: {path}");
+        }
+        let variant = Path::new("/o/glibc-hwcaps/x86-64-v3/liba.so.1");
+        let variant = closure.entries.iter().find(|entry| entry.path == variant);
+        assert_eq!(variant.unwrap().variant.as_deref(), Some("x86-64-v3"), "{format}");
+        std::fs::rename(build.path("etc/aside"), build.path("etc/ld.so.conf")).unwrap();
+    }
 }
 
 #[test]
