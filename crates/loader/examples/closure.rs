@@ -1,12 +1,14 @@
-//! Prints the closure of programs of this machine, and how long it took: `closure NAME…`.
+//! Prints the closure of programs, and how long it took: `closure NAME…`; the root is "/" or what ROOT says.
 
 use std::time::Instant;
+use wiac_loader::Collector;
+use wiac_sys::root::Root;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let names: Vec<_> = std::env::args_os().skip(1).collect();
     let start = Instant::now();
-    let root = wiac_sys::root::Root::open("/")?;
-    let mut collector = wiac_loader::Collector::new(&root);
+    let root = Root::open(std::env::var_os("ROOT").unwrap_or("/".into()))?;
+    let mut collector = Collector::new(&root);
     for name in &names {
         collector.add_program(name)?;
     }
