@@ -39,6 +39,9 @@ impl Assembly {
         for link in &resolved.links {
             self.link(walk, link, by, variant);
         }
+        for directory in &resolved.left {
+            self.directory(walk, directory);
+        }
         match resolved.metadata.kind {
             FileKind::File => self.insert(
                 walk,

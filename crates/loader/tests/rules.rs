@@ -100,6 +100,20 @@ fn tokens_in_search_paths_and_names() {
 }
 
 #[test]
+fn directories_on_a_detour_belong_to_it() {
+    let tree = Tree::new()
+        .elf("/bin/p", &program().runpath("/opt/a/lib/../../b").needs("liba.so"))
+        .directory("/opt/a/lib")
+        .elf("/opt/b/liba.so", &elf());
+    let closure = tree.closure("p");
+    let detour = |entry: &wiac_loader::Entry| entry.path.to_str() == Some("/opt/a/lib");
+    assert!(
+        closure.entries.iter().any(detour),
+        "/opt/a/lib/../../b leads nowhere without /opt/a/lib"
+    );
+}
+
+#[test]
 fn platform_of_newer_machines_is_a_variant() {
     let tree = Tree::new()
         .elf("/bin/p", &program().runpath("/o/$PLATFORM").needs("liba.so"))

@@ -76,6 +76,7 @@ fn dots_at_the_top_stay_there() {
     let root = tree.root();
     let resolved = root.resolve("/../../usr/./lib/..").unwrap();
     assert_eq!(resolved.path, PathBuf::from("/usr"));
+    assert_eq!(resolved.left, [PathBuf::from("/usr/lib")]);
     assert_eq!(resolved.metadata.kind, FileKind::Directory);
     assert_eq!(root.resolve("/").unwrap().path, PathBuf::from("/"));
 }

@@ -46,6 +46,8 @@ pub struct Resolved {
     pub path: PathBuf,
     /// Every symlink crossed, in order.
     pub links: Vec<Link>,
+    /// Every directory that was entered and left again by "..": the path leads nowhere without them. Canonical paths.
+    pub left: Vec<PathBuf>,
     /// Of what `path` names.
     pub metadata: Metadata,
 }
@@ -81,6 +83,7 @@ struct Lookup {
     at: PathBuf,
     metadata: Option<Metadata>,
     links: Vec<Link>,
+    left: Vec<PathBuf>,
     rest: VecDeque<OsString>,
 }
 
@@ -159,6 +162,7 @@ impl<'r> Walk<'r> {
         Ok(Resolved {
             path: lookup.at,
             links: lookup.links,
+            left: lookup.left,
             metadata,
         })
     }
@@ -171,7 +175,10 @@ impl<'r> Walk<'r> {
             return Ok(());
         }
         if name == ".." {
-            lookup.at.pop();
+            let left = lookup.at.clone();
+            if lookup.at.pop() && !lookup.left.contains(&left) {
+                lookup.left.push(left);
+            }
             lookup.metadata = None;
             return Ok(());
         }
@@ -229,6 +236,7 @@ impl Lookup {
             at: PathBuf::from("/"),
             metadata: None,
             links: Vec::new(),
+            left: Vec::new(),
             rest: steps(path),
         }
     }
