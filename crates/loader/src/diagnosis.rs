@@ -300,7 +300,7 @@ fn interpreter_line(
 ) -> fmt::Result {
     write!(
         f,
-        "{} is there, but not the dynamic loader it needs: {cause}",
+        "{} is there, but its dynamic loader can't be used: {cause}",
         shown(program)
     )?;
     let Some(instead) = instead else {

@@ -108,7 +108,7 @@ fn noexec_mounts() {
 #[test]
 fn interpreters() {
     let tree = Tree::empty().elf("/bin/p", &program());
-    let start = "127 /bin/p is there, but not the dynamic loader it needs: /lib64/ld-linux-x86-64.so.2 does not exist: \
+    let start = "127 /bin/p is there, but its dynamic loader can't be used: /lib64/ld-linux-x86-64.so.2 does not exist: \
         there is no /lib64";
     assert_eq!(said(&tree, "p", ENOENT), start);
     let tree = tree.elf("/lib/ld-musl-x86_64.so.1", &elf());
