@@ -187,7 +187,8 @@ fn rule_code(assembler: &mut Assembler, rule: &Rule<'_>, is_wide: bool, next: Ta
     })
 }
 
-/// One condition, unsigned, on both halves of the argument or on the lower one alone.
+/// One condition, unsigned, on both halves of the argument or on the lower one alone. Of a masked comparison's second
+/// value the bits outside of the mask don't count, as with libseccomp.
 fn condition_code(
     assembler: &mut Assembler,
     condition: &SeccompArg,
@@ -203,7 +204,7 @@ fn condition_code(
     match condition.op {
         SeccompOperator::Equal => halves.equal(assembler, u64::MAX, value, holds, fails),
         SeccompOperator::NotEqual => halves.equal(assembler, u64::MAX, value, fails, holds),
-        SeccompOperator::MaskedEqual => halves.equal(assembler, value, two, holds, fails),
+        SeccompOperator::MaskedEqual => halves.equal(assembler, value, two & value, holds, fails),
         SeccompOperator::GreaterEqual => halves.compare(assembler, Test::AtLeast, value, holds, fails),
         SeccompOperator::Less => halves.compare(assembler, Test::AtLeast, value, fails, holds),
         SeccompOperator::Greater => halves.compare(assembler, Test::Greater, value, holds, fails),

@@ -64,7 +64,9 @@ const NAMESPACE_FLAGS: u64 =
 
 /// The address family of virtual machine sockets: it knows no network namespaces and would reach the hypervisor.
 const AF_VSOCK: u64 = 40;
-/// The one before AF_VSOCK, AF_ALG aside: moby allows up to 37 and this one.
+/// The address family of the kernel's cryptography, which has been a way in too often.
+const AF_ALG: u64 = 38;
+/// The address family between those two.
 const AF_NFC: u64 = 39;
 
 const fn first_argument(op: SeccompOperator, value: u64) -> [SeccompArg; 1] {
@@ -76,7 +78,7 @@ const fn first_argument(op: SeccompOperator, value: u64) -> [SeccompArg; 1] {
     }]
 }
 
-static BELOW_AF_ALG: [SeccompArg; 1] = first_argument(SeccompOperator::Less, AF_NFC - 1);
+static BELOW_AF_ALG: [SeccompArg; 1] = first_argument(SeccompOperator::Less, AF_ALG);
 static IS_AF_NFC: [SeccompArg; 1] = first_argument(SeccompOperator::Equal, AF_NFC);
 static ABOVE_AF_VSOCK: [SeccompArg; 1] = first_argument(SeccompOperator::Greater, AF_VSOCK);
 static NO_NEW_NAMESPACE: [SeccompArg; 1] = first_argument(SeccompOperator::MaskedEqual, NAMESPACE_FLAGS);
@@ -126,7 +128,7 @@ static GROUPS: [Group; 37] = [
     always(&always::USERS),
     // Safe since Linux 4.8, where ptrace could no longer change a call after the filter had passed it.
     allow!(When::Always, "process_vm_readv", "process_vm_writev", "ptrace"),
-    // No AF_VSOCK, and no AF_ALG: the kernel's cryptography by socket has been a way in too often.
+    // Every family but AF_ALG and AF_VSOCK.
     allow_if!(&BELOW_AF_ALG, "socket"),
     allow_if!(&IS_AF_NFC, "socket"),
     allow_if!(&ABOVE_AF_VSOCK, "socket"),

@@ -99,17 +99,20 @@ impl<'a> Naive<'a> {
             }
         }
         let is_new = self.highest.get(&abi).is_some_and(|&highest| call.number > highest);
-        let is_private = name.is_some_and(|name| {
-            self.profile
-                .syscalls
-                .iter()
-                .any(|rule| rule.names.iter().any(|n| n == name))
-        });
+        let names_it = |name: &str| {
+            let mut mentioned = self.profile.syscalls.iter().flat_map(|rule| &rule.names);
+            mentioned.any(|other| other == name)
+        };
+        let hides_a_rule = |name: &str| {
+            let mut hidden = hidden_calls(name, abi).iter();
+            hidden.any(|hidden| rules(hidden).any(|rule| rule.args.is_empty() || refuses(rule)))
+        };
+        let is_known = name.is_some_and(|name| names_it(name) || hides_a_rule(name));
         let lets_through = matches!(
             self.profile.default_action,
             SeccompAction::Allow | SeccompAction::Log | SeccompAction::Trace
         );
-        if is_new && !is_private && self.with_enosys && !lets_through {
+        if is_new && !is_known && self.with_enosys && !lets_through {
             0x0005_0026
         } else {
             default
@@ -130,10 +133,15 @@ impl<'a> Naive<'a> {
 /// The call that x86's `socketcall` or `ipc` stands for; of the latter's, the random profiles name one.
 fn hidden_call(name: &str, abi: Abi, call: &Call) -> Option<&'static str> {
     let first = usize::try_from(call.args[0] & 0xffff_ffff).ok()?;
+    let number = if name == "ipc" { first & 0xffff } else { first };
+    hidden_calls(name, abi).get(number.checked_sub(1)?).copied()
+}
+
+fn hidden_calls(name: &str, abi: Abi) -> &'static [&'static str] {
     match name {
-        "socketcall" if abi == Abi::X86 => HIDDEN_SOCKETS.get(first.checked_sub(1)?).copied(),
-        "ipc" if abi == Abi::X86 => (first & 0xffff == 1).then_some("semop"),
-        _ => None,
+        "socketcall" if abi == Abi::X86 => &HIDDEN_SOCKETS,
+        "ipc" if abi == Abi::X86 => &["semop"],
+        _ => &[],
     }
 }
 
@@ -182,6 +190,6 @@ fn holds(arg: &SeccompArg, call: &Call, abi: Abi) -> bool {
         SeccompOperator::Equal => actual == value,
         SeccompOperator::GreaterEqual => actual >= value,
         SeccompOperator::Greater => actual > value,
-        SeccompOperator::MaskedEqual => actual & value == two,
+        SeccompOperator::MaskedEqual => actual & value == two & value,
     }
 }
