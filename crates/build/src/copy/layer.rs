@@ -1,0 +1,4 @@
+//! x
+use super::*;
+/// x
+pub fn copy_into_layer() {}
