@@ -122,6 +122,23 @@ impl Assembly {
         indices[0]
     }
 
+    /// Adds the root's own symlinks to directories that are here (`/bin -> usr/bin`): a program found by one of its
+    /// names can be started by all of them, as in the source.
+    pub fn top_level_links(&mut self, walk: &mut Walk<'_>) {
+        for entry in walk.root().read_dir("/").unwrap_or_default() {
+            let path = Path::new("/").join(&entry.name);
+            if entry.kind != Some(FileKind::Symlink) || self.entries.contains_key(&path) {
+                continue;
+            }
+            let Ok(resolved) = walk.resolve(&path) else { continue };
+            let leads_here = self.entries.get(&resolved.path).is_some_and(|entry| entry.kind == EntryKind::Directory);
+            if let Some(link) = resolved.links.first().filter(|_| leads_here) {
+                let kind = EntryKind::Symlink(link.target.clone());
+                self.insert(walk, &link.path, kind, link.metadata, None, None);
+            }
+        }
+    }
+
     fn directory(&mut self, walk: &mut Walk<'_>, path: &Path) {
         if path == Path::new("/") || self.entries.contains_key(path) {
             return;

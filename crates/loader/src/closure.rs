@@ -31,7 +31,8 @@ pub struct Entry {
     pub kind: EntryKind,
     /// As it is in the source.
     pub metadata: Metadata,
-    /// Who needs it, in the order found. Empty for directories, which are there for what they hold.
+    /// Who needs it, in the order found. Empty for directories, which are there for what they hold, and for the
+    /// root's symlinks to such directories.
     pub needed_by: Vec<NeededBy>,
     /// Set where it's needed on certain hardware only, in addition to a file that runs everywhere.
     pub variant: Option<String>,
