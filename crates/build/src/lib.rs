@@ -1,1 +1,19 @@
-//! Instructions and cache to layers to an image; bundle.
+//! Instructions + cache → layers → image; the bundle; and a container prepared on a stack of layers, which RUN and
+//! `wiac run` share. Nothing here prints: what happens is told through [`progress::Progress`].
+
+pub mod bundle;
+pub mod bundle_shell;
+pub mod container;
+pub mod context;
+pub mod copy;
+mod directory;
+pub mod dockerfile;
+pub mod error;
+mod hashes;
+mod key;
+mod network_files;
+pub mod progress;
+mod stubs;
+mod time;
+
+pub use error::{Error, Result};

@@ -1,2 +1,75 @@
-//! The wiac command.
-fn main() {}
+//! The `wiac` command: builds containers from programs, directories and Dockerfiles, and runs them.
+//!
+//! One file per command below [`commands`]: arguments, one call, output. This is the only crate that prints.
+
+mod commands;
+mod data;
+mod docker_options;
+mod error;
+mod images;
+mod progress;
+mod terminal;
+mod volumes;
+
+use clap::{Command, FromArgMatches};
+use error::Failure;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// What every command may be given.
+#[derive(Debug, Default)]
+pub(crate) struct Global {
+    /// `--data`.
+    pub(crate) data: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    wiac_sys::signal::restore_broken_pipe();
+    match run(std::env::args_os().collect()) {
+        Ok(code) => code,
+        Err(failure) => failure.report(),
+    }
+}
+
+/// The commands: each one's arguments are described only when it is the one asked for, since describing all of them
+/// costs more than starting a container.
+fn application() -> Command {
+    Command::new("wiac")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Builds containers from programs, directories and Dockerfiles, and runs them; no daemon")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .arg(
+            clap::Arg::new("data")
+                .long("data")
+                .global(true)
+                .value_name("DIR")
+                .value_parser(clap::value_parser!(PathBuf))
+                .help("Keep layers and images in DIR (or $WIAC_DATA; default /var/lib/wiac, without root ~/.local/share/wiac)"),
+        )
+        .subcommand(commands::define::<commands::bundle::Arguments>("bundle", "Put programs and all they need to start into a directory"))
+        .subcommand(commands::define::<commands::copy::Arguments>("copy", "Copy files into a layer directory"))
+        .subcommand(commands::define::<commands::build::Arguments>("build", "Build the Dockerfile of a directory"))
+        .subcommand(commands::define::<commands::run::Arguments>("run", "Run a command on layers or on an image").disable_help_flag(true))
+        .subcommand(commands::define::<commands::images::Arguments>("images", "List images"))
+}
+
+fn run(arguments: Vec<std::ffi::OsString>) -> Result<ExitCode, Failure> {
+    let matches = match application().try_get_matches_from(&arguments) {
+        Ok(matches) => matches,
+        Err(error) => return Err(docker_options::explain(error, &arguments)),
+    };
+    let Some((name, matches)) = matches.subcommand() else { return Err(Failure::usage("no command given")) };
+    let global = Global { data: matches.get_one::<PathBuf>("data").cloned() };
+    match name {
+        "bundle" => commands::bundle::run(parsed(matches)?),
+        "copy" => commands::copy::run(parsed(matches)?),
+        "build" => commands::build::run(&global, parsed(matches)?),
+        "run" => commands::run::run(&global, parsed(matches)?),
+        _ => commands::images::run(&global, &parsed(matches)?),
+    }
+}
+
+fn parsed<A: FromArgMatches>(matches: &clap::ArgMatches) -> Result<A, Failure> {
+    A::from_arg_matches(matches).map_err(|error| Failure::usage(error.to_string()))
+}

@@ -44,6 +44,11 @@ impl Signals {
         &self.descriptor
     }
 
+    /// The next signal that asks the caller to end, if one has come; others are forgotten.
+    pub fn next_request_to_end(&self) -> Option<i32> {
+        std::iter::from_fn(|| self.next()).find(|number| *number != SIGWINCH)
+    }
+
     /// The next signal's number, if one has come.
     pub fn next(&self) -> Option<i32> {
         signal::read_one(&self.descriptor)

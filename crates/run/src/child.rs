@@ -99,6 +99,7 @@ impl Child<'_> {
             Step::Hostname(name) => rustix::system::sethostname(name.to_bytes()).at(Call::Sethostname),
             Step::Domainname(name) => rustix::system::setdomainname(name.to_bytes()).at(Call::Setdomainname),
             Step::Sysctl { path, value } => self.write(&path.0, value),
+            Step::Loopback => wiac_sys::network::switch_loopback_on().at(Call::Ioctl),
             Step::NewSession => rustix::process::setsid().map(drop).at(Call::Setsid),
             Step::Terminal { size, owner } => self.make_terminal(*size, *owner),
             Step::NewKeyring => new_keyring(),

@@ -17,6 +17,7 @@ pub mod seccomp;
 pub mod shell;
 mod target;
 pub mod user_namespace;
+pub mod view;
 
 pub use container::{Container, Ended};
 pub use error::Error;

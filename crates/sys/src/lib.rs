@@ -7,6 +7,7 @@
 
 pub mod error;
 pub mod mount;
+pub mod network;
 pub mod process;
 pub mod root;
 pub mod seccomp;

@@ -21,7 +21,7 @@ pub(super) fn plan(config: &RuntimeConfig, rootfs: &Rootfs, settings: &Settings)
     let mut steps = Vec::with_capacity(96);
     root(&mut steps, rootfs, settings)?;
     filesystems(&mut steps, config, &linux, settings)?;
-    identity(&mut steps, config)?;
+    identity(&mut steps, config, &linux)?;
     process_state(&mut steps, process)?;
     privileges(&mut steps, process, &linux, settings)?;
     steps.push(process::exec(process)?);
@@ -148,7 +148,10 @@ fn filesystems(steps: &mut Vec<Step>, config: &RuntimeConfig, linux: &Linux, set
     Ok(())
 }
 
-fn identity(steps: &mut Vec<Step>, config: &RuntimeConfig) -> Result<(), Error> {
+fn identity(steps: &mut Vec<Step>, config: &RuntimeConfig, linux: &Linux) -> Result<(), Error> {
+    if linux.namespace(NamespaceType::Network).is_some() {
+        steps.push(Step::Loopback);
+    }
     if let Some(name) = config.hostname.as_deref().filter(|name| !name.is_empty()) {
         steps.push(Step::Hostname(c_string("the host name", name)?));
     }

@@ -184,6 +184,8 @@ pub enum Step {
         /// What to write.
         value: CString,
     },
+    /// Switches the loopback interface of a new network namespace on.
+    Loopback,
     /// Leaves the terminal and the process group of the caller.
     NewSession,
     /// Makes a terminal in the container and sends its other side to the caller.
@@ -262,6 +264,7 @@ impl Step {
             Self::Hostname(name) => format!("set the host name {}", name.to_string_lossy()),
             Self::Domainname(name) => format!("set the domain name {}", name.to_string_lossy()),
             Self::Sysctl { path, .. } => format!("write {path}"),
+            Self::Loopback => "switch the loopback interface on".into(),
             Self::NewSession => "start a session".into(),
             Self::Terminal { .. } => "make the terminal".into(),
             Self::NewKeyring => "join a new session keyring".into(),

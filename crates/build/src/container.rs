@@ -1,0 +1,219 @@
+//! A container on a stack of layers: image configuration and wishes → runtime configuration, overlay and plan.
+
+use crate::error::{Error, Result};
+use crate::network_files;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fd::OwnedFd;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use wiac_oci::convert::{self, ProcessOverrides};
+use wiac_oci::image::ImageConfig;
+use wiac_oci::runtime::{ConsoleSize, Mount, Process, RuntimeConfig};
+use wiac_oci::user::lookup_user;
+use wiac_run::plan::{OverlayPaths, Rootfs, Settings};
+use wiac_run::attach::Signals;
+use wiac_run::user_namespace::UserNamespace;
+use wiac_run::{Container, Ended};
+use wiac_store::Form;
+use wiac_store::merged::LayerStack;
+use wiac_sys::root::Root;
+
+/// The network a container sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Network {
+    /// The host's own.
+    #[default]
+    Host,
+    /// A loopback interface alone.
+    None,
+}
+
+/// What a container is to be.
+#[derive(Debug, Clone, Default)]
+pub struct Wishes {
+    /// What is asked for on top of the image.
+    pub process: ProcessOverrides,
+    /// Its network.
+    pub network: Network,
+    /// Volumes.
+    pub mounts: Vec<Mount>,
+    /// Rows and columns of its terminal.
+    pub size: Option<(u16, u16)>,
+    /// The name others find it by; its host name where none is given.
+    pub default_hostname: String,
+}
+
+/// Capabilities that docker gives and we don't yet: without device rules a node made in the container would be the
+/// host's device.
+const WITHHELD: &str = "CAP_MKNOD";
+
+/// The runtime configuration of a container on `stack`. Its resolv.conf, hosts and hostname are written into `files`,
+/// a directory that lives as long as the container.
+///
+/// # Errors
+/// An unknown user, no command, a wrong wish; or what the disk says.
+pub fn configure(stack: &LayerStack, image: &ImageConfig, wishes: &Wishes, files: &Path) -> Result<RuntimeConfig> {
+    let host_network = wishes.network == Network::Host;
+    let hostname = match &wishes.process.hostname {
+        Some(name) => name.clone(),
+        None if host_network => network_files::host_name(),
+        None => wishes.default_hostname.clone(),
+    };
+    let mut overrides = wishes.process.clone();
+    overrides.hostname = Some(hostname.clone());
+    let user = find_user(stack, image, &overrides)?;
+    let mut config = convert::container(image, &overrides, &user)?;
+    if host_network {
+        config = config.with_host_network();
+    }
+    withhold(&mut config);
+    if let (Some(process), Some((rows, columns))) = (&mut config.process, wishes.size) {
+        process.console_size = Some(ConsoleSize { height: rows.into(), width: columns.into() });
+    }
+    network_files::write(files, &hostname, host_network)?;
+    config.mounts.extend(network_files::NAMES.iter().map(|name| bind_file(files, name)));
+    config.mounts.extend(wishes.mounts.iter().cloned());
+    Ok(config)
+}
+
+fn bind_file(files: &Path, name: &str) -> Mount {
+    Mount::bind(&files.join(name).to_string_lossy(), &format!("/etc/{name}"), &[])
+}
+
+fn find_user(stack: &LayerStack, image: &ImageConfig, overrides: &ProcessOverrides) -> Result<wiac_oci::user::User> {
+    let spec = convert::user_spec(image, overrides)?;
+    let read = |path: &str| Ok::<_, Error>(stack.read_text(Path::new(path))?.unwrap_or_default());
+    Ok(lookup_user(&spec, &read("/etc/passwd")?, &read("/etc/group")?)?)
+}
+
+fn withhold(config: &mut RuntimeConfig) {
+    let sets = config.process.as_mut().and_then(|process| process.capabilities.as_mut());
+    if let Some(sets) = sets {
+        for set in
+            [&mut sets.bounding, &mut sets.effective, &mut sets.permitted, &mut sets.inheritable, &mut sets.ambient]
+        {
+            set.retain(|name| name != WITHHELD);
+        }
+    }
+}
+
+/// The directories of a container's overlay beside its layers.
+#[derive(Debug, Clone)]
+pub struct Workspace {
+    /// Takes the changes.
+    pub upper: PathBuf,
+    /// overlayfs's own.
+    pub work: PathBuf,
+    /// Where the merged tree is attached.
+    pub merged: PathBuf,
+    /// Nothing need be synced when the container ends.
+    pub volatile: bool,
+}
+
+/// The overlay of `stack` with the directories of `workspace`. The upper directory, if it is new (`fresh`), gets the
+/// owner, mode and attributes of the topmost root, which would be hidden by its own otherwise.
+///
+/// # Errors
+/// When the upper directory can't be prepared.
+pub fn overlay(stack: &LayerStack, workspace: Workspace, form: Form, fresh: bool) -> Result<Rootfs> {
+    if fresh {
+        if let Some(top) = stack.directories().last() {
+            crate::directory::copy_all_metadata(top, &workspace.upper)?;
+        }
+    }
+    Ok(Rootfs::Overlay(OverlayPaths {
+        layers: stack.directories().to_vec(),
+        upper: workspace.upper,
+        work: workspace.work,
+        merged: workspace.merged,
+        volatile: workspace.volatile,
+        user_xattrs: form == Form::User,
+    }))
+}
+
+/// The engine's settings for the caller's user namespace.
+pub fn settings(user_namespace: Option<&UserNamespace>) -> Settings {
+    Settings {
+        user_namespace: user_namespace.cloned(),
+        // A door for tests of what kernels before 6.8 need; see docs/kernel-features.md.
+        legacy_overlay: std::env::var_os("WIAC_LEGACY_OVERLAY").is_some_and(|value| value == "1"),
+        ..Settings::default()
+    }
+}
+
+/// Why a container's command could not be started, and docker's exit code for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explanation {
+    /// One or two lines.
+    pub message: String,
+    /// 126: it is there but can't be executed; 127: it isn't there.
+    pub code: i32,
+}
+
+/// Finds out why `execve` failed with `errno` in the container with this root.
+pub fn explain_start(runtime: &RuntimeConfig, errno: rustix::io::Errno, root: Option<OwnedFd>) -> Explanation {
+    let Some((process, root)) = runtime.process.as_ref().zip(root.and_then(|root| Root::from_fd(root).ok())) else {
+        return Explanation { message: wiac_sys::error::describe(errno), code: 126 };
+    };
+    let program = process.args.first().map(String::as_str).unwrap_or_default();
+    if errno == rustix::io::Errno::PERM {
+        return Explanation {
+            message: format!("{program}: this would start wiac's own binary inside the container, which is refused"),
+            code: 126,
+        };
+    }
+    let diagnosis = diagnose(process, program, &root, Some(errno.raw_os_error()));
+    Explanation { message: diagnosis.to_string(), code: i32::from(diagnosis.exit_code()) }
+}
+
+fn diagnose(process: &Process, program: &str, root: &Root, errno: Option<i32>) -> wiac_loader::Diagnosis {
+    let search_path = process.env.iter().rev().find_map(|entry| entry.strip_prefix("PATH="));
+    wiac_loader::explain(
+        root,
+        &wiac_loader::FailedStart {
+            program: OsStr::new(program),
+            directory: Path::new(&process.cwd),
+            search_path: search_path.map(OsStr::new),
+            errno,
+        },
+    )
+}
+
+/// What is known about a command that started and ended with `code`: the dynamic loader says 127 when a library is
+/// missing, and names it in words of its own.
+pub fn explain_end(stack: &LayerStack, runtime: &RuntimeConfig, code: i32) -> Option<String> {
+    const LOADER_FAILED: i32 = 127;
+    if code != LOADER_FAILED {
+        return None;
+    }
+    let process = runtime.process.as_ref()?;
+    let user_xattrs = !rustix::process::geteuid().is_root();
+    let root = wiac_run::view::open_merged(stack.directories(), user_xattrs).ok()?;
+    let root = Root::from_fd(root).ok()?;
+    let diagnosis = diagnose(process, process.args.first()?, &root, None);
+    (!matches!(diagnosis, wiac_loader::Diagnosis::NoFault(_))).then(|| diagnosis.to_string())
+}
+
+/// Waits for a container's end; a signal that asks the caller to end ends the container at once.
+///
+/// # Errors
+/// [`Error::Interrupted`] after such a signal.
+pub fn wait_or_interrupt(container: &mut Container, signals: &Signals) -> Result<Ended> {
+    loop {
+        let mut fds = [
+            PollFd::from_borrowed_fd(container.ended_descriptor(), PollFlags::IN),
+            PollFd::new(signals.descriptor(), PollFlags::IN),
+        ];
+        match poll(&mut fds, None) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(wiac_run::Error::from(wiac_sys::Error::new("poll", "a container", errno)).into()),
+        }
+        if !fds[0].revents().is_empty() {
+            return Ok(container.wait()?);
+        }
+        if let Some(signal) = signals.next_request_to_end() {
+            // Dropped by the caller, the container ends with its monitor.
+            return Err(Error::Interrupted { signal });
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! The build context: a directory whose files COPY may take, without those that .dockerignore leaves out.
+
+use crate::error::{Error, IoExt, Result};
+use crate::hashes::HashTable;
+use std::path::{Path, PathBuf};
+use wiac_dockerfile::ignore::IgnorePatterns;
+use wiac_store::Store;
+use wiac_sys::root::Root;
+
+/// A tree that COPY takes files from.
+pub struct Source {
+    /// The tree.
+    pub root: Root,
+    /// Where it is, for messages and for remembered hashes.
+    pub place: PathBuf,
+    /// What is left out.
+    pub ignore: IgnorePatterns,
+    /// Remembered hashes; none for trees that live for one build.
+    pub(crate) hashes: Option<HashTable>,
+    /// How messages call it.
+    pub description: String,
+}
+
+impl Source {
+    /// The build context in `directory`, with the ignore file that belongs to the Dockerfile `dockerfile`.
+    ///
+    /// # Errors
+    /// When the directory can't be opened or its ignore file not be read.
+    pub fn context(store: &Store, directory: &Path, dockerfile: Option<&Path>) -> Result<Self> {
+        let place = std::fs::canonicalize(directory).on("open the build context", directory)?;
+        if !place.is_dir() {
+            return Err(Error::wrong_with_hint(
+                format!("the build context {} is not a directory", directory.display()),
+                "name the directory the Dockerfile is in",
+            ));
+        }
+        let root = Root::open(&place).map_err(|error| Error::Io {
+            action: "open the build context",
+            path: place.clone(),
+            source: error.into(),
+        })?;
+        let ignore = read_ignore(&place, dockerfile)?;
+        let hashes = Some(HashTable::load(store, &place)?);
+        Ok(Self { root, place, ignore, hashes, description: "the build context".to_owned() })
+    }
+
+    /// The merged tree of some layers, such as another stage.
+    pub fn tree(root: Root, place: PathBuf, description: String) -> Self {
+        Self { root, place, ignore: IgnorePatterns::default(), hashes: None, description }
+    }
+
+    /// Keeps the hashes that were computed, for the next build.
+    ///
+    /// # Errors
+    /// When the data directory can't be written.
+    pub fn save_hashes(&mut self, store: &Store) -> Result<()> {
+        self.hashes.take().map_or(Ok(()), |hashes| hashes.save(store))
+    }
+}
+
+/// `<Dockerfile>.dockerignore` beside the Dockerfile counts before `.dockerignore` in the context.
+fn read_ignore(context: &Path, dockerfile: Option<&Path>) -> Result<IgnorePatterns> {
+    let own = dockerfile.map(|path| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".dockerignore");
+        PathBuf::from(name)
+    });
+    for path in own.into_iter().chain([context.join(".dockerignore")]) {
+        match std::fs::read(&path) {
+            Ok(bytes) => {
+                let text = String::from_utf8_lossy(&bytes);
+                return IgnorePatterns::parse(&text)
+                    .map_err(|error| Error::Ignore { path, message: error.to_string() });
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error).on("read", &path),
+        }
+    }
+    Ok(IgnorePatterns::default())
+}

@@ -1,0 +1,237 @@
+//! A Dockerfile → layers → an image.
+//!
+//! The stages the target needs are built one after the other; each instruction either changes the stage's image
+//! configuration, or makes a layer: first its key is looked up in the cache, and only then it is carried out.
+
+pub(crate) use base::empty_config;
+
+mod base;
+mod config;
+mod run;
+mod stage;
+mod transfer;
+mod tree;
+mod writer;
+
+use crate::container::Network;
+use crate::context::Source;
+use crate::error::{Error, Result};
+use crate::progress::{Event, Progress, Step};
+use stage::Stage;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Instant;
+use wiac_dockerfile::stages::{Globals, StageGraph};
+use wiac_dockerfile::{Dockerfile, Instruction, Kind};
+use wiac_oci::image::ImageConfig;
+use wiac_run::attach::Signals;
+use wiac_run::user_namespace::UserNamespace;
+use wiac_store::{ImageRecord, LayerId, Lock, Store};
+
+/// An image to build on.
+#[derive(Debug)]
+pub struct Base {
+    /// Its layers, base first, all in the store.
+    pub layers: Vec<LayerId>,
+    /// Its configuration.
+    pub config: ImageConfig,
+}
+
+/// Where images named in FROM and `--from` come from, apart from stages, `scratch` and `bundle://`.
+pub trait BaseImages {
+    /// The image called `name`.
+    ///
+    /// # Errors
+    /// When there is none; the message says what was looked for where.
+    fn find(&mut self, name: &str) -> Result<Base>;
+}
+
+/// What is to be built, and how.
+#[derive(Debug, Default)]
+pub struct Request {
+    /// The directory of the build context.
+    pub context: PathBuf,
+    /// The Dockerfile's path, where it is a file: an ignore file may stand beside it.
+    pub dockerfile_path: Option<PathBuf>,
+    /// The Dockerfile's text.
+    pub text: Vec<u8>,
+    /// The stage to build; the last one where none is named.
+    pub target: Option<String>,
+    /// Build arguments by name.
+    pub build_args: BTreeMap<String, String>,
+    /// Run every step again.
+    pub no_cache: bool,
+    /// The network of RUN.
+    pub network: Network,
+}
+
+/// What a build is done with.
+pub struct Tools<'t> {
+    /// Takes the layers.
+    pub store: &'t Store,
+    /// Finds base images.
+    pub images: &'t mut dyn BaseImages,
+    /// Is told what happens.
+    pub progress: &'t mut dyn Progress,
+    /// The caller's signals: one of them ends the build.
+    pub signals: &'t Signals,
+    /// The namespace the caller is in.
+    pub user_namespace: Option<&'t UserNamespace>,
+}
+
+/// Builds what `request` asks for. The layers are in the store, but not synced yet.
+///
+/// # Errors
+/// The first thing that goes wrong; the layers made before it stay and are found again by the next build.
+pub fn build(request: &Request, tools: Tools<'_>) -> Result<ImageRecord> {
+    let dockerfile = wiac_dockerfile::parse(&request.text)?;
+    let lookup = |name: &str| request.build_args.get(name).cloned();
+    let target = dockerfile.target(request.target.as_deref())?;
+    let automatic = automatic_arguments(dockerfile.stages[target].name.as_deref());
+    let globals = Globals::new(&dockerfile, automatic, &lookup)?;
+    let images = globals.images(&dockerfile)?;
+    let graph = StageGraph::new(&dockerfile, &images)?;
+    let order = graph.reachable(target)?;
+    let context = Source::context(tools.store, &request.context, request.dockerfile_path.as_deref())?;
+    let count = order.iter().map(|&index| 1 + dockerfile.stages[index].instructions.len()).sum();
+    let build = Build {
+        request,
+        dockerfile: &dockerfile,
+        globals: &globals,
+        graph: &graph,
+        context,
+        tools,
+        locks: Vec::new(),
+        stages: BTreeMap::new(),
+        count,
+        number: 0,
+    };
+    build.run(&order, target)
+}
+
+/// A build under way.
+struct Build<'b, 't> {
+    request: &'b Request,
+    dockerfile: &'b Dockerfile,
+    globals: &'b Globals,
+    graph: &'b StageGraph<'b>,
+    context: Source,
+    tools: Tools<'t>,
+    /// Of every layer in use: nobody deletes it before the image is named.
+    locks: Vec<Lock>,
+    stages: BTreeMap<usize, Stage>,
+    count: usize,
+    number: usize,
+}
+
+impl Build<'_, '_> {
+    fn run(mut self, order: &[usize], target: usize) -> Result<ImageRecord> {
+        let result = order.iter().try_for_each(|&index| self.build_stage(index));
+        // Whatever happened, what was read need not be read again.
+        let saved = self.context.save_hashes(self.tools.store);
+        result?;
+        saved?;
+        let stage = self.stages.remove(&target).ok_or_else(|| Error::wrong("the target was not built"))?;
+        self.warn_of_unused_arguments();
+        Ok(stage.into_record())
+    }
+
+    fn build_stage(&mut self, index: usize) -> Result<()> {
+        let described = &self.dockerfile.stages[index];
+        let name = described.display_name();
+        let base = self.step(&name, &described.raw, |build| build.start_stage(index)).map_err(|e| e.at(described.span))?;
+        let mut stage = base;
+        for instruction in &described.instructions {
+            self.step(&name, &instruction.raw, |build| {
+                let cached = build.instruction(&mut stage, instruction)?;
+                Ok(((), cached))
+            })
+            .map_err(|error| error.at(instruction.span))?;
+        }
+        self.stages.insert(index, stage);
+        Ok(())
+    }
+
+    /// Tells of a step and carries it out; the work says whether an earlier result was used.
+    fn step<T>(
+        &mut self,
+        stage: &str,
+        text: &str,
+        work: impl FnOnce(&mut Self) -> Result<(T, bool)>,
+    ) -> Result<T> {
+        self.number += 1;
+        let (number, count) = (self.number, self.count);
+        let step = Step { number, count, stage, text };
+        self.tools.progress.event(Event::Started { step });
+        let began = Instant::now();
+        let (result, cached) = work(self)?;
+        self.tools.progress.event(Event::Done { step, took: began.elapsed(), cached });
+        Ok(result)
+    }
+
+    /// Carries one instruction out; `true` where a layer of an earlier build was used.
+    fn instruction(&mut self, stage: &mut Stage, instruction: &Instruction) -> Result<bool> {
+        match &instruction.kind {
+            Kind::Run(run) => self.run_command(stage, run),
+            Kind::Copy(copy) => self.copy(stage, copy),
+            Kind::Workdir(word) => self.workdir(stage, word),
+            Kind::Add(_) => Err(Error::wrong_with_hint(
+                "ADD isn't there yet",
+                "COPY copies files and directories; RUN can unpack archives",
+            )),
+            other => {
+                config::apply(stage, self.globals, &self.request.build_args, other)?;
+                Ok(false)
+            }
+        }
+    }
+
+    /// Locks layers that the build relies on from here on.
+    fn hold(&mut self, layers: &[LayerId]) -> Result<()> {
+        for id in layers {
+            self.locks.push(self.tools.store.use_layer(id)?);
+        }
+        Ok(())
+    }
+
+    fn warn_of_unused_arguments(&mut self) {
+        let stages = self.dockerfile.stages.iter().flat_map(|stage| &stage.instructions);
+        let declared = stages.filter_map(|instruction| match &instruction.kind {
+            Kind::Arg(arg) => Some(arg),
+            _ => None,
+        });
+        let all = declared.chain(self.dockerfile.global_args.iter().map(|arg| &arg.kind));
+        let names: Vec<&str> = all.flat_map(|arg| &arg.definitions).map(|d| d.name.text.as_str()).collect();
+        let is_unused = |name: &str| !names.contains(&name) && !stage::is_proxy(name) && self.globals.get(name).is_none();
+        let unused: Vec<&str> = self.request.build_args.keys().map(String::as_str).filter(|n| is_unused(n)).collect();
+        if !unused.is_empty() {
+            let message = format!("no ARG declares the build argument{} {}", if unused.len() > 1 { "s" } else { "" }, unused.join(", "));
+            self.tools.progress.event(Event::Warning(&message));
+        }
+    }
+}
+
+/// The arguments that FROM knows without an ARG: dockerfile.md, "Automatic global".
+fn automatic_arguments(target: Option<&str>) -> Vec<(String, String)> {
+    let architecture = architecture();
+    let mut arguments = Vec::new();
+    for side in ["TARGET", "BUILD"] {
+        arguments.push((format!("{side}PLATFORM"), format!("linux/{architecture}")));
+        arguments.push((format!("{side}OS"), "linux".to_owned()));
+        arguments.push((format!("{side}OSVERSION"), String::new()));
+        arguments.push((format!("{side}ARCH"), architecture.to_owned()));
+        arguments.push((format!("{side}VARIANT"), String::new()));
+    }
+    arguments.push(("TARGETSTAGE".to_owned(), target.unwrap_or("default").to_owned()));
+    arguments
+}
+
+/// This machine's architecture by Go's name, as OCI documents use it.
+pub(crate) fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        "x86" => "386",
+        other => other,
+    }
+}

@@ -1,0 +1,201 @@
+//! RUN: a container whose upper directory becomes a layer.
+
+use super::stage::Stage;
+use super::{Build, config};
+use crate::container::{self, Wishes, Workspace};
+use crate::error::{Error, IoExt, Result};
+use crate::stubs;
+use crate::time::now;
+use rustix::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use wiac_dockerfile::{Command, Network, Run, Script, Security};
+use wiac_oci::convert::ProcessOverrides;
+use wiac_oci::image::ImageConfig;
+use wiac_oci::runtime::RuntimeConfig;
+use wiac_run::io::{Io, Stream};
+use wiac_run::{Container, Plan};
+use wiac_store::layer::Draft;
+use wiac_store::merged::LayerStack;
+use wiac_store::{LayerId, LayerInfo};
+
+/// Where a script of a heredoc is seen in the container while it runs.
+const SCRIPT_PLACE: &str = "/run/wiac-script";
+
+impl Build<'_, '_> {
+    /// Carries RUN out, or finds the layer that it made before; `true` for the latter.
+    pub(super) fn run_command(&mut self, stage: &mut Stage, run: &Run) -> Result<bool> {
+        refuse_unsupported(run)?;
+        if stage.layers.is_empty() {
+            return Err(Error::wrong_with_hint(
+                "RUN needs a root with a program in it, and this stage is still empty",
+                "copy one in first, or start FROM bundle://sh",
+            ));
+        }
+        let script = run.script();
+        let said = said(stage, &script);
+        let key = self.run_key(stage, run, &script);
+        self.cached_or(stage, &key, said, |build, stage, draft| build.run_container(stage, run, &script, draft))
+    }
+
+    /// Uses the layer that the step `key` made before, or has it made and remembers it. `true` for the former.
+    pub(super) fn cached_or(
+        &mut self,
+        stage: &mut Stage,
+        key: &str,
+        said: String,
+        make: impl FnOnce(&mut Self, &Stage, &Draft) -> Result<()>,
+    ) -> Result<bool> {
+        let store = self.tools.store;
+        let cached = if self.request.no_cache { None } else { store.cached_step(key)? };
+        if let Some(layer) = cached {
+            self.hold(std::slice::from_ref(&layer))?;
+            stage.add_layer(store, layer, said)?;
+            return Ok(true);
+        }
+        let draft = Draft::new(store)?;
+        make(self, stage, &draft)?;
+        let layer = self.commit(draft, key, &said)?;
+        stage.add_layer(store, layer, said)?;
+        Ok(false)
+    }
+
+    fn commit(&mut self, draft: Draft, key: &str, said: &str) -> Result<LayerId> {
+        let store = self.tools.store;
+        // A step that was made to run again is another one for what builds on it.
+        let lineage = if self.request.no_cache { LayerId::random()?.to_string() } else { key.to_owned() };
+        let info = LayerInfo { form: store.form(), lineage, created_by: said.to_owned(), created: now() };
+        let layer = draft.commit(store, &info)?;
+        store.remember_step(key, &layer)?;
+        self.hold(std::slice::from_ref(&layer))?;
+        Ok(layer)
+    }
+
+    /// Everything the command can see: the layers below, itself, its environment and user.
+    fn run_key(&self, stage: &Stage, run: &Run, script: &Script) -> String {
+        let mut key = stage.key("RUN");
+        match script {
+            Script::Exec(arguments) => key.add_all(arguments),
+            Script::Shell(text) => {
+                key.add_all(&stage.shell());
+                key.add(text);
+            }
+            Script::File { name, content } => {
+                key.add(name);
+                key.add(content);
+            }
+        }
+        let image = &stage.config.config;
+        key.add_all(&image.env);
+        key.add_all(&stage.visible_arguments());
+        key.add(&image.user);
+        key.add(&image.working_dir);
+        key.add(format!("{:?} {:?}", run.network, self.request.network));
+        key.finish()
+    }
+
+    fn run_container(&mut self, stage: &Stage, run: &Run, script: &Script, draft: &Draft) -> Result<()> {
+        let store = self.tools.store;
+        let stack = stage.stack(store);
+        let room = draft.room();
+        let files = room.create_dir("files")?;
+        let wishes = self.wishes(stage, run, script, &files)?;
+        // The container's command alone counts here, not what the image starts later.
+        let mut image = ImageConfig::default();
+        image.config.env.clone_from(&stage.config.config.env);
+        image.config.user.clone_from(&stage.config.config.user);
+        image.config.working_dir.clone_from(&stage.config.config.working_dir);
+        let runtime = container::configure(&stack, &image, &wishes, &files)?;
+        let workspace = Workspace {
+            upper: draft.diff(),
+            work: room.create_dir("work")?,
+            merged: room.create_dir("merged")?,
+            // The layer is synced with all others when the image is named.
+            volatile: true,
+        };
+        let rootfs = container::overlay(&stack, workspace, store.form(), true)?;
+        let settings = container::settings(self.tools.user_namespace);
+        self.execute(&stack, &runtime, Plan::new(&runtime, &rootfs, &settings)?)?;
+        stubs::remove(&stack, &draft.diff(), &targets(&runtime))
+    }
+
+    fn wishes(&self, stage: &Stage, run: &Run, script: &Script, files: &Path) -> Result<Wishes> {
+        let mut mounts = Vec::new();
+        let command = match script {
+            Script::Exec(arguments) => arguments.clone(),
+            Script::Shell(text) => config::arguments(stage, &Command::Shell(text.clone())),
+            Script::File { content, .. } => {
+                let path = files.join("script");
+                std::fs::write(&path, content).on("write", &path)?;
+                let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+                std::fs::set_permissions(&path, mode).on("protect", &path)?;
+                mounts.push(wiac_oci::runtime::Mount::bind(&path.to_string_lossy(), SCRIPT_PLACE, &["ro"]));
+                vec![SCRIPT_PLACE.to_owned()]
+            }
+        };
+        let network = match run.network {
+            Network::None => container::Network::None,
+            Network::Default | Network::Host => self.request.network,
+        };
+        let process = ProcessOverrides {
+            entrypoint: Some(Vec::new()),
+            command,
+            env: stage.visible_arguments(),
+            ..ProcessOverrides::default()
+        };
+        Ok(Wishes { process, network, mounts, default_hostname: "buildkitsandbox".to_owned(), ..Wishes::default() })
+    }
+
+    /// Runs the container to its end. What it says goes to standard error: standard output is for the result.
+    fn execute(&mut self, stack: &LayerStack, runtime: &RuntimeConfig, plan: Plan) -> Result<()> {
+        let io = Io {
+            input: Stream::Null,
+            output: Stream::Descriptor(standard_error()?),
+            error: Stream::Inherit,
+        };
+        let mut container = match Container::run(plan, io) {
+            Ok(container) => container,
+            Err(wiac_run::Error::Exec { errno, root }) => {
+                let why = container::explain_start(runtime, errno, root);
+                return Err(Error::Failed { code: why.code, reason: Some(why.message) });
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let ended = container::wait_or_interrupt(&mut container, self.tools.signals)?;
+        match ended.exit_code() {
+            0 => Ok(()),
+            code => Err(Error::Failed { code, reason: container::explain_end(stack, runtime, code) }),
+        }
+    }
+}
+
+fn standard_error() -> Result<OwnedFd> {
+    rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stderr().as_fd(), 3).on("copy", Path::new("standard error"))
+}
+
+/// The places where the container's mounts may have left stubs.
+fn targets(runtime: &RuntimeConfig) -> Vec<PathBuf> {
+    // Deeper ones first: /dev/pts is gone before /dev.
+    let mut targets: Vec<PathBuf> = runtime.mounts.iter().map(|mount| PathBuf::from(&mount.destination)).collect();
+    targets.sort_by_key(|path| std::cmp::Reverse(path.components().count()));
+    targets
+}
+
+fn said(stage: &Stage, script: &Script) -> String {
+    match script {
+        Script::Exec(arguments) => format!("RUN {}", serde_json::to_string(arguments).unwrap_or_default()),
+        Script::Shell(text) => format!("RUN {} {text}", stage.shell().join(" ")),
+        Script::File { content, .. } => format!("RUN {content}"),
+    }
+}
+
+fn refuse_unsupported(run: &Run) -> Result<()> {
+    let missing = [
+        (!run.mounts.is_empty(), "RUN --mount"),
+        (run.security == Security::Insecure, "RUN --security=insecure"),
+        (!run.devices.is_empty(), "RUN --device"),
+    ];
+    match missing.iter().find(|(asked, _)| *asked) {
+        Some((_, what)) => Err(Error::wrong(format!("{what} isn't there yet"))),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,37 @@
+//! The files a container resolves names and addresses with: resolv.conf, hosts, hostname.
+
+use crate::error::{IoExt, Result};
+use std::fs;
+use std::path::Path;
+
+/// What stands in the container's /etc/hosts beside its own name where it doesn't share the host's network.
+const LOCALHOST: &str = "127.0.0.1\tlocalhost\n\
+    ::1\tlocalhost ip6-localhost ip6-loopback\n\
+    fe00::\tip6-localnet\n\
+    ff00::\tip6-mcastprefix\n\
+    ff02::1\tip6-allnodes\n\
+    ff02::2\tip6-allrouters\n";
+
+/// The names of the three files, in the container's /etc and in the directory they are written to.
+pub(crate) const NAMES: [&str; 3] = ["resolv.conf", "hosts", "hostname"];
+
+/// Writes the three files into `directory`: copies, so that a container that changes them changes nothing else.
+pub(crate) fn write(directory: &Path, hostname: &str, host_network: bool) -> Result<()> {
+    let hosts = if host_network { host_file("/etc/hosts") } else { None };
+    let hosts = hosts.unwrap_or_else(|| format!("{LOCALHOST}127.0.1.1\t{hostname}\n"));
+    let texts = [host_file("/etc/resolv.conf").unwrap_or_default(), hosts, format!("{hostname}\n")];
+    for (name, text) in NAMES.iter().zip(texts) {
+        let path = directory.join(name);
+        fs::write(&path, text).on("write", &path)?;
+    }
+    Ok(())
+}
+
+fn host_file(path: &str) -> Option<String> {
+    fs::read(path).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The host's own name.
+pub(crate) fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}

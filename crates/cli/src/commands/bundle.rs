@@ -1,0 +1,155 @@
+//! `wiac bundle PROGRAM… DIR`.
+
+use super::DryRun;
+use crate::error::Failure;
+use clap::Args;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use wiac_build::bundle::{self, Wanted};
+use wiac_build::copy::Ownership;
+use wiac_loader::{Closure, NeededBy, Set};
+use wiac_sys::root::Root;
+
+/// The arguments.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Programs (paths, or names looked up in PATH), then the directory; with --list programs alone
+    #[arg(required = true, value_name = "PROGRAM… DIR")]
+    words: Vec<String>,
+    /// Take programs and libraries from the root directory DIR instead of the host's
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+    /// Add what programs load without linking it: nss, certs, tzdata
+    #[arg(long, value_name = "SET", value_delimiter = ',', value_parser = set)]
+    with: Vec<Set>,
+    /// Add a file or directory (programs among them with all they need)
+    #[arg(long, value_name = "PATH")]
+    add: Vec<PathBuf>,
+    /// Show who needs what, and copy nothing
+    #[arg(long)]
+    list: bool,
+    /// Show it for programs: json
+    #[arg(long, value_name = "FORMAT", requires = "list")]
+    format: Option<Format>,
+    /// Print the commands that do the same by hand, and do nothing
+    #[arg(long, value_name = "AS")]
+    dry_run: Option<DryRun>,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Format {
+    Json,
+}
+
+fn set(name: &str) -> Result<Set, String> {
+    Set::from_name(name).ok_or_else(|| "the sets are nss, certs and tzdata".to_owned())
+}
+
+/// Runs the command.
+pub(crate) fn run(mut arguments: Arguments) -> Result<ExitCode, Failure> {
+    let destination = if arguments.list { None } else { arguments.words.pop().map(PathBuf::from) };
+    if arguments.words.is_empty() && arguments.add.is_empty() && arguments.with.is_empty() {
+        return Err(Failure::usage("name at least one program, then the directory it goes to"));
+    }
+    let place = arguments.root.clone().unwrap_or_else(|| PathBuf::from("/"));
+    let root = Root::open(&place).map_err(|error| Failure::new(format!("{}: {error}", place.display())))?;
+    let wanted = Wanted { programs: arguments.words, sets: arguments.with, files: arguments.add };
+    let closure = bundle::closure(&root, &search_path(arguments.root.as_deref()), &working_directory(&place)?, &wanted)?;
+    for library in &closure.needs_ldconfig {
+        eprintln!("wiac: warning: {} is found only after ldconfig has run in the bundle", library.display());
+    }
+    match (destination, arguments.dry_run) {
+        (None, _) => match arguments.format {
+            Some(Format::Json) => println!("{}", as_json(&closure)),
+            None => print!("{}", as_tree(&closure)),
+        },
+        (Some(destination), Some(DryRun::Shell)) => {
+            print!("{}", wiac_build::bundle_shell::script(&closure, &place, &destination));
+        }
+        (Some(destination), None) => {
+            std::fs::create_dir_all(&destination)
+                .map_err(|error| Failure::new(format!("can't make {}: {error}", destination.display())))?;
+            bundle::place(&place, &closure, &destination, Ownership::Keep)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// In another root the host's PATH says nothing.
+fn search_path(root: Option<&Path>) -> String {
+    match (root, std::env::var("PATH")) {
+        (None, Ok(path)) if !path.is_empty() => path,
+        _ => wiac_loader::DEFAULT_PATH.to_owned(),
+    }
+}
+
+fn working_directory(root: &Path) -> Result<PathBuf, Failure> {
+    if root == Path::new("/") { Ok(std::env::current_dir()?) } else { Ok(PathBuf::from("/")) }
+}
+
+/// Programs with what each of them needs below it; what was shown before is not unfolded again.
+fn as_tree(closure: &Closure) -> String {
+    let mut text = String::new();
+    let mut shown = vec![false; closure.objects.len()];
+    for program in &closure.programs {
+        add_branch(&mut text, closure, &program.found.display().to_string(), program.object, 0, &mut shown);
+    }
+    for set in Set::ALL {
+        for entry in closure.entries.iter().filter(|entry| entry.needed_by.contains(&NeededBy::Set(set))) {
+            text.push_str(&format!("{} ({})\n", entry.path.display(), set.name()));
+        }
+    }
+    text
+}
+
+fn add_branch(text: &mut String, closure: &Closure, name: &str, index: usize, depth: usize, shown: &mut [bool]) {
+    let Some(object) = closure.object(index) else { return };
+    let path = object.path.display().to_string();
+    let place = if path == name { String::new() } else { format!(" => {path}") };
+    let variant = object.variant.as_ref().map(|variant| format!(" ({variant})")).unwrap_or_default();
+    text.push_str(&format!("{}{name}{place}{variant}\n", "    ".repeat(depth)));
+    if std::mem::replace(&mut shown[index], true) {
+        return;
+    }
+    for need in &object.needs {
+        add_branch(text, closure, &need.name, need.object, depth + 1, shown);
+    }
+}
+
+fn as_json(closure: &Closure) -> serde_json::Value {
+    let objects: Vec<_> = closure
+        .objects
+        .iter()
+        .map(|object| {
+            let needs: Vec<_> = object
+                .needs
+                .iter()
+                .filter_map(|need| {
+                    let path = &closure.object(need.object)?.path;
+                    let kind = format!("{:?}", need.kind).to_lowercase();
+                    Some(serde_json::json!({ "name": need.name, "kind": kind, "path": path }))
+                })
+                .collect();
+            serde_json::json!({ "path": object.path, "variant": object.variant, "needs": needs })
+        })
+        .collect();
+    let programs: Vec<_> = closure
+        .programs
+        .iter()
+        .map(|program| serde_json::json!({ "name": program.name, "path": program.found }))
+        .collect();
+    let entries: Vec<_> = closure
+        .entries
+        .iter()
+        .map(|entry| match &entry.kind {
+            wiac_loader::EntryKind::Directory => serde_json::json!({ "path": entry.path, "type": "directory" }),
+            wiac_loader::EntryKind::Symlink(target) => {
+                serde_json::json!({ "path": entry.path, "type": "symlink", "target": target })
+            }
+            wiac_loader::EntryKind::File => {
+                serde_json::json!({ "path": entry.path, "type": "file", "size": entry.metadata.size })
+            }
+        })
+        .collect();
+    serde_json::json!({ "programs": programs, "objects": objects, "entries": entries, "size": closure.size() })
+}

@@ -1,0 +1,174 @@
+//! `wiac run`: a command on a chain of directories, on an image, or on a bundle.
+
+mod layers;
+
+use super::DryRun;
+use super::build::{Stopped, build_directory};
+use crate::data::{self, Data};
+use crate::error::{CONTAINER_NOT_RUN, Failure, exit_code};
+use crate::{Global, terminal, volumes};
+use clap::Args;
+use layers::{Ground, Request};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use wiac_build::container::{self, Network, Wishes};
+use wiac_oci::convert::ProcessOverrides;
+use wiac_oci::runtime::RuntimeConfig;
+use wiac_run::attach::{Signals, attach};
+use wiac_run::io::Io;
+use wiac_run::{Container, Plan};
+
+/// The arguments.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// LOWER[:LOWER…] CONTAINERLAYER COMMAND…, or IMAGE [COMMAND…], where IMAGE may be bundle://PROGRAM,…
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "WHAT")]
+    words: Vec<String>,
+    /// The first word is a chain of directories, whatever it begins with
+    #[arg(long, value_name = "LOWER[:LOWER…]")]
+    lower: Option<String>,
+    /// Build the Dockerfile of DIR and run that
+    #[arg(long, value_name = "DIR", conflicts_with = "lower")]
+    build: Option<PathBuf>,
+    /// Set a variable; without a value it is taken from the environment
+    #[arg(short, long, value_name = "NAME[=VALUE]")]
+    env: Vec<String>,
+    /// Show a directory or file of the host in the container
+    #[arg(short, long, value_name = "HOST:CONTAINER[:OPTIONS]")]
+    volume: Vec<String>,
+    /// Start in this directory
+    #[arg(short, long, value_name = "DIR")]
+    workdir: Option<String>,
+    /// Run as this user
+    #[arg(short, long, value_name = "USER[:GROUP]")]
+    user: Option<String>,
+    /// Pass standard input on
+    #[arg(short, long)]
+    interactive: bool,
+    /// Give the container a terminal (on a terminal it has one anyway)
+    #[arg(short, long)]
+    tty: bool,
+    /// Delete the container when it ends (an image's container always is)
+    #[arg(long)]
+    rm: bool,
+    /// Name the container
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// The host name in the container
+    #[arg(short = 'h', long, value_name = "NAME")]
+    hostname: Option<String>,
+    /// Start this program instead of the image's
+    #[arg(long, value_name = "PROGRAM")]
+    entrypoint: Option<String>,
+    /// Let nothing be written to the root
+    #[arg(long)]
+    read_only: bool,
+    /// The network: host or none
+    #[arg(long, visible_alias = "net", value_name = "NETWORK", default_value = "host", value_parser = network)]
+    network: Network,
+    /// Print the commands that do the same by hand, and do nothing
+    #[arg(long, value_name = "AS")]
+    dry_run: Option<DryRun>,
+    /// Print help
+    #[arg(long, action = clap::ArgAction::Help)]
+    help: Option<bool>,
+}
+
+/// Reads `--network`.
+pub(crate) fn network(text: &str) -> Result<Network, String> {
+    match text {
+        "host" => Ok(Network::Host),
+        "none" => Ok(Network::None),
+        "bridge" | "default" => Err("a network of its own isn't there yet: host and none are".to_owned()),
+        _ => Err("the networks are host and none".to_owned()),
+    }
+}
+
+/// Runs the command.
+pub(crate) fn run(global: &Global, arguments: Arguments) -> Result<ExitCode, Failure> {
+    run_container(global, arguments).map_err(|stopped| match stopped {
+        Stopped::Failed(failure) => failure,
+        Stopped::Interrupted(signal) => Failure::new("interrupted").with_code(u8::try_from(128 + signal).unwrap_or(1)),
+    })
+}
+
+fn run_container(global: &Global, mut arguments: Arguments) -> Result<ExitCode, Stopped> {
+    let signals = Signals::catch().map_err(not_run)?;
+    let request = Request::parse(&mut arguments).map_err(|failure| failure.with_code(CONTAINER_NOT_RUN))?;
+    // Volumes are made and looked up as the user, before any namespace is entered.
+    let mounts = arguments.volume.iter().map(|text| volumes::parse(text)).collect::<Result<_, _>>()?;
+    let data = data::open(global).map_err(|failure| failure.with_code(CONTAINER_NOT_RUN))?;
+    let request = match request {
+        Request::Build(path) => {
+            let (id, _) = build_directory(&data, &signals, &path)?;
+            Request::Image(id.to_string())
+        }
+        request => request,
+    };
+    let streams = terminal::streams(arguments.interactive || matches!(request, Request::Chain { .. }), arguments.tty)?;
+    let ground = Ground::prepare(&data, request, arguments.name.as_deref()).map_err(|f| f.with_code(CONTAINER_NOT_RUN))?;
+    let wishes = Wishes {
+        process: overrides(&arguments, streams.terminal),
+        network: arguments.network,
+        mounts,
+        size: streams.size,
+        default_hostname: ground.id.clone(),
+    };
+    let (plan, runtime) = plan(&data, &ground, &wishes).map_err(|failure| failure.with_code(CONTAINER_NOT_RUN))?;
+    if arguments.dry_run == Some(DryRun::Shell) {
+        print!("{}", wiac_run::shell::script(&plan, data.user_namespace.as_ref()));
+        return Ok(ExitCode::SUCCESS);
+    }
+    Ok(execute(plan, &runtime, streams.io, &signals, &ground)?)
+}
+
+fn not_run(error: impl std::error::Error) -> Failure {
+    Failure::new(error).with_code(CONTAINER_NOT_RUN)
+}
+
+fn overrides(arguments: &Arguments, terminal: bool) -> ProcessOverrides {
+    let from_environment = |text: &String| match text.split_once('=') {
+        Some(_) => Some(text.clone()),
+        None => std::env::var(text).ok().map(|value| format!("{text}={value}")),
+    };
+    ProcessOverrides {
+        entrypoint: arguments.entrypoint.as_ref().map(|program| vec![program.clone()]),
+        command: arguments.words.clone(),
+        env: arguments.env.iter().filter_map(from_environment).collect(),
+        user: arguments.user.clone(),
+        workdir: arguments.workdir.clone(),
+        terminal,
+        hostname: arguments.hostname.clone(),
+        read_only: arguments.read_only,
+        ..ProcessOverrides::default()
+    }
+}
+
+fn plan(data: &Data, ground: &Ground, wishes: &Wishes) -> Result<(Plan, RuntimeConfig), Failure> {
+    let runtime = container::configure(&ground.stack, &ground.image, wishes, &ground.files)?;
+    let rootfs = container::overlay(&ground.stack, ground.workspace.clone(), data.store.form(), ground.fresh)?;
+    let settings = container::settings(data.user_namespace.as_ref());
+    Ok((Plan::new(&runtime, &rootfs, &settings)?, runtime))
+}
+
+fn execute(
+    plan: Plan,
+    runtime: &RuntimeConfig,
+    io: Io,
+    signals: &Signals,
+    ground: &Ground,
+) -> Result<ExitCode, Failure> {
+    let mut container = match Container::run(plan, io) {
+        Ok(container) => container,
+        Err(wiac_run::Error::Exec { errno, root }) => {
+            let why = container::explain_start(runtime, errno, root);
+            return Err(Failure::new(why.message).with_code(u8::try_from(why.code).unwrap_or(CONTAINER_NOT_RUN)));
+        }
+        Err(error) => return Err(layers::explain_overlay(&error, ground).with_code(CONTAINER_NOT_RUN)),
+    };
+    let code = attach(&mut container, signals).map_err(not_run)?.exit_code();
+    if let Some(reason) = container::explain_end(&ground.stack, runtime, code) {
+        eprintln!("wiac: {reason}");
+    }
+    Ok(exit_code(code))
+}

@@ -1,0 +1,302 @@
+//! What a container stands on: the layers below it and the directory that takes its changes.
+
+use super::Arguments;
+use crate::data::Data;
+use crate::error::Failure;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use wiac_build::bundle;
+use wiac_build::container::Workspace;
+use wiac_oci::image::ImageConfig;
+use wiac_store::merged::LayerStack;
+use wiac_store::temporary::Temporary;
+use wiac_store::{Form, Lock, overlay_marks};
+
+/// Directories looked at for overlayfs's marks in a layer that isn't from our store.
+const PROBED: usize = 100_000;
+
+/// What the command line asks to run on.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Request {
+    /// Directories, topmost first as written, and the container layer.
+    Chain {
+        /// The directories, topmost first.
+        lowers: Vec<PathBuf>,
+        /// The container layer.
+        layer: PathBuf,
+    },
+    /// An image by name, id, or `bundle://…`.
+    Image(String),
+    /// A directory to build.
+    Build(PathBuf),
+}
+
+impl Request {
+    /// Takes from the words what says what to run on; the command is left in them.
+    pub(super) fn parse(arguments: &mut Arguments) -> Result<Self, Failure> {
+        if let Some(path) = arguments.build.take() {
+            strip_separator(&mut arguments.words);
+            return Ok(Self::Build(path));
+        }
+        if let Some(chain) = arguments.lower.take() {
+            return Self::chain(&chain, &mut arguments.words);
+        }
+        if arguments.words.is_empty() {
+            return Err(Failure::usage(
+                "nothing to run: name an image, bundle://PROGRAM, or LOWER[:LOWER…] CONTAINERLAYER COMMAND…",
+            ));
+        }
+        let first = arguments.words.remove(0);
+        if is_chain(&first) {
+            return Self::chain(&first, &mut arguments.words);
+        }
+        strip_separator(&mut arguments.words);
+        Ok(Self::Image(first))
+    }
+
+    fn chain(text: &str, words: &mut Vec<String>) -> Result<Self, Failure> {
+        if words.len() < 2 {
+            return Err(Failure::usage("usage: wiac run LOWER[:LOWER…] CONTAINERLAYER COMMAND…"));
+        }
+        let layer = PathBuf::from(words.remove(0));
+        strip_separator(words);
+        Ok(Self::Chain { lowers: split_chain(text).into_iter().map(PathBuf::from).collect(), layer })
+    }
+}
+
+fn strip_separator(words: &mut Vec<String>) {
+    if words.first().is_some_and(|word| word == "--") {
+        words.remove(0);
+    }
+}
+
+/// A chain is told from a name by its parts: each begins like a path.
+fn is_chain(text: &str) -> bool {
+    split_chain(text).iter().all(|part| ["/", "./", "../"].iter().any(|start| part.starts_with(start)))
+}
+
+/// Splits at colons; `\:` is a colon of a path, `\\` a backslash.
+fn split_chain(text: &str) -> Vec<String> {
+    let mut parts = vec![String::new()];
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        let part = parts.len() - 1;
+        match character {
+            ':' => parts.push(String::new()),
+            '\\' => match characters.next() {
+                Some(next @ (':' | '\\')) => parts[part].push(next),
+                Some(next) => parts[part].extend(['\\', next]),
+                None => parts[part].push('\\'),
+            },
+            other => parts[part].push(other),
+        }
+    }
+    parts
+}
+
+/// Everything a container needs on disk, held as long as it runs.
+pub(super) struct Ground {
+    /// The layers below.
+    pub(super) stack: LayerStack,
+    /// What the image says.
+    pub(super) image: ImageConfig,
+    /// The overlay's own directories.
+    pub(super) workspace: Workspace,
+    /// The upper directory is new.
+    pub(super) fresh: bool,
+    /// Where resolv.conf and the like are written.
+    pub(super) files: PathBuf,
+    /// Names the container.
+    pub(super) id: String,
+    _temporary: Temporary,
+    _locks: Vec<Lock>,
+}
+
+impl Ground {
+    /// Finds the layers, locks them, and makes the directories.
+    pub(super) fn prepare(data: &Data, request: Request, name: Option<&str>) -> Result<Self, Failure> {
+        let temporary = Temporary::new(&data.store)?;
+        let files = temporary.create_dir("files")?;
+        let id: String = temporary.path().file_name().unwrap_or_default().to_string_lossy().chars().take(12).collect();
+        let mut locks = Vec::new();
+        if let Some(name) = name {
+            locks.push(take_name(data, name)?);
+        }
+        let (stack, image, workspace, fresh) = match request {
+            Request::Chain { lowers, layer } => {
+                let stack = chain_stack(lowers)?;
+                locks.extend(stack.directories().iter().filter_map(|path| lock_if_stored(path)));
+                let (workspace, fresh) = container_layer(data, &layer, &stack, &mut locks)?;
+                (stack, ImageConfig::default(), workspace, fresh)
+            }
+            Request::Image(name) => {
+                let (layers, image) = find_layers(data, &name)?;
+                for layer in &layers {
+                    locks.push(data.store.use_layer(layer)?);
+                }
+                let stack = LayerStack::new(layers.iter().map(|id| data.store.layer_diff(id)).collect());
+                (stack, image, throw_away(&temporary)?, true)
+            }
+            Request::Build(_) => return Err(Failure::new("the build has to come first")),
+        };
+        if stack.is_empty() {
+            return Err(Failure::new("the image has no layers: there is nothing to run in it"));
+        }
+        Ok(Self { stack, image, workspace, fresh, files, id, _temporary: temporary, _locks: locks })
+    }
+}
+
+fn find_layers(data: &Data, name: &str) -> Result<(Vec<wiac_store::LayerId>, ImageConfig), Failure> {
+    if let Some(programs) = name.strip_prefix(bundle::SCHEME) {
+        let bundle = bundle::layer(&data.store, programs)?;
+        return Ok((vec![bundle.layer], bundle.config));
+    }
+    match data.store.find_image(name) {
+        Ok((_, record)) => Ok((record.layers, record.config)),
+        Err(error @ wiac_store::Error::NoSuchImage { .. }) if Path::new(name).exists() => Err(Failure::new(format!(
+            "{error}; for a directory write ./{name} (LOWER[:LOWER…] CONTAINERLAYER COMMAND…)"
+        ))),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A name belongs to one running container.
+fn take_name(data: &Data, name: &str) -> Result<Lock, Failure> {
+    let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+    if name.len() < 2 || !name.chars().all(valid) || !name.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+        return Err(Failure::usage(format!(
+            "--name {name}: a name has two or more of the characters a-z A-Z 0-9 _ . - and begins with a letter or digit"
+        )));
+    }
+    let path = data.store.root().join("containers").join(name);
+    std::fs::create_dir_all(&path).map_err(|error| Failure::new(format!("can't make {}: {error}", path.display())))?;
+    Lock::try_exclusive(&path)?.ok_or_else(|| Failure::new(format!("--name {name}: a running container has this name")))
+}
+
+fn throw_away(temporary: &Temporary) -> Result<Workspace, Failure> {
+    Ok(Workspace {
+        upper: temporary.create_dir("diff")?,
+        work: temporary.create_dir("work")?,
+        merged: temporary.create_dir("merged")?,
+        volatile: true,
+    })
+}
+
+fn chain_stack(lowers: Vec<PathBuf>) -> Result<LayerStack, Failure> {
+    let mut directories = Vec::with_capacity(lowers.len());
+    for lower in lowers.iter().rev() {
+        let meta = std::fs::metadata(lower)
+            .map_err(|error| Failure::usage(format!("lower directory {}: {}", lower.display(), words(&error))))?;
+        if !meta.is_dir() {
+            return Err(Failure::usage(format!("lower directory {}: it is a file, not a directory", lower.display())));
+        }
+        directories.push(std::path::absolute(lower)?);
+    }
+    Ok(LayerStack::new(directories))
+}
+
+fn words(error: &std::io::Error) -> String {
+    rustix::io::Errno::from_io_error(error).map_or_else(|| error.to_string(), wiac_sys::error::describe)
+}
+
+/// A layer of our own store is locked against deletion, by whatever path it was named.
+fn lock_if_stored(directory: &Path) -> Option<Lock> {
+    let parent = directory.parent()?;
+    (directory.ends_with("diff") && parent.join("layer.json").is_file()).then(|| Lock::shared(parent).ok()).flatten()
+}
+
+/// The directories of a container layer, made where missing; what it runs on is recorded in it.
+fn container_layer(
+    data: &Data,
+    layer: &Path,
+    stack: &LayerStack,
+    locks: &mut Vec<Lock>,
+) -> Result<(Workspace, bool), Failure> {
+    let layer = std::path::absolute(layer)?;
+    let make = |path: PathBuf| {
+        std::fs::create_dir_all(&path)
+            .map(|()| path.clone())
+            .map_err(|error| Failure::usage(format!("can't make {}: {}", path.display(), words(&error))))
+    };
+    make(layer.clone())?;
+    locks.push(Lock::try_exclusive(&layer)?.ok_or_else(|| {
+        Failure::usage(format!("{} is in use by another container", layer.display()))
+    })?);
+    let fresh = !layer.join("diff").is_dir();
+    let workspace = Workspace {
+        upper: make(layer.join("diff"))?,
+        work: make(layer.join("work"))?,
+        merged: make(layer.join("merged"))?,
+        volatile: false,
+    };
+    record(data, &layer, stack)?;
+    Ok((workspace, fresh))
+}
+
+/// Writes down what the container layer runs on, after making sure that its layers' marks are of one form.
+fn record(data: &Data, layer: &Path, stack: &LayerStack) -> Result<(), Failure> {
+    let path = layer.join("container.json");
+    let lowers: Vec<_> = stack.directories().iter().rev().map(|path| path.to_string_lossy().into_owned()).collect();
+    let form = data.store.form();
+    let text = format!("{:#}\n", json!({ "lowerdirs": lowers, "form": form }));
+    if std::fs::read_to_string(&path).is_ok_and(|known| known == text) {
+        return Ok(());
+    }
+    refuse_other_form(stack, form)?;
+    std::fs::write(&path, text).map_err(|error| Failure::usage(format!("can't write {}: {error}", path.display())))
+}
+
+/// Marks of the other form mean nothing to the kernel: files deleted in an upper layer would be back.
+fn refuse_other_form(stack: &LayerStack, form: Form) -> Result<(), Failure> {
+    // Marks in the lowest layer hide nothing.
+    for directory in stack.directories().iter().skip(1) {
+        let found = match directory.parent().map(|parent| parent.join("layer.json")).filter(|file| file.is_file()) {
+            Some(_) => None,
+            None => overlay_marks::probe(directory, PROBED)?,
+        };
+        if let Some(found) = found.filter(|found| *found != form) {
+            return Err(Failure::usage(format!(
+                "lower directory {}: its deletions are marked in {}, which {} can't see: deleted files would be back",
+                directory.display(),
+                found.attribute("*"),
+                if form == Form::Trusted { "root's overlay" } else { "an ordinary user's overlay" },
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// An error of the engine, with what to do where it is the root that couldn't be mounted.
+pub(super) fn explain_overlay(error: &wiac_run::Error, ground: &Ground) -> Failure {
+    let wiac_run::Error::Step { is_root: true, errno, .. } = error else { return Failure::new(error) };
+    let upper = ground.workspace.upper.display();
+    let hint = match errno.raw_os_error() {
+        // EINVAL: the upper directory's file system can't carry an upper layer.
+        22 => format!(
+            "{upper} may be on a file system that can't hold an overlay's upper directory, such as another overlay or \
+             NFS: use a directory on ext4, xfs, btrfs or tmpfs (a volume, in a container)"
+        ),
+        1 => "this user or this container may not mount an overlay; run as root, or where user namespaces are allowed"
+            .to_owned(),
+        40 => format!("one of the directories contains another: choose a container layer outside of {upper}"),
+        28 => "the disk is full: free some space".to_owned(),
+        _ => return Failure::new(error),
+    };
+    Failure::new(format!("{error}\n{hint}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chains_and_names() {
+        for chain in ["/a", "./a:../b:/c", "/a\\:b:/c"] {
+            assert!(is_chain(chain), "{chain}");
+        }
+        for name in ["alpine", "alpine:3", "localhost:5000/x:1", "bundle://sh,ls", "/a:b"] {
+            assert!(!is_chain(name), "{name}");
+        }
+        assert_eq!(split_chain("/a\\:b:/c\\\\d"), ["/a:b", "/c\\d"]);
+    }
+}

@@ -1,0 +1,23 @@
+//! The data directory and the user namespace of a command.
+
+use crate::Global;
+use crate::error::Failure;
+use wiac_run::user_namespace::{self, UserNamespace};
+use wiac_store::{Form, Store};
+
+/// The store, opened, in the user namespace it is used from.
+pub(crate) struct Data {
+    /// The store.
+    pub(crate) store: Store,
+    /// The namespace this process has entered; none for root.
+    pub(crate) user_namespace: Option<UserNamespace>,
+}
+
+/// Enters a user namespace where the user isn't root, and opens the data directory.
+pub(crate) fn open(global: &Global) -> Result<Data, Failure> {
+    let is_root = !user_namespace::is_needed();
+    let location = global.data.clone().unwrap_or_else(|| wiac_store::default_location(is_root));
+    let user_namespace = if is_root { None } else { Some(user_namespace::enter()?) };
+    let form = if is_root { Form::Trusted } else { Form::User };
+    Ok(Data { store: Store::open(&location, form)?, user_namespace })
+}
