@@ -1,0 +1,67 @@
+# Where a path of the container is, seen from the working directory, which is its future root: symlinks and ".." are
+# followed as the container will follow them, never into the host.
+inside() {
+    local rest=$1/ at=. name links=0
+    while [ -n "$rest" ]; do
+        name=${rest%%/*} rest=${rest#*/}
+        case $name in
+        '' | .) ;;
+        ..) [ "$at" = . ] || at=${at%/*} ;;
+        *)
+            if [ -L "$at/$name" ]; then
+                [ $((links += 1)) -le 40 ] || { echo "$1: too many symlinks" >&2; return 1; }
+                name=$(readlink "$at/$name")
+                case $name in /*) at=. ;; esac
+                rest=$name/$rest
+            else
+                at=$at/$name
+            fi
+            ;;
+        esac
+    done
+    printf '%s\n' "$at"
+}
+
+# The same for something to mount on, which is made where it is missing.
+directory() {
+    local at
+    at=$(inside "$1")
+    mkdir -p -- "$at"
+    printf '%s\n' "$at"
+}
+
+file() {
+    local at
+    at=$(inside "$1")
+    mkdir -p -- "${at%/*}"
+    [ -e "$at" ] || : >"$at"
+    printf '%s\n' "$at"
+}
+
+# Changes the attributes of a mount and of all below it: before util-linux 2.39, mount(8) takes them one by one.
+change_all() {
+    local at
+    findmnt --list --noheadings --submounts --output TARGET --mountpoint "$(realpath -- "$2")" |
+        while IFS= read -r at; do mount -o "remount,bind,$1" -- "$at"; done
+}
+
+# Puts an empty directory or /dev/null over a path. What isn't there needs no hiding.
+hide() {
+    local at
+    at=$(inside "$1")
+    if [ -d "$at" ]; then
+        mount -t tmpfs -o ro,nosuid,nodev,noexec,size=4096,mode=555 tmpfs "$at"
+    elif [ -e "$at" ]; then
+        mount --bind dev/null "$at"
+    fi
+}
+
+# Makes what is below a path read-only, by a mount of it on itself.
+protect() {
+    local at
+    at=$(inside "$1")
+    if [ -e "$at" ]; then
+        mount --rbind "$at" "$at"
+        change_all ro "$at"
+    fi
+}
