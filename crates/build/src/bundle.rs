@@ -37,7 +37,9 @@ pub struct Wanted {
 /// # Errors
 /// What isn't there, named with who needs it and where it was looked for.
 pub fn closure(root: &Root, search_path: &str, working_directory: &Path, wanted: &Wanted) -> Result<Closure> {
-    let mut collector = Collector::new(root).search_path(search_path).working_directory(working_directory);
+    let mut collector = Collector::new(root)
+        .search_path(search_path)
+        .working_directory(working_directory);
     for program in &wanted.programs {
         collector.add_program(program)?;
     }
@@ -57,8 +59,16 @@ pub fn closure(root: &Root, search_path: &str, working_directory: &Path, wanted:
 /// What can't be read or written; a file that stands where a directory should go, and the other way round.
 pub fn place(root: &Path, closure: &Closure, destination: &Path, ownership: copy::Ownership) -> Result<copy::Report> {
     let mut placing = Placing {
-        copier: copy::Copier::new(copy::Options { ownership, ..copy::Options::default() }),
-        open: vec![(PathBuf::from("/"), directory::open(root)?, directory::open(destination)?, false)],
+        copier: copy::Copier::new(copy::Options {
+            ownership,
+            ..copy::Options::default()
+        }),
+        open: vec![(
+            PathBuf::from("/"),
+            directory::open(root)?,
+            directory::open(destination)?,
+            false,
+        )],
         root,
         destination,
     };
@@ -88,9 +98,15 @@ impl Placing<'_> {
         while let Some((here, from, to, made)) = self.open.pop_if(|(here, ..)| !path.starts_with(&*here)) {
             if made {
                 let (from_path, to_path) = self.shown(&here);
-                let from = Shown { directory: from.as_fd(), path: &from_path };
-                let to = Shown { directory: to.as_fd(), path: &to_path };
-                directory::copy_metadata(&mut self.copier, from, to)?;
+                let from = Shown {
+                    directory: from.as_fd(),
+                    path: &from_path,
+                };
+                let to = Shown {
+                    directory: to.as_fd(),
+                    path: &to_path,
+                };
+                directory::copy_metadata(from, to)?;
             }
         }
         Ok(())
@@ -104,7 +120,9 @@ impl Placing<'_> {
     fn enter(&mut self, path: &Path) -> Result<()> {
         let (from_path, to_path) = self.shown(path);
         let name = path.file_name().unwrap_or_default();
-        let Some((_, from, to, _)) = self.open.last() else { return Err(outside()) };
+        let Some((_, from, to, _)) = self.open.last() else {
+            return Err(outside());
+        };
         let from = open_in(from, name).on("open", &from_path)?;
         let made = match rustix::fs::mkdirat(to, name, Mode::from_raw_mode(0o700)) {
             Ok(()) => true,
@@ -119,9 +137,22 @@ impl Placing<'_> {
     fn copy(&mut self, path: &Path) -> Result<()> {
         let (from_path, to_path) = self.shown(path);
         let name = path.file_name().unwrap_or_default();
-        let Some((_, from, to, _)) = self.open.last() else { return Err(outside()) };
-        let from = copy::Place { dir: from.as_fd(), name, shown: &from_path };
-        Ok(self.copier.copy(&from, &copy::Place { dir: to.as_fd(), name, shown: &to_path })?)
+        let Some((_, from, to, _)) = self.open.last() else {
+            return Err(outside());
+        };
+        let from = copy::Place {
+            dir: from.as_fd(),
+            name,
+            shown: &from_path,
+        };
+        Ok(self.copier.copy(
+            &from,
+            &copy::Place {
+                dir: to.as_fd(),
+                name,
+                shown: &to_path,
+            },
+        )?)
     }
 }
 
@@ -170,7 +201,11 @@ pub fn layer(store: &Store, programs: &str) -> Result<Bundle> {
         }
     };
     let config = config(store, &closure, &layer, said)?;
-    Ok(Bundle { layer, config, cached: was_cached })
+    Ok(Bundle {
+        layer,
+        config,
+        cached: was_cached,
+    })
 }
 
 /// In a user namespace the host's root is nobody: what it owns belongs to the namespace's root in a bundle.
@@ -189,16 +224,26 @@ fn parse(programs: &str) -> Result<Wanted> {
             "write names with commas between, such as bundle://sh,ls",
         ));
     }
-    Ok(Wanted { programs, ..Wanted::default() })
+    Ok(Wanted {
+        programs,
+        ..Wanted::default()
+    })
 }
 
 fn config(store: &Store, closure: &Closure, layer: &LayerId, said: String) -> Result<ImageConfig> {
     let mut config = empty_config();
     let created = Some(store.layer_info(layer)?.created);
     config.config.env = vec![format!("PATH={DEFAULT_PATH}")];
-    config.config.cmd = closure.programs.first().map(|program| vec![program.found.to_string_lossy().into_owned()]);
+    config.config.cmd = closure
+        .programs
+        .first()
+        .map(|program| vec![program.found.to_string_lossy().into_owned()]);
     config.created.clone_from(&created);
-    config.history.push(History { created, created_by: Some(said), ..History::default() });
+    config.history.push(History {
+        created,
+        created_by: Some(said),
+        ..History::default()
+    });
     Ok(config)
 }
 
@@ -220,7 +265,9 @@ fn key(store: &Store, closure: &Closure) -> Result<String> {
                 let relative = entry.path.strip_prefix("/").unwrap_or(&entry.path);
                 let stat = rustix::fs::statat(&root, relative, AtFlags::SYMLINK_NOFOLLOW).on("look at", &entry.path)?;
                 let path = entry.path.as_os_str().as_bytes();
-                let hash = hashes.hash(root.as_fd(), relative.as_os_str(), path, &stat).on("read", &entry.path)?;
+                let hash = hashes
+                    .hash(root.as_fd(), relative.as_os_str(), path, &stat)
+                    .on("read", &entry.path)?;
                 key.add(hash);
             }
         }
@@ -236,6 +283,10 @@ trait OnRoot<T> {
 
 impl<T> OnRoot<T> for wiac_sys::Result<T> {
     fn on_root(self) -> Result<T> {
-        self.map_err(|error| Error::Io { action: "open", path: PathBuf::from("/"), source: error.into() })
+        self.map_err(|error| Error::Io {
+            action: "open",
+            path: PathBuf::from("/"),
+            source: error.into(),
+        })
     }
 }

@@ -10,8 +10,8 @@ use wiac_oci::convert::{self, ProcessOverrides};
 use wiac_oci::image::ImageConfig;
 use wiac_oci::runtime::{ConsoleSize, Mount, Process, RuntimeConfig};
 use wiac_oci::user::lookup_user;
-use wiac_run::plan::{OverlayPaths, Rootfs, Settings};
 use wiac_run::attach::Signals;
+use wiac_run::plan::{OverlayPaths, Rootfs, Settings};
 use wiac_run::user_namespace::UserNamespace;
 use wiac_run::{Container, Ended};
 use wiac_store::Form;
@@ -68,10 +68,15 @@ pub fn configure(stack: &LayerStack, image: &ImageConfig, wishes: &Wishes, files
     }
     withhold(&mut config);
     if let (Some(process), Some((rows, columns))) = (&mut config.process, wishes.size) {
-        process.console_size = Some(ConsoleSize { height: rows.into(), width: columns.into() });
+        process.console_size = Some(ConsoleSize {
+            height: rows.into(),
+            width: columns.into(),
+        });
     }
     network_files::write(files, &hostname, host_network)?;
-    config.mounts.extend(network_files::NAMES.iter().map(|name| bind_file(files, name)));
+    config
+        .mounts
+        .extend(network_files::NAMES.iter().map(|name| bind_file(files, name)));
     config.mounts.extend(wishes.mounts.iter().cloned());
     Ok(config)
 }
@@ -87,11 +92,18 @@ fn find_user(stack: &LayerStack, image: &ImageConfig, overrides: &ProcessOverrid
 }
 
 fn withhold(config: &mut RuntimeConfig) {
-    let sets = config.process.as_mut().and_then(|process| process.capabilities.as_mut());
+    let sets = config
+        .process
+        .as_mut()
+        .and_then(|process| process.capabilities.as_mut());
     if let Some(sets) = sets {
-        for set in
-            [&mut sets.bounding, &mut sets.effective, &mut sets.permitted, &mut sets.inheritable, &mut sets.ambient]
-        {
+        for set in [
+            &mut sets.bounding,
+            &mut sets.effective,
+            &mut sets.permitted,
+            &mut sets.inheritable,
+            &mut sets.ambient,
+        ] {
             set.retain(|name| name != WITHHELD);
         }
     }
@@ -118,7 +130,7 @@ pub struct Workspace {
 pub fn overlay(stack: &LayerStack, workspace: Workspace, form: Form, fresh: bool) -> Result<Rootfs> {
     if fresh {
         if let Some(top) = stack.directories().last() {
-            crate::directory::copy_all_metadata(top, &workspace.upper)?;
+            crate::directory::copy_metadata_at(top, &workspace.upper)?;
         }
     }
     Ok(Rootfs::Overlay(OverlayPaths {
@@ -152,8 +164,15 @@ pub struct Explanation {
 
 /// Finds out why `execve` failed with `errno` in the container with this root.
 pub fn explain_start(runtime: &RuntimeConfig, errno: rustix::io::Errno, root: Option<OwnedFd>) -> Explanation {
-    let Some((process, root)) = runtime.process.as_ref().zip(root.and_then(|root| Root::from_fd(root).ok())) else {
-        return Explanation { message: wiac_sys::error::describe(errno), code: 126 };
+    let Some((process, root)) = runtime
+        .process
+        .as_ref()
+        .zip(root.and_then(|root| Root::from_fd(root).ok()))
+    else {
+        return Explanation {
+            message: wiac_sys::error::describe(errno),
+            code: 126,
+        };
     };
     let program = process.args.first().map(String::as_str).unwrap_or_default();
     if errno == rustix::io::Errno::PERM {
@@ -163,7 +182,10 @@ pub fn explain_start(runtime: &RuntimeConfig, errno: rustix::io::Errno, root: Op
         };
     }
     let diagnosis = diagnose(process, program, &root, Some(errno.raw_os_error()));
-    Explanation { message: diagnosis.to_string(), code: i32::from(diagnosis.exit_code()) }
+    Explanation {
+        message: diagnosis.to_string(),
+        code: i32::from(diagnosis.exit_code()),
+    }
 }
 
 fn diagnose(process: &Process, program: &str, root: &Root, errno: Option<i32>) -> wiac_loader::Diagnosis {

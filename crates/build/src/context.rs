@@ -41,12 +41,24 @@ impl Source {
         })?;
         let ignore = read_ignore(&place, dockerfile)?;
         let hashes = Some(HashTable::load(store, &place)?);
-        Ok(Self { root, place, ignore, hashes, description: "the build context".to_owned() })
+        Ok(Self {
+            root,
+            place,
+            ignore,
+            hashes,
+            description: "the build context".to_owned(),
+        })
     }
 
     /// The merged tree of some layers, such as another stage.
     pub fn tree(root: Root, place: PathBuf, description: String) -> Self {
-        Self { root, place, ignore: IgnorePatterns::default(), hashes: None, description }
+        Self {
+            root,
+            place,
+            ignore: IgnorePatterns::default(),
+            hashes: None,
+            description,
+        }
     }
 
     /// Keeps the hashes that were computed, for the next build.
@@ -69,8 +81,10 @@ fn read_ignore(context: &Path, dockerfile: Option<&Path>) -> Result<IgnorePatter
         match std::fs::read(&path) {
             Ok(bytes) => {
                 let text = String::from_utf8_lossy(&bytes);
-                return IgnorePatterns::parse(&text)
-                    .map_err(|error| Error::Ignore { path, message: error.to_string() });
+                return IgnorePatterns::parse(&text).map_err(|error| Error::Ignore {
+                    path,
+                    message: error.to_string(),
+                });
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(error).on("read", &path),

@@ -88,19 +88,28 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// An error of the user's making, without a hint.
     pub fn wrong(message: impl Into<String>) -> Self {
-        Self::Wrong { message: message.into(), hint: None }
+        Self::Wrong {
+            message: message.into(),
+            hint: None,
+        }
     }
 
     /// An error of the user's making, with what to do about it.
     pub fn wrong_with_hint(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self::Wrong { message: message.into(), hint: Some(hint.into()) }
+        Self::Wrong {
+            message: message.into(),
+            hint: Some(hint.into()),
+        }
     }
 
     /// The same error at a place of the Dockerfile; one that has a place already keeps it.
     pub fn at(self, span: Span) -> Self {
         match self {
             placed @ (Self::Step { .. } | Self::Dockerfile(_)) => placed,
-            source => Self::Step { span, source: Box::new(source) },
+            source => Self::Step {
+                span,
+                source: Box::new(source),
+            },
         }
     }
 }
@@ -138,12 +147,20 @@ pub trait IoExt<T> {
 
 impl<T> IoExt<T> for io::Result<T> {
     fn on(self, action: &'static str, path: &Path) -> Result<T> {
-        self.map_err(|source| Error::Io { action, path: path.to_owned(), source })
+        self.map_err(|source| Error::Io {
+            action,
+            path: path.to_owned(),
+            source,
+        })
     }
 }
 
 impl<T> IoExt<T> for rustix::io::Result<T> {
     fn on(self, action: &'static str, path: &Path) -> Result<T> {
-        self.map_err(|errno| Error::Io { action, path: path.to_owned(), source: errno.into() })
+        self.map_err(|errno| Error::Io {
+            action,
+            path: path.to_owned(),
+            source: errno.into(),
+        })
     }
 }

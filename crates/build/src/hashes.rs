@@ -59,8 +59,16 @@ impl HashTable {
         let mut key = KeyMaker::new("file table");
         key.add(root.as_os_str().as_encoded_bytes());
         let name = key.finish();
-        let known = store.file_table(&name)?.and_then(|bytes| decode(&bytes)).unwrap_or_default();
-        Ok(Self { name, known, seen: HashMap::new(), changed: false })
+        let known = store
+            .file_table(&name)?
+            .and_then(|bytes| decode(&bytes))
+            .unwrap_or_default();
+        Ok(Self {
+            name,
+            known,
+            seen: HashMap::new(),
+            changed: false,
+        })
     }
 
     /// The hash of the regular file `name` in `directory`, `path` below the root, whose status is `stat`.
@@ -113,7 +121,10 @@ pub(crate) fn hash_file(directory: BorrowedFd<'_>, name: &OsStr) -> std::io::Res
     let mut hash = ContentHash::default();
     let digest = hasher.finish();
     for (byte, pair) in hash.iter_mut().zip(digest.hex().as_bytes().chunks(2)) {
-        *byte = std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok()).unwrap_or_default();
+        *byte = std::str::from_utf8(pair)
+            .ok()
+            .and_then(|pair| u8::from_str_radix(pair, 16).ok())
+            .unwrap_or_default();
     }
     Ok(hash)
 }
@@ -156,7 +167,10 @@ mod tests {
 
     #[test]
     fn a_table_survives_the_disk() {
-        let table = HashMap::from([(b"a/b".to_vec(), ([1, 2, 3, 4, 5], [7; 32])), (Vec::new(), ([0; 5], [0; 32]))]);
+        let table = HashMap::from([
+            (b"a/b".to_vec(), ([1, 2, 3, 4, 5], [7; 32])),
+            (Vec::new(), ([0; 5], [0; 32])),
+        ]);
         assert_eq!(decode(&encode(&table)), Some(table.clone()));
         let bytes = encode(&table);
         assert_eq!(decode(&bytes[..bytes.len() - 1]), None);
@@ -164,7 +178,10 @@ mod tests {
 
     #[test]
     fn a_young_file_is_not_remembered() {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_nanos();
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .expect("after 1970")
+            .as_nanos();
         let now = u64::try_from(now).expect("before 2554");
         assert!(is_too_young(&[0, 0, 0, now, 0]));
         assert!(is_too_young(&[0, 0, 0, 0, now]));

@@ -13,7 +13,9 @@ pub(crate) struct KeyMaker {
 impl KeyMaker {
     /// A key of this kind of step.
     pub(crate) fn new(kind: &str) -> Self {
-        let mut maker = Self { hash: Hasher::new(Algorithm::Sha256) };
+        let mut maker = Self {
+            hash: Hasher::new(Algorithm::Sha256),
+        };
         maker.add(VERSION);
         maker.add(kind);
         maker

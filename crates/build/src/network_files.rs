@@ -19,7 +19,11 @@ pub(crate) const NAMES: [&str; 3] = ["resolv.conf", "hosts", "hostname"];
 pub(crate) fn write(directory: &Path, hostname: &str, host_network: bool) -> Result<()> {
     let hosts = if host_network { host_file("/etc/hosts") } else { None };
     let hosts = hosts.unwrap_or_else(|| format!("{LOCALHOST}127.0.1.1\t{hostname}\n"));
-    let texts = [host_file("/etc/resolv.conf").unwrap_or_default(), hosts, format!("{hostname}\n")];
+    let texts = [
+        host_file("/etc/resolv.conf").unwrap_or_default(),
+        hosts,
+        format!("{hostname}\n"),
+    ];
     for (name, text) in NAMES.iter().zip(texts) {
         let path = directory.join(name);
         fs::write(&path, text).on("write", &path)?;
@@ -28,7 +32,9 @@ pub(crate) fn write(directory: &Path, hostname: &str, host_network: bool) -> Res
 }
 
 fn host_file(path: &str) -> Option<String> {
-    fs::read(path).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    fs::read(path)
+        .ok()
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// The host's own name.

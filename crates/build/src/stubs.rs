@@ -44,7 +44,9 @@ fn remove_made(root: &OwnedFd, path: &Path, kept: usize) -> Result<()> {
 fn remove_copied_up(stack: &LayerStack, root: &OwnedFd, path: &Path) -> Result<()> {
     let mut path = path.to_owned();
     while path.components().count() > 1 {
-        let Some(Found::Directory(lower)) = stack.resolve(&path)?.found else { break };
+        let Some(Found::Directory(lower)) = stack.resolve(&path)?.found else {
+            break;
+        };
         let Some(lower) = lower.topmost() else { break };
         let lower = rustix::fs::fstat(lower).on("look at", &path)?;
         let Some(upper) = status(root, &path)? else { break };
@@ -65,7 +67,11 @@ fn is_same(a: &Stat, b: &Stat) -> bool {
 fn open_parent(root: &OwnedFd, path: &Path) -> Result<Option<OwnedFd>> {
     let parent = path.parent().unwrap_or(Path::new("/"));
     let relative = parent.strip_prefix("/").unwrap_or(parent);
-    let relative = if relative.as_os_str().is_empty() { Path::new(".") } else { relative };
+    let relative = if relative.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        relative
+    };
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
     match rustix::fs::openat2(root, relative, flags, Mode::empty(), resolve) {
@@ -76,7 +82,9 @@ fn open_parent(root: &OwnedFd, path: &Path) -> Result<Option<OwnedFd>> {
 }
 
 fn status(root: &OwnedFd, path: &Path) -> Result<Option<Stat>> {
-    let (Some(parent), Some(name)) = (open_parent(root, path)?, path.file_name()) else { return Ok(None) };
+    let (Some(parent), Some(name)) = (open_parent(root, path)?, path.file_name()) else {
+        return Ok(None);
+    };
     match rustix::fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) => Ok(Some(stat)),
         Err(Errno::NOENT) => Ok(None),
@@ -87,7 +95,9 @@ fn status(root: &OwnedFd, path: &Path) -> Result<Option<Stat>> {
 /// Removes an empty directory or empty regular file and puts its parent's modification time back; `false` where it is
 /// something else or not there.
 fn remove_empty(root: &OwnedFd, path: &Path) -> Result<bool> {
-    let (Some(parent), Some(name)) = (open_parent(root, path)?, path.file_name()) else { return Ok(false) };
+    let (Some(parent), Some(name)) = (open_parent(root, path)?, path.file_name()) else {
+        return Ok(false);
+    };
     let before = rustix::fs::fstat(&parent).on("look at", path)?;
     let stat = match rustix::fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) => stat,
@@ -104,7 +114,10 @@ fn remove_empty(root: &OwnedFd, path: &Path) -> Result<bool> {
         result => result.on("delete", path)?,
     }
     let times = Timestamps {
-        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+        last_access: Timespec {
+            tv_sec: 0,
+            tv_nsec: UTIME_OMIT,
+        },
         last_modification: Timespec {
             tv_sec: before.st_mtime,
             tv_nsec: i64::try_from(before.st_mtime_nsec).unwrap_or_default(),
@@ -130,7 +143,7 @@ mod tests {
 
     fn copy_up(stack: &LayerStack, upper: &Path, name: &str) {
         fs::create_dir(upper.join(name)).expect("mkdir");
-        crate::directory::copy_all_metadata(&stack.directories()[0].join(name), &upper.join(name)).expect("metadata");
+        crate::directory::copy_metadata_at(&stack.directories()[0].join(name), &upper.join(name)).expect("metadata");
     }
 
     #[test]
@@ -142,7 +155,10 @@ mod tests {
         fs::write(upper.join("etc/hosts"), "").expect("write");
         fs::create_dir(upper.join("proc")).expect("mkdir");
         // As the engine does when it makes a stub.
-        fs::File::open(upper.join("etc")).expect("open").set_modified(modified).expect("times");
+        fs::File::open(upper.join("etc"))
+            .expect("open")
+            .set_modified(modified)
+            .expect("times");
         remove(&stack, &upper, &["/proc".into(), "/etc/hosts".into()]).expect("removed");
         assert_eq!(fs::read_dir(&upper).expect("read").count(), 0);
         assert_ne!(before, 0);

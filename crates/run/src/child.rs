@@ -28,6 +28,8 @@ struct Child<'plan> {
     socket: BorrowedFd<'plan>,
     /// The container's root; from the step that mounts it on.
     root: Option<OwnedFd>,
+    /// The container's own /dev, while nothing else was mounted over it: fresh, so nothing in it can lead astray.
+    dev: Option<OwnedFd>,
     /// One empty read-only file system, shared by all hidden directories.
     empty: Option<OwnedFd>,
     /// What the kernel said beyond the error number.
@@ -43,6 +45,7 @@ pub(crate) fn run(plan: &Plan, io: &ChildIo, socket: BorrowedFd<'_>) -> ! {
         plan,
         socket,
         root: None,
+        dev: None,
         empty: None,
         text: [0; protocol::TEXT],
         text_length: 0,
@@ -88,9 +91,7 @@ impl Child<'_> {
             Step::BindRoot { source } => self.bind_root(source),
             Step::Mount(mount) => self.mount_new(mount),
             Step::Bind(bind) => self.bind(bind),
-            Step::Symlink { text, path } => {
-                rustix::fs::symlinkat(text.as_c_str(), self.root()?, path.0.as_c_str()).at(Call::Symlinkat)
-            }
+            Step::Symlink { text, path } => self.link_in_dev(text, path),
             Step::Mask { path } => self.mask(path),
             Step::ReadOnly { path } => self.make_read_only(path),
             Step::WorkingDirectory { path } => self.make_directory(path),

@@ -114,9 +114,12 @@ impl Container {
     }
 
     fn next_from_child(&self) -> Result<FromChild, Error> {
-        match protocol::receive_from_child(&self.child) {
-            Err(rustix::io::Errno::CONNRESET) => Ok(FromChild::Closed),
-            result => Ok(result.call("recvmsg", || "from the container")?),
+        loop {
+            match protocol::receive_from_child(&self.child) {
+                // The child ended without reading the "start": the kernel says so once, before its last words.
+                Err(rustix::io::Errno::CONNRESET) => {}
+                result => return Ok(result.call("recvmsg", || "from the container")?),
+            }
         }
     }
 

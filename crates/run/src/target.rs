@@ -59,10 +59,39 @@ pub fn ensure(root: BorrowedFd<'_>, path: &CStr, kind: TargetKind, keep_times: b
         Err(Errno::NOENT) => {}
         result => return result.at(Call::Openat2),
     }
+    if let Some(made) = make_in_parent(root, path, kind, keep_times)? {
+        return Ok(made);
+    }
     let mut buffer = PathBuffer::new();
     buffer.push(path.to_bytes())?;
     make(root, &mut buffer, kind, keep_times, MAX_LINKS)?;
     open(root, path).at(Call::Openat2)
+}
+
+/// The common case of [`ensure`]: the parent exists. `None` where it doesn't, or where the last component is a symlink
+/// that leads to nothing.
+fn make_in_parent(
+    root: BorrowedFd<'_>,
+    path: &CStr,
+    kind: TargetKind,
+    keep_times: bool,
+) -> Result<Option<OwnedFd>, Failed> {
+    let end = path.to_bytes().iter().rposition(|&byte| byte == b'/');
+    let mut buffer = PathBuffer::new();
+    buffer.push(&path.to_bytes()[..end.unwrap_or(0)])?;
+    let parent = match buffer.with_prefix(end.unwrap_or(0), |parent| open(root, parent)) {
+        Err(Errno::NOENT) => return Ok(None),
+        result => result.at(Call::Openat2)?,
+    };
+    let name = &path[end.map_or(0, |end| end + 1)..];
+    match make_entry(parent.as_fd(), name, kind, keep_times) {
+        Err(Failed {
+            errno: Errno::EXIST, ..
+        }) => Ok(None),
+        result => result
+            .and_then(|()| open(parent.as_fd(), name).at(Call::Openat2))
+            .map(Some),
+    }
 }
 
 /// A path on the stack.

@@ -48,7 +48,11 @@ fn mount_merged(layers: &[PathBuf], user_xattrs: bool) -> Result<OwnedFd, Error>
         };
         result.call("fsconfig", || format!("lowerdir+={}", path.display()))?;
     }
-    for (key, value) in [(c"index", c"off"), (c"metacopy", c"off"), (c"redirect_dir", c"nofollow")] {
+    for (key, value) in [
+        (c"index", c"off"),
+        (c"metacopy", c"off"),
+        (c"redirect_dir", c"nofollow"),
+    ] {
         fsconfig_set_string(&context, key, value).call("fsconfig", || key.to_string_lossy())?;
     }
     if user_xattrs {

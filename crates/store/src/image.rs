@@ -56,9 +56,7 @@ impl Store {
     }
 
     fn name_path(&self, name: &str) -> PathBuf {
-        // A name has slashes and may be longer than a file's name; what it is stands in the file.
-        self.path("images/names")
-            .join(format!("{}.json", Digest::sha256(name).hex()))
+        self.path("images/names").join(file_name(name))
     }
 
     /// Writes an image's record, after its layers were synced. One that is there already stays as it is.
@@ -161,6 +159,18 @@ impl Store {
             name: text.to_owned(),
             nearest,
         }
+    }
+}
+
+/// The file of a name. What the name is stands in the file: one that is too long for a file's name is hashed.
+fn file_name(name: &str) -> String {
+    const LONGEST: usize = 200;
+    // '+' stands in no reference.
+    let readable = name.replace('/', "+");
+    if readable.len() <= LONGEST {
+        format!("{readable}.json")
+    } else {
+        format!("{}.json", Digest::sha256(name).hex())
     }
 }
 

@@ -3,7 +3,12 @@
 use crate::data::Store;
 use crate::error::{IoExt, Result};
 use crate::lock::Lock;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, unlinkat};
+use rustix::io::Errno;
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -53,12 +58,50 @@ impl Drop for Temporary {
     }
 }
 
-/// Deletes a directory tree; one that is gone already is no error.
+/// Deletes a directory tree; one that is gone already is no error. No symlink is followed.
+///
+/// Most directories of a container that did little are empty: each is removed without a look into it, and only where
+/// that fails it is opened. A throw-away container spends a third of the calls std's `remove_dir_all` would.
 pub(crate) fn remove_tree(path: &Path) -> Result<()> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        result => result.on("delete", path),
+    remove_directory(CWD, path.as_os_str()).on("delete", path)
+}
+
+fn remove_directory(parent: BorrowedFd<'_>, name: &OsStr) -> rustix::io::Result<()> {
+    match unlinkat(parent, name, AtFlags::REMOVEDIR) {
+        Err(Errno::NOTEMPTY | Errno::EXIST) => {}
+        Ok(()) | Err(Errno::NOENT) => return Ok(()),
+        Err(errno) => return Err(errno),
     }
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let directory = rustix::fs::openat(parent, name, flags, Mode::empty())?;
+    empty_directory(&directory)?;
+    drop(directory);
+    unlinkat(parent, name, AtFlags::REMOVEDIR)
+}
+
+fn empty_directory(directory: &OwnedFd) -> rustix::io::Result<()> {
+    let mut buffer = Vec::with_capacity(8 << 10);
+    let mut entries = RawDir::new(directory, buffer.spare_capacity_mut());
+    while let Some(entry) = entries.next() {
+        let entry = entry?;
+        let name = OsStr::from_bytes(entry.file_name().to_bytes());
+        if name == "." || name == ".." {
+            continue;
+        }
+        let result = match entry.file_type() {
+            FileType::Directory => remove_directory(directory.as_fd(), name),
+            FileType::Unknown => match unlinkat(directory, name, AtFlags::empty()) {
+                Err(Errno::ISDIR | Errno::PERM) => remove_directory(directory.as_fd(), name),
+                result => result,
+            },
+            _ => unlinkat(directory, name, AtFlags::empty()),
+        };
+        match result {
+            Err(Errno::NOENT) => {}
+            result => result?,
+        }
+    }
+    Ok(())
 }
 
 /// 128 random bits in hexadecimal.

@@ -18,7 +18,10 @@ impl Build<'_, '_> {
         let escape = self.dockerfile.directives.escape;
         match self.graph.base(index) {
             Source::Stage(earlier) => {
-                let earlier = self.stages.get(earlier).ok_or_else(|| Error::wrong("an earlier stage is missing"))?;
+                let earlier = self
+                    .stages
+                    .get(earlier)
+                    .ok_or_else(|| Error::wrong("an earlier stage is missing"))?;
                 let mut stage = earlier.clone();
                 // CMD set in another stage is the base's CMD here.
                 stage.own_cmd = false;
@@ -54,7 +57,11 @@ impl Build<'_, '_> {
 
 /// The configuration of an image that has nothing yet.
 pub(crate) fn empty_config() -> ImageConfig {
-    ImageConfig { architecture: architecture().to_owned(), os: "linux".to_owned(), ..ImageConfig::default() }
+    ImageConfig {
+        architecture: architecture().to_owned(),
+        os: "linux".to_owned(),
+        ..ImageConfig::default()
+    }
 }
 
 fn refuse_foreign(platform: &str) -> Result<()> {
@@ -62,5 +69,7 @@ fn refuse_foreign(platform: &str) -> Result<()> {
     if platform == own {
         return Ok(());
     }
-    Err(Error::wrong(format!("building for {platform} isn't there yet: this machine is {own}")))
+    Err(Error::wrong(format!(
+        "building for {platform} isn't there yet: this machine is {own}"
+    )))
 }

@@ -82,17 +82,15 @@ fn set_labels(stage: &mut Stage, written: &[Pair]) -> Result<String> {
 }
 
 /// A build argument's value counts before its default; without either, a global argument of that name counts.
-fn declare(
-    stage: &mut Stage,
-    globals: &Globals,
-    build_args: &BTreeMap<String, String>,
-    arg: &Arg,
-) -> Result<String> {
+fn declare(stage: &mut Stage, globals: &Globals, build_args: &BTreeMap<String, String>, arg: &Arg) -> Result<String> {
     let mut said = "ARG".to_owned();
     for definition in &arg.definitions {
         let name = &definition.name.text;
         let value = value_of(stage, globals, build_args, definition)?;
-        said.push_str(&format!(" {name}{}", value.as_ref().map(|v| format!("={v}")).unwrap_or_default()));
+        said.push_str(&format!(
+            " {name}{}",
+            value.as_ref().map(|v| format!("={v}")).unwrap_or_default()
+        ));
         if let Some(value) = value {
             stage.arguments.insert(name.clone(), value);
         }
@@ -119,7 +117,9 @@ fn value_of(
 fn set_user(stage: &mut Stage, word: &Word) -> Result<String> {
     let user = stage.expand(word)?.text;
     if user.is_empty() {
-        return Err(Error::wrong(format!("USER {word} is empty once its variables are replaced")));
+        return Err(Error::wrong(format!(
+            "USER {word} is empty once its variables are replaced"
+        )));
     }
     stage.config.config.user.clone_from(&user);
     Ok(format!("USER {user}"))
@@ -198,12 +198,15 @@ fn add_volumes(stage: &mut Stage, words: &[Word]) -> Result<String> {
 
 fn set_health_check(stage: &mut Stage, check: &HealthCheck) -> String {
     let health = match check {
-        HealthCheck::None => Healthcheck { test: vec!["NONE".to_owned()], ..Healthcheck::default() },
+        HealthCheck::None => Healthcheck {
+            test: vec!["NONE".to_owned()],
+            ..Healthcheck::default()
+        },
         HealthCheck::Check(check) => Healthcheck {
             test: match &check.command {
-                Command::Exec(arguments) => {
-                    std::iter::once("CMD".to_owned()).chain(arguments.iter().cloned()).collect()
-                }
+                Command::Exec(arguments) => std::iter::once("CMD".to_owned())
+                    .chain(arguments.iter().cloned())
+                    .collect(),
                 Command::Shell(text) => vec!["CMD-SHELL".to_owned(), text.clone()],
             },
             interval: nanoseconds(check.interval),
@@ -231,7 +234,10 @@ mod tests {
     fn ports_and_ranges() {
         assert_eq!(ports("80").expect("a port"), ["80/tcp"]);
         assert_eq!(ports("53/UDP").expect("a port"), ["53/udp"]);
-        assert_eq!(ports("8000-8002").expect("a range"), ["8000/tcp", "8001/tcp", "8002/tcp"]);
+        assert_eq!(
+            ports("8000-8002").expect("a range"),
+            ["8000/tcp", "8001/tcp", "8002/tcp"]
+        );
         assert!(ports("http").is_none() && ports("9-1").is_none() && ports("70000").is_none());
     }
 }

@@ -93,7 +93,10 @@ pub fn build(request: &Request, tools: Tools<'_>) -> Result<ImageRecord> {
     let graph = StageGraph::new(&dockerfile, &images)?;
     let order = graph.reachable(target)?;
     let context = Source::context(tools.store, &request.context, request.dockerfile_path.as_deref())?;
-    let count = order.iter().map(|&index| 1 + dockerfile.stages[index].instructions.len()).sum();
+    let count = order
+        .iter()
+        .map(|&index| 1 + dockerfile.stages[index].instructions.len())
+        .sum();
     let build = Build {
         request,
         dockerfile: &dockerfile,
@@ -131,7 +134,10 @@ impl Build<'_, '_> {
         let saved = self.context.save_hashes(self.tools.store);
         result?;
         saved?;
-        let stage = self.stages.remove(&target).ok_or_else(|| Error::wrong("the target was not built"))?;
+        let stage = self
+            .stages
+            .remove(&target)
+            .ok_or_else(|| Error::wrong("the target was not built"))?;
         self.warn_of_unused_arguments();
         Ok(stage.into_record())
     }
@@ -139,7 +145,9 @@ impl Build<'_, '_> {
     fn build_stage(&mut self, index: usize) -> Result<()> {
         let described = &self.dockerfile.stages[index];
         let name = described.display_name();
-        let base = self.step(&name, &described.raw, |build| build.start_stage(index)).map_err(|e| e.at(described.span))?;
+        let base = self
+            .step(&name, &described.raw, |build| build.start_stage(index))
+            .map_err(|e| e.at(described.span))?;
         let mut stage = base;
         for instruction in &described.instructions {
             self.step(&name, &instruction.raw, |build| {
@@ -153,19 +161,23 @@ impl Build<'_, '_> {
     }
 
     /// Tells of a step and carries it out; the work says whether an earlier result was used.
-    fn step<T>(
-        &mut self,
-        stage: &str,
-        text: &str,
-        work: impl FnOnce(&mut Self) -> Result<(T, bool)>,
-    ) -> Result<T> {
+    fn step<T>(&mut self, stage: &str, text: &str, work: impl FnOnce(&mut Self) -> Result<(T, bool)>) -> Result<T> {
         self.number += 1;
         let (number, count) = (self.number, self.count);
-        let step = Step { number, count, stage, text };
+        let step = Step {
+            number,
+            count,
+            stage,
+            text,
+        };
         self.tools.progress.event(Event::Started { step });
         let began = Instant::now();
         let (result, cached) = work(self)?;
-        self.tools.progress.event(Event::Done { step, took: began.elapsed(), cached });
+        self.tools.progress.event(Event::Done {
+            step,
+            took: began.elapsed(),
+            cached,
+        });
         Ok(result)
     }
 
@@ -201,11 +213,25 @@ impl Build<'_, '_> {
             _ => None,
         });
         let all = declared.chain(self.dockerfile.global_args.iter().map(|arg| &arg.kind));
-        let names: Vec<&str> = all.flat_map(|arg| &arg.definitions).map(|d| d.name.text.as_str()).collect();
-        let is_unused = |name: &str| !names.contains(&name) && !stage::is_proxy(name) && self.globals.get(name).is_none();
-        let unused: Vec<&str> = self.request.build_args.keys().map(String::as_str).filter(|n| is_unused(n)).collect();
+        let names: Vec<&str> = all
+            .flat_map(|arg| &arg.definitions)
+            .map(|d| d.name.text.as_str())
+            .collect();
+        let is_unused =
+            |name: &str| !names.contains(&name) && !stage::is_proxy(name) && self.globals.get(name).is_none();
+        let unused: Vec<&str> = self
+            .request
+            .build_args
+            .keys()
+            .map(String::as_str)
+            .filter(|n| is_unused(n))
+            .collect();
         if !unused.is_empty() {
-            let message = format!("no ARG declares the build argument{} {}", if unused.len() > 1 { "s" } else { "" }, unused.join(", "));
+            let message = format!(
+                "no ARG declares the build argument{} {}",
+                if unused.len() > 1 { "s" } else { "" },
+                unused.join(", ")
+            );
             self.tools.progress.event(Event::Warning(&message));
         }
     }

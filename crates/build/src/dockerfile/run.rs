@@ -34,7 +34,9 @@ impl Build<'_, '_> {
         let script = run.script();
         let said = said(stage, &script);
         let key = self.run_key(stage, run, &script);
-        self.cached_or(stage, &key, said, |build, stage, draft| build.run_container(stage, run, &script, draft))
+        self.cached_or(stage, &key, said, |build, stage, draft| {
+            build.run_container(stage, run, &script, draft)
+        })
     }
 
     /// Uses the layer that the step `key` made before, or has it made and remembers it. `true` for the former.
@@ -46,7 +48,11 @@ impl Build<'_, '_> {
         make: impl FnOnce(&mut Self, &Stage, &Draft) -> Result<()>,
     ) -> Result<bool> {
         let store = self.tools.store;
-        let cached = if self.request.no_cache { None } else { store.cached_step(key)? };
+        let cached = if self.request.no_cache {
+            None
+        } else {
+            store.cached_step(key)?
+        };
         if let Some(layer) = cached {
             self.hold(std::slice::from_ref(&layer))?;
             stage.add_layer(store, layer, said)?;
@@ -62,8 +68,17 @@ impl Build<'_, '_> {
     fn commit(&mut self, draft: Draft, key: &str, said: &str) -> Result<LayerId> {
         let store = self.tools.store;
         // A step that was made to run again is another one for what builds on it.
-        let lineage = if self.request.no_cache { LayerId::random()?.to_string() } else { key.to_owned() };
-        let info = LayerInfo { form: store.form(), lineage, created_by: said.to_owned(), created: now() };
+        let lineage = if self.request.no_cache {
+            LayerId::random()?.to_string()
+        } else {
+            key.to_owned()
+        };
+        let info = LayerInfo {
+            form: store.form(),
+            lineage,
+            created_by: said.to_owned(),
+            created: now(),
+        };
         let layer = draft.commit(store, &info)?;
         store.remember_step(key, &layer)?;
         self.hold(std::slice::from_ref(&layer))?;
@@ -128,7 +143,11 @@ impl Build<'_, '_> {
                 std::fs::write(&path, content).on("write", &path)?;
                 let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
                 std::fs::set_permissions(&path, mode).on("protect", &path)?;
-                mounts.push(wiac_oci::runtime::Mount::bind(&path.to_string_lossy(), SCRIPT_PLACE, &["ro"]));
+                mounts.push(wiac_oci::runtime::Mount::bind(
+                    &path.to_string_lossy(),
+                    SCRIPT_PLACE,
+                    &["ro"],
+                ));
                 vec![SCRIPT_PLACE.to_owned()]
             }
         };
@@ -142,7 +161,13 @@ impl Build<'_, '_> {
             env: stage.visible_arguments(),
             ..ProcessOverrides::default()
         };
-        Ok(Wishes { process, network, mounts, default_hostname: "buildkitsandbox".to_owned(), ..Wishes::default() })
+        Ok(Wishes {
+            process,
+            network,
+            mounts,
+            default_hostname: "buildkitsandbox".to_owned(),
+            ..Wishes::default()
+        })
     }
 
     /// Runs the container to its end. What it says goes to standard error: standard output is for the result.
@@ -156,14 +181,20 @@ impl Build<'_, '_> {
             Ok(container) => container,
             Err(wiac_run::Error::Exec { errno, root }) => {
                 let why = container::explain_start(runtime, errno, root);
-                return Err(Error::Failed { code: why.code, reason: Some(why.message) });
+                return Err(Error::Failed {
+                    code: why.code,
+                    reason: Some(why.message),
+                });
             }
             Err(error) => return Err(error.into()),
         };
         let ended = container::wait_or_interrupt(&mut container, self.tools.signals)?;
         match ended.exit_code() {
             0 => Ok(()),
-            code => Err(Error::Failed { code, reason: container::explain_end(stack, runtime, code) }),
+            code => Err(Error::Failed {
+                code,
+                reason: container::explain_end(stack, runtime, code),
+            }),
         }
     }
 }
@@ -175,7 +206,11 @@ fn standard_error() -> Result<OwnedFd> {
 /// The places where the container's mounts may have left stubs.
 fn targets(runtime: &RuntimeConfig) -> Vec<PathBuf> {
     // Deeper ones first: /dev/pts is gone before /dev.
-    let mut targets: Vec<PathBuf> = runtime.mounts.iter().map(|mount| PathBuf::from(&mount.destination)).collect();
+    let mut targets: Vec<PathBuf> = runtime
+        .mounts
+        .iter()
+        .map(|mount| PathBuf::from(&mount.destination))
+        .collect();
     targets.sort_by_key(|path| std::cmp::Reverse(path.components().count()));
     targets
 }

@@ -4,8 +4,8 @@ use crate::error::Result;
 use crate::key::KeyMaker;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use wiac_dockerfile::expand::{Expanded, Expander};
 use wiac_dockerfile::Word;
+use wiac_dockerfile::expand::{Expanded, Expander};
 use wiac_oci::image::{History, ImageConfig};
 use wiac_oci::runtime::DEFAULT_PATH;
 use wiac_store::merged::LayerStack;
@@ -19,7 +19,9 @@ const PROXIES: [&str; 5] = ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY"
 
 /// Whether `name` is a proxy argument, in capitals or small letters.
 pub(super) fn is_proxy(name: &str) -> bool {
-    PROXIES.iter().any(|proxy| name == *proxy || name == proxy.to_ascii_lowercase())
+    PROXIES
+        .iter()
+        .any(|proxy| name == *proxy || name == proxy.to_ascii_lowercase())
 }
 
 /// One layer of a stage with what cache keys see of it.
@@ -58,7 +60,10 @@ impl Stage {
         for id in layers {
             let info = store.layer_info(id)?;
             stage.created = Some(info.created);
-            stage.layers.push(StageLayer { id: id.clone(), lineage: info.lineage });
+            stage.layers.push(StageLayer {
+                id: id.clone(),
+                lineage: info.lineage,
+            });
         }
         if !stage.config.config.env.iter().any(|entry| entry.starts_with("PATH=")) {
             stage.config.config.env.insert(0, format!("PATH={DEFAULT_PATH}"));
@@ -76,13 +81,21 @@ impl Stage {
 
     /// The stage's directories.
     pub(super) fn stack(&self, store: &Store) -> LayerStack {
-        LayerStack::new(self.layers.iter().map(|layer| store.layer_diff(&layer.id)).collect::<Vec<PathBuf>>())
+        LayerStack::new(
+            self.layers
+                .iter()
+                .map(|layer| store.layer_diff(&layer.id))
+                .collect::<Vec<PathBuf>>(),
+        )
     }
 
     /// Adds a layer, with its entry in the history.
     pub(super) fn add_layer(&mut self, store: &Store, id: LayerId, created_by: String) -> Result<()> {
         let info = store.layer_info(&id)?;
-        self.layers.push(StageLayer { id, lineage: info.lineage });
+        self.layers.push(StageLayer {
+            id,
+            lineage: info.lineage,
+        });
         self.created = Some(info.created);
         self.add_history(created_by, false);
         Ok(())
@@ -91,14 +104,22 @@ impl Stage {
     /// Adds an entry to the history.
     pub(super) fn add_history(&mut self, created_by: String, empty_layer: bool) {
         let created = self.created.clone();
-        self.config.history.push(History { created, created_by: Some(created_by), empty_layer, ..History::default() });
+        self.config.history.push(History {
+            created,
+            created_by: Some(created_by),
+            empty_layer,
+            ..History::default()
+        });
     }
 
     /// The value of a variable: ENV counts before ARG.
     pub(super) fn variable(&self, name: &str) -> Option<String> {
         let environment = self.config.config.env.iter().rev();
-        let set = environment.filter_map(|entry| entry.split_once('=')).find(|(known, _)| *known == name);
-        set.map(|(_, value)| value.to_owned()).or_else(|| self.arguments.get(name).cloned())
+        let set = environment
+            .filter_map(|entry| entry.split_once('='))
+            .find(|(known, _)| *known == name);
+        set.map(|(_, value)| value.to_owned())
+            .or_else(|| self.arguments.get(name).cloned())
     }
 
     /// Expands a word with the stage's variables.
@@ -109,7 +130,13 @@ impl Stage {
 
     /// The arguments a RUN sees in its environment: those that no ENV hides.
     pub(super) fn visible_arguments(&self) -> Vec<String> {
-        let is_set = |name: &str| self.config.config.env.iter().any(|e| e.split_once('=').is_some_and(|(n, _)| n == name));
+        let is_set = |name: &str| {
+            self.config
+                .config
+                .env
+                .iter()
+                .any(|e| e.split_once('=').is_some_and(|(n, _)| n == name))
+        };
         let visible = self.arguments.iter().filter(|(name, _)| !is_set(name));
         visible.map(|(name, value)| format!("{name}={value}")).collect()
     }
@@ -130,6 +157,9 @@ impl Stage {
     /// The finished image.
     pub(super) fn into_record(mut self) -> ImageRecord {
         self.config.created = self.created;
-        ImageRecord { layers: self.layers.into_iter().map(|layer| layer.id).collect(), config: self.config }
+        ImageRecord {
+            layers: self.layers.into_iter().map(|layer| layer.id).collect(),
+            config: self.config,
+        }
     }
 }

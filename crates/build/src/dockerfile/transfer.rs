@@ -32,7 +32,10 @@ pub(super) struct Prepared {
 /// Where the files come from.
 enum From {
     Context,
-    Tree { layers: Vec<(PathBuf, String)>, description: String },
+    Tree {
+        layers: Vec<(PathBuf, String)>,
+        description: String,
+    },
 }
 
 impl Build<'_, '_> {
@@ -44,7 +47,9 @@ impl Build<'_, '_> {
         match self.copy_from(copy)? {
             From::Context => {
                 let picked = tree::pick(&self.context, &prepared.sources)?;
-                let key = copy_key(stage, &prepared, |key| tree::add_to_key(&mut self.context, &picked, key))?;
+                let key = copy_key(stage, &prepared, |key| {
+                    tree::add_to_key(&mut self.context, &picked, key)
+                })?;
                 self.cached_or(stage, &key, said, |build, stage, draft| {
                     build.write(stage, &draft.diff(), None, &picked, &prepared)
                 })
@@ -88,13 +93,28 @@ impl Build<'_, '_> {
     }
 
     fn copy_from(&mut self, copy: &Copy) -> Result<From> {
-        let Some(word) = &copy.from else { return Ok(From::Context) };
+        let Some(word) = &copy.from else {
+            return Ok(From::Context);
+        };
         let store = self.tools.store;
-        let described = |name: String, layers: Vec<(PathBuf, String)>| From::Tree { layers, description: name };
+        let described = |name: String, layers: Vec<(PathBuf, String)>| From::Tree {
+            layers,
+            description: name,
+        };
         if let StageSource::Stage(index) = self.dockerfile.source(word)? {
-            let stage = self.stages.get(&index).ok_or_else(|| Error::wrong(format!("stage {word} isn't built yet")))?;
-            let layers = stage.layers.iter().map(|l| (store.layer_diff(&l.id), l.lineage.clone())).collect();
-            return Ok(described(format!("stage {}", self.dockerfile.stages[index].display_name()), layers));
+            let stage = self
+                .stages
+                .get(&index)
+                .ok_or_else(|| Error::wrong(format!("stage {word} isn't built yet")))?;
+            let layers = stage
+                .layers
+                .iter()
+                .map(|l| (store.layer_diff(&l.id), l.lineage.clone()))
+                .collect();
+            return Ok(described(
+                format!("stage {}", self.dockerfile.stages[index].display_name()),
+                layers,
+            ));
         }
         let (ids, _, _) = self.base_image(&word.text)?;
         let layer = |id| Ok((store.layer_diff(id), store.layer_info(id)?.lineage));
@@ -105,7 +125,9 @@ impl Build<'_, '_> {
     fn open_tree(&self, layers: &[(PathBuf, String)], description: String) -> Result<Source> {
         let directories: Vec<PathBuf> = layers.iter().map(|(path, _)| path.clone()).collect();
         if directories.is_empty() {
-            return Err(Error::wrong(format!("{description} is empty: there is nothing to copy from it")));
+            return Err(Error::wrong(format!(
+                "{description} is empty: there is nothing to copy from it"
+            )));
         }
         let fd = wiac_run::view::open_merged(&directories, self.tools.store.form() == Form::User)?;
         let root = Root::from_fd(fd).map_err(|error| Error::Io {
@@ -153,7 +175,11 @@ impl Build<'_, '_> {
         let spec: UserSpec = text.parse()?;
         let stack = stage.stack(self.tools.store);
         let read = |path: &str| -> Result<String> {
-            if stack.is_empty() { Ok(String::new()) } else { Ok(stack.read_text(Path::new(path))?.unwrap_or_default()) }
+            if stack.is_empty() {
+                Ok(String::new())
+            } else {
+                Ok(stack.read_text(Path::new(path))?.unwrap_or_default())
+            }
         };
         let user = lookup_user(&spec, &read("/etc/passwd")?, &read("/etc/group")?)?;
         // A user alone means its own id as the group, as in docker.
@@ -185,7 +211,9 @@ impl Build<'_, '_> {
     pub(super) fn workdir(&mut self, stage: &mut Stage, word: &Word) -> Result<bool> {
         let text = stage.expand(word)?.text;
         if text.is_empty() {
-            return Err(Error::wrong(format!("WORKDIR {word} is empty once its variables are replaced")));
+            return Err(Error::wrong(format!(
+                "WORKDIR {word} is empty once its variables are replaced"
+            )));
         }
         let path = clean(&stage.working_directory().join(&text));
         let said = format!("WORKDIR {}", path.display());
@@ -219,7 +247,10 @@ fn exists(stack: &LayerStack, path: &Path) -> Result<bool> {
     match stack.resolve(path)?.found {
         None => Ok(false),
         Some(Found::Directory(_)) => Ok(true),
-        Some(Found::Other { .. }) => Err(Error::wrong(format!("{} is there already and no directory", path.display()))),
+        Some(Found::Other { .. }) => Err(Error::wrong(format!(
+            "{} is there already and no directory",
+            path.display()
+        ))),
     }
 }
 
@@ -233,7 +264,8 @@ fn file_name(name: &str) -> Result<String> {
 
 /// `path` from the working directory on, without "." and ".."; a slash at the end, or a last ".", stays as a slash.
 fn absolute(working_directory: &Path, path: &str) -> String {
-    let is_directory = path.ends_with('/') || path == "." || path.ends_with("/.") || path == ".." || path.ends_with("/..");
+    let is_directory =
+        path.ends_with('/') || path == "." || path.ends_with("/.") || path == ".." || path.ends_with("/..");
     let mut text = clean(&working_directory.join(path)).to_string_lossy().into_owned();
     if is_directory && !text.ends_with('/') {
         text.push('/');
@@ -259,7 +291,10 @@ fn mode(stage: &Stage, chmod: Option<&Word>) -> Result<Option<u32>> {
     let text = stage.expand(word)?.text;
     match u32::from_str_radix(&text, 8) {
         Ok(mode) if mode <= 0o7777 => Ok(Some(mode)),
-        _ => Err(Error::wrong_with_hint(format!("--chmod={text}: no octal mode"), "write up to four digits, such as 0755")),
+        _ => Err(Error::wrong_with_hint(
+            format!("--chmod={text}: no octal mode"),
+            "write up to four digits, such as 0755",
+        )),
     }
 }
 
@@ -288,7 +323,10 @@ fn said(copy: &Copy, prepared: &Prepared) -> String {
 }
 
 fn refuse_unsupported(copy: &Copy) -> Result<()> {
-    let missing = [(copy.parents, "COPY --parents"), (!copy.transfer.exclude.is_empty(), "COPY --exclude")];
+    let missing = [
+        (copy.parents, "COPY --parents"),
+        (!copy.transfer.exclude.is_empty(), "COPY --exclude"),
+    ];
     match missing.iter().find(|(asked, _)| *asked) {
         Some((_, what)) => Err(Error::wrong(format!("{what} isn't there yet"))),
         None => Ok(()),

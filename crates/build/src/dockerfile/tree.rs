@@ -61,10 +61,17 @@ fn pick_path(source: &Source, written: &str, path: &Path) -> Result<Picked> {
             "add a line that begins with ! to let it in again",
         ));
     }
-    let resolved = source.root.resolve(Path::new("/").join(path)).map_err(|error| missing(source, written, path, &error))?;
+    let resolved = source
+        .root
+        .resolve(Path::new("/").join(path))
+        .map_err(|error| missing(source, written, path, &error))?;
     let name = path.file_name().unwrap_or_default().to_owned();
     let inner = resolved.path.strip_prefix("/").unwrap_or(&resolved.path).to_owned();
-    Ok(Picked { name, path: inner, is_directory: resolved.metadata.kind == FileKind::Directory })
+    Ok(Picked {
+        name,
+        path: inner,
+        is_directory: resolved.metadata.kind == FileKind::Directory,
+    })
 }
 
 /// Left out, and nothing below it is let in again.
@@ -78,11 +85,17 @@ fn missing(source: &Source, written: &str, path: &Path, error: &wiac_sys::Error)
     }
     let parent = Path::new("/").join(path.parent().unwrap_or(Path::new("")));
     let names = source.root.read_dir(parent).unwrap_or_default();
-    let names: Vec<String> = names.iter().map(|entry| entry.name.to_string_lossy().into_owned()).collect();
+    let names: Vec<String> = names
+        .iter()
+        .map(|entry| entry.name.to_string_lossy().into_owned())
+        .collect();
     let wanted = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let nearest = wiac_suggest::nearest(&wanted, names.iter().map(String::as_str)).map(str::to_owned);
     Error::wrong_with_hint(
-        format!("{written}: there is no such file or directory in {}", source.description),
+        format!(
+            "{written}: there is no such file or directory in {}",
+            source.description
+        ),
         match nearest {
             Some(nearest) => format!("did you mean {nearest}?"),
             None if written.starts_with("..") => "COPY takes nothing from outside of it".to_owned(),
@@ -107,8 +120,10 @@ fn pick_matching(source: &Source, glob: &Glob, directory: &Path, picked: &mut Ve
                 picked.push(pick_path(source, &text, &path)?);
             }
         } else if entry.kind.is_none_or(|kind| kind == FileKind::Directory) && glob.may_match_below(&text) {
-            let is_directory =
-                source.root.symlink_metadata(Path::new("/").join(&path)).is_ok_and(|m| m.kind == FileKind::Directory);
+            let is_directory = source
+                .root
+                .symlink_metadata(Path::new("/").join(&path))
+                .is_ok_and(|m| m.kind == FileKind::Directory);
             if is_directory {
                 pick_matching(source, glob, &path, picked)?;
             }
@@ -135,7 +150,11 @@ pub(super) fn open_parent(source: &Source, path: &Path) -> Result<OwnedFd> {
 
 /// Opens a directory of the tree by its path without symlinks.
 pub(super) fn open_directory(source: &Source, path: &Path) -> Result<OwnedFd> {
-    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    let path = if path.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        path
+    };
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let resolve = rustix::fs::ResolveFlags::IN_ROOT | rustix::fs::ResolveFlags::NO_MAGICLINKS;
     rustix::fs::openat2(source.root.as_fd(), path, flags, Mode::empty(), resolve).on("open", &source.place.join(path))
@@ -170,7 +189,10 @@ impl Hashing<'_> {
                 Ok(())
             }
             _ => Err(Error::wrong_with_hint(
-                format!("{} is a device, FIFO or socket, which COPY doesn't take", place().display()),
+                format!(
+                    "{} is a device, FIFO or socket, which COPY doesn't take",
+                    place().display()
+                ),
                 "leave it out by a line in .dockerignore",
             )),
         }
@@ -213,9 +235,13 @@ mod tests {
 
     #[test]
     fn nothing_leads_out() {
-        for (written, expected) in
-            [("../../etc/passwd", "etc/passwd"), ("/x", "x"), ("./a/./b", "a/b"), ("a/../..", ""), (".", "")]
-        {
+        for (written, expected) in [
+            ("../../etc/passwd", "etc/passwd"),
+            ("/x", "x"),
+            ("./a/./b", "a/b"),
+            ("a/../..", ""),
+            (".", ""),
+        ] {
             assert_eq!(relative(written), Path::new(expected), "{written}");
         }
     }

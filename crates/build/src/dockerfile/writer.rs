@@ -30,7 +30,7 @@ impl<'w> Writer<'w> {
     /// A writer into the empty directory `diff` above `lower`.
     pub(super) fn new(lower: LayerStack, diff: &Path, prepared: &'w Prepared) -> Result<Self> {
         if let Some(top) = lower.directories().last() {
-            crate::directory::copy_all_metadata(top, diff)?;
+            crate::directory::copy_metadata_at(top, diff)?;
         }
         let mut directories = lower.directories().to_vec();
         directories.push(diff.to_owned());
@@ -61,8 +61,19 @@ impl<'w> Writer<'w> {
         let (directory, to_name) = self.destination_of_file(&picked.name)?;
         let to = self.enter(&directory)?;
         self.refuse_directory(&directory, &to_name)?;
-        let from = Place { dir: from.as_fd(), name, shown: &source.place.join(&picked.path) };
-        Ok(self.copier.copy(&from, &Place { dir: to.as_fd(), name: &to_name, shown: &directory.join(&to_name) })?)
+        let from = Place {
+            dir: from.as_fd(),
+            name,
+            shown: &source.place.join(&picked.path),
+        };
+        Ok(self.copier.copy(
+            &from,
+            &Place {
+                dir: to.as_fd(),
+                name: &to_name,
+                shown: &directory.join(&to_name),
+            },
+        )?)
     }
 
     /// Writes a file whose text stands in the Dockerfile.
@@ -76,7 +87,8 @@ impl<'w> Writer<'w> {
         let mut file = std::fs::File::from(file);
         file.write_all(text.as_bytes()).on("write", &path)?;
         let (uid, gid) = self.prepared.owner;
-        rustix::fs::fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))).on("change the owner of", &path)?;
+        rustix::fs::fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
+            .on("change the owner of", &path)?;
         let mode = Mode::from_raw_mode(self.prepared.mode.unwrap_or(0o644));
         rustix::fs::fchmod(&file, mode).on("change the mode of", &path)
     }
@@ -106,9 +118,10 @@ impl<'w> Writer<'w> {
     fn refuse_directory(&self, directory: &Path, name: &OsStr) -> Result<()> {
         let path = directory.join(name);
         match self.stack.resolve(&path)?.found {
-            Some(Found::Directory(_)) => {
-                Err(Error::wrong(format!("{} is a directory: a file can't take its place", path.display())))
-            }
+            Some(Found::Directory(_)) => Err(Error::wrong(format!(
+                "{} is a directory: a file can't take its place",
+                path.display()
+            ))),
             _ => Ok(()),
         }
     }
@@ -124,7 +137,11 @@ impl<'w> Writer<'w> {
         let is_new = self.stack.resolve(destination)?.found.is_none();
         let to = self.enter(destination)?;
         if is_new {
-            return self.copy_tree(source, (from, OsStr::new("."), from_path), (to.as_fd(), OsStr::new("."), destination));
+            return self.copy_tree(
+                source,
+                (from, OsStr::new("."), from_path),
+                (to.as_fd(), OsStr::new("."), destination),
+            );
         }
         for name in names(from, &source.place.join(from_path))? {
             let path = from_path.join(&name);
@@ -156,12 +173,14 @@ impl<'w> Writer<'w> {
                 let from = open_in(from, name).on("open", path)?;
                 self.put_contents(source, from.as_fd(), path, &target)
             }
-            (Some(Found::Directory(_)), false) => {
-                Err(Error::wrong(format!("{} is a directory: a file can't take its place", target.display())))
-            }
-            (Some(Found::Other { .. }), true) => {
-                Err(Error::wrong(format!("{} is there already and no directory: one can't take its place", target.display())))
-            }
+            (Some(Found::Directory(_)), false) => Err(Error::wrong(format!(
+                "{} is a directory: a file can't take its place",
+                target.display()
+            ))),
+            (Some(Found::Other { .. }), true) => Err(Error::wrong(format!(
+                "{} is there already and no directory: one can't take its place",
+                target.display()
+            ))),
             _ => self.copy_tree(source, (from, name, path), (to, name, &target)),
         }
     }
@@ -173,8 +192,16 @@ impl<'w> Writer<'w> {
         to: (BorrowedFd<'_>, &OsStr, &Path),
     ) -> Result<()> {
         let shown = source.place.join(from.2);
-        let from_place = Place { dir: from.0, name: from.1, shown: &shown };
-        let to_place = Place { dir: to.0, name: to.1, shown: to.2 };
+        let from_place = Place {
+            dir: from.0,
+            name: from.1,
+            shown: &shown,
+        };
+        let to_place = Place {
+            dir: to.0,
+            name: to.1,
+            shown: to.2,
+        };
         let mut filter = |relative: &Path, kind: FileKind| choose(source, &from.2.join(relative), kind);
         Ok(self.copier.copy_filtered(&from_place, &to_place, &mut filter)?)
     }
@@ -184,7 +211,10 @@ impl<'w> Writer<'w> {
     fn enter(&mut self, path: &Path) -> Result<OwnedFd> {
         let resolved = self.stack.resolve(path)?;
         if matches!(resolved.found, Some(Found::Other { .. })) {
-            return Err(Error::wrong(format!("{} is there already and no directory", path.display())));
+            return Err(Error::wrong(format!(
+                "{} is there already and no directory",
+                path.display()
+            )));
         }
         let mut here = self.diff.try_clone().on("open", path)?;
         let mut so_far = PathBuf::from("/");
@@ -208,9 +238,17 @@ impl<'w> Writer<'w> {
         match below {
             Some(Found::Directory(merged)) => {
                 if let Some(original) = merged.topmost() {
-                    let original = Shown { directory: original.as_fd(), path };
-                    let mut copier = Copier::new(Options::default());
-                    directory::copy_metadata(&mut copier, original, Shown { directory: made.as_fd(), path })?;
+                    let original = Shown {
+                        directory: original.as_fd(),
+                        path,
+                    };
+                    directory::copy_metadata(
+                        original,
+                        Shown {
+                            directory: made.as_fd(),
+                            path,
+                        },
+                    )?;
                 }
             }
             _ => {
@@ -252,5 +290,9 @@ fn choose(source: &Source, path: &Path, kind: FileKind) -> Choice {
     if !source.ignore.is_ignored(&path.to_string_lossy()) {
         return Choice::Include;
     }
-    if kind == FileKind::Directory && source.ignore.has_negations() { Choice::Descend } else { Choice::Exclude }
+    if kind == FileKind::Directory && source.ignore.has_negations() {
+        Choice::Descend
+    } else {
+        Choice::Exclude
+    }
 }

@@ -1,11 +1,11 @@
 //! The child's mount steps: overlay, binds, new file systems, hidden and read-only paths, the change of root.
 
 use super::{Child, StepResult};
-use crate::plan::step::{Bind, InRoot, NewMount, Target};
+use crate::plan::step::{Bind, InRoot, NewMount, Target, TargetKind};
 use crate::protocol::Call;
 use crate::target::{self, At, Failed};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{CWD, FileType};
+use rustix::fs::{CWD, FileType, Mode};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
@@ -40,6 +40,28 @@ pub(super) fn attach_at(tree: BorrowedFd<'_>, path: &CStr) -> StepResult {
     move_mount(tree, c"", CWD, path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).at(Call::MoveMount)
 }
 
+/// The name of something directly in /dev.
+fn name_in_dev(path: &InRoot) -> Option<&CStr> {
+    let bytes = path.0.to_bytes_with_nul().strip_prefix(b"dev/")?;
+    if bytes.contains(&b'/') {
+        return None;
+    }
+    CStr::from_bytes_with_nul(bytes).ok()
+}
+
+/// Mounts on `name` in `directory`, made where it is missing. Neither is looked up through a symlink.
+fn attach_in(tree: BorrowedFd<'_>, directory: BorrowedFd<'_>, name: &CStr, kind: TargetKind) -> StepResult {
+    let made = match kind {
+        TargetKind::Directory => rustix::fs::mkdirat(directory, name, Mode::from_raw_mode(0o755)),
+        TargetKind::File => rustix::fs::mknodat(directory, name, FileType::RegularFile, Mode::from_raw_mode(0o644), 0),
+    };
+    match made {
+        Err(Errno::EXIST) => {}
+        result => result.at(Call::Mknodat)?,
+    }
+    move_mount(tree, c"", directory, name, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).at(Call::MoveMount)
+}
+
 /// Shows the file `source` refers to at `target`.
 pub(super) fn clone_onto(source: BorrowedFd<'_>, target: BorrowedFd<'_>) -> StepResult {
     attach(clone_tree(source, c"", false)?.as_fd(), target)
@@ -62,8 +84,26 @@ impl Child<'_> {
         Ok(())
     }
 
-    fn target(&self, target: &Target) -> Result<OwnedFd, Failed> {
-        target::ensure(self.root()?, &target.path.0, target.kind, target.on_root)
+    /// Makes a symlink in the container's own /dev.
+    pub(super) fn link_in_dev(&self, text: &CStr, path: &InRoot) -> StepResult {
+        let place = self.dev.as_ref().zip(name_in_dev(path));
+        let (dev, name) = place.ok_or(Failed {
+            call: Call::Symlinkat,
+            errno: Errno::BADF,
+        })?;
+        rustix::fs::symlinkat(text, dev, name).at(Call::Symlinkat)
+    }
+
+    /// Puts `tree` in its place.
+    fn place(&mut self, tree: &OwnedFd, target: &Target) -> StepResult {
+        if let (Some(dev), Some(name)) = (&self.dev, name_in_dev(&target.path)) {
+            return attach_in(tree.as_fd(), dev.as_fd(), name, target.kind);
+        }
+        let place = target::ensure(self.root()?, &target.path.0, target.kind, target.on_root)?;
+        if target.path.0.as_c_str() == c"dev" {
+            self.dev = None;
+        }
+        attach(tree.as_fd(), place.as_fd())
     }
 
     pub(super) fn mount_new(&mut self, new: &NewMount) -> StepResult {
@@ -76,7 +116,13 @@ impl Child<'_> {
                 Ok(())
             }
             Err(failed) => Err(failed),
-            Ok(tree) => attach(tree.as_fd(), self.target(&new.target)?.as_fd()),
+            Ok(tree) => {
+                self.place(&tree, &new.target)?;
+                if new.target.path.0.as_c_str() == c"dev" && new.fs_type.as_c_str() == c"tmpfs" {
+                    self.dev = Some(tree);
+                }
+                Ok(())
+            }
         }
     }
 
@@ -101,13 +147,13 @@ impl Child<'_> {
         .at(Call::Fsmount)
     }
 
-    pub(super) fn bind(&self, bind: &Bind) -> StepResult {
+    pub(super) fn bind(&mut self, bind: &Bind) -> StepResult {
         let tree = clone_tree(CWD, &bind.source, bind.recursive)?;
         if bind.set != 0 || bind.clear != 0 {
             set_attributes(tree.as_fd(), c"", bind.attributes_recursive, bind.set, bind.clear)
                 .at(Call::MountSetattr)?;
         }
-        attach(tree.as_fd(), self.target(&bind.target)?.as_fd())
+        self.place(&tree, &bind.target)
     }
 
     pub(super) fn mask(&mut self, path: &InRoot) -> StepResult {

@@ -83,7 +83,8 @@ fn add_devices(steps: &mut Vec<Step>) -> Result<(), Error> {
         steps.push(Step::Bind(Bind {
             source: c_string("a device", &path)?,
             recursive: false,
-            set: attr::NOSUID | attr::NOEXEC,
+            // A character device is neither executed nor has it other bits to take away.
+            set: 0,
             clear: 0,
             attributes_recursive: false,
             target: Target {

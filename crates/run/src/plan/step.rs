@@ -147,11 +147,11 @@ pub enum Step {
     Mount(NewMount),
     /// Mounts a part of the host in the future root.
     Bind(Bind),
-    /// Makes a symlink (in /dev, which is empty).
+    /// Makes a symlink in the container's own /dev.
     Symlink {
         /// Its text.
         text: CString,
-        /// Its place.
+        /// Its place, directly in /dev.
         path: InRoot,
     },
     /// Hides a path that exists: an empty read-only directory or /dev/null is mounted on it.
