@@ -1,2 +1,45 @@
-//! xtask
-fn main() {}
+//! The project's own tasks: `cargo xtask test`, `lint` and `bench`. One file or directory per task.
+
+mod bench;
+mod lint;
+mod shell;
+mod test;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Every task ends with this: the message is all that is shown.
+type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
+
+/// The project's own tasks
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Prepare the machine (as root), build the release binary, check it, run all tests
+    Test(test::Arguments),
+    /// Formatting, clippy, and the project's own rules about its sources
+    Lint,
+    /// Measure wiac against its peers
+    Bench(bench::Arguments),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().task {
+        Task::Test(arguments) => test::run(&arguments),
+        Task::Lint => lint::run(),
+        Task::Bench(arguments) => bench::run(arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

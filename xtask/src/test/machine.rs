@@ -1,0 +1,127 @@
+//! What the tests need of a machine: packages, two ordinary users, engines that work as peers.
+
+use super::users;
+use crate::{Outcome, shell};
+use std::path::Path;
+use std::process::Command;
+
+/// Debian's packages, and the tests that need them.
+const PACKAGES: [(&str, &str); 15] = [
+    ("bubblewrap", "a peer that must go on working beside us"),
+    (
+        "buildah",
+        "makes podman images whose layers are run by their directories",
+    ),
+    ("busybox-static", "the BusyBox container of the articles"),
+    ("crun", "podman's runtime"),
+    ("e2fsprogs", "small file systems: a full disk, upper and work apart"),
+    (
+        "gcc",
+        "programs linked in every way the loader knows, the articles' C programs",
+    ),
+    ("gcc-multilib", "32-bit programs"),
+    ("git", "a large closure"),
+    ("iproute2", "what a container sees of the network"),
+    ("libseccomp2", "the oracle of the seccomp compiler"),
+    ("podman", "an image's layers are run by their directories"),
+    ("procps", "what is left after a kill"),
+    ("python3", "drives libseccomp; a large closure"),
+    ("strace", "which system calls were made"),
+    ("uidmap", "newuidmap and newgidmap for containers without root"),
+];
+
+/// The user whose ids are mapped by newuidmap, and one without subordinate ids.
+const USERS: [(&str, users::Ids); 2] = [
+    ("wiac-test", users::Ids::Subordinate),
+    ("wiac-test-single", users::Ids::Single),
+];
+
+/// Prepares the machine; does nothing where everything is there.
+pub(super) fn prepare() -> Outcome {
+    if !rustix::process::geteuid().is_root() {
+        return Err(
+            "the tests need root: they run containers as root and as other users (sudo cargo xtask test)".into(),
+        );
+    }
+    install_packages()?;
+    for (name, ids) in USERS {
+        users::ensure(name, ids)?;
+    }
+    limit_engines()?;
+    free_unified_hierarchy()
+}
+
+fn install_packages() -> Outcome {
+    let missing: Vec<_> = PACKAGES.iter().filter(|(name, _)| !is_installed(name)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    for (name, why) in &missing {
+        eprintln!("needed: {name} ({why})");
+    }
+    let apt = || {
+        let mut command = Command::new("apt-get");
+        command
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .args(["-qq", "-o", "DPkg::Lock::Timeout=600"]);
+        command
+    };
+    // Lists of a moment ago may name versions that are gone; a source that fails may not be one of ours.
+    if let Err(error) = shell::run(apt().arg("update")) {
+        eprintln!("{error}; going on with the lists there are");
+    }
+    let names = missing.iter().map(|(name, _)| name);
+    shell::run(apt().args(["install", "--yes", "--no-install-recommends"]).args(names))
+}
+
+fn is_installed(package: &str) -> bool {
+    let query = Command::new("dpkg-query")
+        .args(["--show", "--showformat=${db:Status-Status}", package])
+        .output();
+    query.is_ok_and(|output| output.stdout == b"installed")
+}
+
+/// podman and buildah raise limits, for which they need a capability that some machines (a job in a container) lack.
+fn limit_engines() -> Outcome {
+    const CAP_SYS_RESOURCE: u32 = 24;
+    let path = Path::new("/etc/containers/containers.conf");
+    if path.exists() || has_capability(CAP_SYS_RESOURCE)? {
+        return Ok(());
+    }
+    eprintln!("writing {}: podman can't raise limits here", path.display());
+    std::fs::create_dir_all("/etc/containers")?;
+    Ok(std::fs::write(
+        path,
+        "[containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=1024:1024\"]\n",
+    )?)
+}
+
+fn has_capability(number: u32) -> Outcome<bool> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))
+        .ok_or("no CapEff in /proc/self/status")?;
+    Ok(u64::from_str_radix(line.trim(), 16)? & (1 << number) != 0)
+}
+
+/// crun refuses cgroups v1 as long as a controller is left in the v2 hierarchy beside: here, hugetlb.
+pub(crate) fn free_unified_hierarchy() -> Outcome {
+    let mounts = std::fs::read_to_string("/proc/mounts")?;
+    let fields = |line: &str| {
+        let mut fields = line.split(' ').skip(1).map(str::to_owned);
+        Some((fields.next()?, fields.next()?))
+    };
+    let mounts: Vec<_> = mounts.lines().filter_map(fields).collect();
+    let has_v1 = mounts.iter().any(|(_, kind)| kind == "cgroup");
+    let Some((unified, _)) = mounts.iter().find(|(_, kind)| kind == "cgroup2").filter(|_| has_v1) else {
+        return Ok(());
+    };
+    let left = std::fs::read_to_string(Path::new(unified).join("cgroup.controllers")).unwrap_or_default();
+    if !left.split_whitespace().any(|name| name == "hugetlb") {
+        return Ok(());
+    }
+    eprintln!("mounting the hugetlb hierarchy: crun wants no controller left in {unified}");
+    std::fs::create_dir_all("/sys/fs/cgroup/hugetlb")?;
+    shell::run(Command::new("mount").args(["-t", "cgroup", "-o", "hugetlb", "cgroup", "/sys/fs/cgroup/hugetlb"]))
+}
