@@ -16,8 +16,14 @@ pub(crate) struct Data {
 /// Enters a user namespace where the user isn't root, and opens the data directory.
 pub(crate) fn open(global: &Global) -> Result<Data, Failure> {
     let is_root = !user_namespace::is_needed();
-    let location = global.data.clone().unwrap_or_else(|| wiac_store::default_location(is_root));
+    let location = global
+        .data
+        .clone()
+        .unwrap_or_else(|| wiac_store::default_location(is_root));
     let user_namespace = if is_root { None } else { Some(user_namespace::enter()?) };
     let form = if is_root { Form::Trusted } else { Form::User };
-    Ok(Data { store: Store::open(&location, form)?, user_namespace })
+    Ok(Data {
+        store: Store::open(&location, form)?,
+        user_namespace,
+    })
 }

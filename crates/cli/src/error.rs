@@ -20,19 +20,32 @@ pub(crate) struct Failure {
 impl Failure {
     /// Anything that fails, with exit code 1.
     pub(crate) fn new(message: impl Display) -> Self {
-        Self { message: message.to_string(), code: 1, verbatim: false, is_answer: false }
+        Self {
+            message: message.to_string(),
+            code: 1,
+            verbatim: false,
+            is_answer: false,
+        }
     }
 
     /// A command line that can't be understood.
     pub(crate) fn usage(message: impl Display) -> Self {
-        Self { code: CONTAINER_NOT_RUN, ..Self::new(message) }
+        Self {
+            code: CONTAINER_NOT_RUN,
+            ..Self::new(message)
+        }
     }
 
     /// What clap has to say: an error, or the help that was asked for.
     pub(crate) fn from_clap(error: &clap::Error) -> Self {
         let is_answer = !error.use_stderr();
         let code = if is_answer { 0 } else { CONTAINER_NOT_RUN };
-        Self { message: error.render().to_string(), code, verbatim: true, is_answer }
+        Self {
+            message: error.render().to_string(),
+            code,
+            verbatim: true,
+            is_answer,
+        }
     }
 
     /// The same failure with another exit code.

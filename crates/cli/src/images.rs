@@ -13,7 +13,10 @@ pub(crate) struct StoredImages<'s> {
 impl BaseImages for StoredImages<'_> {
     fn find(&mut self, name: &str) -> Result<Base> {
         match self.store.find_image(name) {
-            Ok((_, record)) => Ok(Base { layers: record.layers, config: record.config }),
+            Ok((_, record)) => Ok(Base {
+                layers: record.layers,
+                config: record.config,
+            }),
             Err(error @ wiac_store::Error::NoSuchImage { .. }) => Err(Error::wrong_with_hint(
                 error.to_string(),
                 "images can't be pulled from a registry yet: build one and name it with -t, or start FROM bundle://sh",

@@ -59,8 +59,12 @@ fn run(arguments: Vec<std::ffi::OsString>) -> Result<ExitCode, Failure> {
         Ok(matches) => matches,
         Err(error) => return Err(docker_options::explain(error, &arguments)),
     };
-    let Some((name, matches)) = matches.subcommand() else { return Err(Failure::usage("no command given")) };
-    let global = Global { data: matches.get_one::<PathBuf>("data").cloned() };
+    let Some((name, matches)) = matches.subcommand() else {
+        return Err(Failure::usage("no command given"));
+    };
+    let global = Global {
+        data: matches.get_one::<PathBuf>("data").cloned(),
+    };
     match name {
         "bundle" => commands::bundle::run(parsed(matches)?),
         "copy" => commands::copy::run(parsed(matches)?),

@@ -19,10 +19,23 @@ pub(crate) struct Streams {
 pub(crate) fn streams(interactive: bool, tty: bool) -> Result<Streams, Failure> {
     let input_is_terminal = isatty(rustix::stdio::stdin());
     if tty && interactive && !input_is_terminal {
-        return Err(Failure::usage("-i and -t together need a terminal as standard input, and this isn't one"));
+        return Err(Failure::usage(
+            "-i and -t together need a terminal as standard input, and this isn't one",
+        ));
     }
     let terminal = tty || (input_is_terminal && isatty(rustix::stdio::stdout()));
-    let size = tcgetwinsize(rustix::stdio::stdin()).ok().map(|size| (size.ws_row, size.ws_col)).filter(|s| *s != (0, 0));
-    let input = if terminal || interactive { Stream::Inherit } else { Stream::Null };
-    Ok(Streams { terminal, size, io: Io { input, ..Io::default() } })
+    let size = tcgetwinsize(rustix::stdio::stdin())
+        .ok()
+        .map(|size| (size.ws_row, size.ws_col))
+        .filter(|s| *s != (0, 0));
+    let input = if terminal || interactive {
+        Stream::Inherit
+    } else {
+        Stream::Null
+    };
+    Ok(Streams {
+        terminal,
+        size,
+        io: Io { input, ..Io::default() },
+    })
 }

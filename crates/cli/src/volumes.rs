@@ -18,9 +18,14 @@ pub(crate) fn parse(text: &str) -> Result<Mount, Failure> {
         )));
     }
     if !destination.starts_with('/') {
-        return Err(Failure::usage(format!("-v {text}: the path in the container must begin with /")));
+        return Err(Failure::usage(format!(
+            "-v {text}: the path in the container must begin with /"
+        )));
     }
-    let options: Vec<&str> = parts.next().map(|options| options.split(',').collect()).unwrap_or_default();
+    let options: Vec<&str> = parts
+        .next()
+        .map(|options| options.split(',').collect())
+        .unwrap_or_default();
     if let Some(unknown) = options.iter().find(|option| !is_known(option)) {
         return Err(Failure::usage(format!("-v {text}: unknown option {unknown:?}")));
     }
@@ -38,8 +43,12 @@ fn is_known(option: &&str) -> bool {
 
 fn make_missing(source: &Path) -> Result<(), Failure> {
     if source.symlink_metadata().is_err() {
-        std::fs::create_dir_all(source)
-            .map_err(|error| Failure::usage(format!("can't make the volume's directory {}: {error}", source.display())))?;
+        std::fs::create_dir_all(source).map_err(|error| {
+            Failure::usage(format!(
+                "can't make the volume's directory {}: {error}",
+                source.display()
+            ))
+        })?;
     }
     Ok(())
 }
@@ -51,7 +60,10 @@ mod tests {
     #[test]
     fn volumes() {
         let mount = parse("/tmp:/data:ro").expect("a volume");
-        assert_eq!((mount.source.as_deref(), mount.destination.as_str()), (Some("/tmp"), "/data"));
+        assert_eq!(
+            (mount.source.as_deref(), mount.destination.as_str()),
+            (Some("/tmp"), "/data")
+        );
         assert!(mount.options.iter().any(|option| option == "ro"));
         for wrong in ["data:/data", "/data", "/tmp:data", "/tmp:/data:fast"] {
             assert!(parse(wrong).is_err(), "{wrong}");

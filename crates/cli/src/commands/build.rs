@@ -97,11 +97,7 @@ pub(crate) fn build_directory(
     build(data, signals, &arguments)
 }
 
-fn build(
-    data: &data::Data,
-    signals: &Signals,
-    arguments: &Arguments,
-) -> Result<(LocalId, ImageRecord), Stopped> {
+fn build(data: &data::Data, signals: &Signals, arguments: &Arguments) -> Result<(LocalId, ImageRecord), Stopped> {
     let (file_name, dockerfile_path, text) = read_dockerfile(arguments)?;
     let request = Request {
         context: arguments.path.clone(),
@@ -119,7 +115,8 @@ fn build(
         signals,
         user_namespace: data.user_namespace.as_ref(),
     };
-    let record = wiac_build::dockerfile::build(&request, tools).map_err(|error| stopped(error, &file_name, &request.text))?;
+    let record =
+        wiac_build::dockerfile::build(&request, tools).map_err(|error| stopped(error, &file_name, &request.text))?;
     let id = data.store.add_image(&record)?;
     for name in &arguments.tag {
         data.store.name_image(name, &id)?;
@@ -145,17 +142,25 @@ fn read_dockerfile(arguments: &Arguments) -> Result<(String, Option<PathBuf>, Ve
         None => find_dockerfile(&arguments.path)?,
     };
     let text = std::fs::read(&path).map_err(|error| Failure::new(format!("can't read {}: {error}", path.display())))?;
-    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    let name = path
+        .file_name()
+        .unwrap_or(path.as_os_str())
+        .to_string_lossy()
+        .into_owned();
     Ok((name, Some(path), text))
 }
 
 fn find_dockerfile(directory: &Path) -> Result<PathBuf, Failure> {
-    NAMES.iter().map(|name| directory.join(name)).find(|path| path.is_file()).ok_or_else(|| {
-        Failure::new(format!(
-            "there is no Dockerfile in {}; write one, or name it with -f",
-            directory.display()
-        ))
-    })
+    NAMES
+        .iter()
+        .map(|name| directory.join(name))
+        .find(|path| path.is_file())
+        .ok_or_else(|| {
+            Failure::new(format!(
+                "there is no Dockerfile in {}; write one, or name it with -f",
+                directory.display()
+            ))
+        })
 }
 
 /// `NAME=VALUE`; `NAME` alone is read from the environment, and left out where it isn't set.
@@ -176,10 +181,16 @@ fn stopped(error: wiac_build::Error, file_name: &str, text: &[u8]) -> Stopped {
             Error::Interrupted { signal } => Stopped::Interrupted(signal),
             source => {
                 let mut message = format!("{file_name}:{}: {source}", span.first_line);
-                if let Error::Failed { reason: Some(reason), .. } = &source {
+                if let Error::Failed {
+                    reason: Some(reason), ..
+                } = &source
+                {
                     message = format!("{message}\n{reason}");
                 }
-                Stopped::Failed(Failure::new(format!("{message}\n{}", wiac_dockerfile::excerpt(span, text))))
+                Stopped::Failed(Failure::new(format!(
+                    "{message}\n{}",
+                    wiac_dockerfile::excerpt(span, text)
+                )))
             }
         },
         other => Stopped::Failed(other.into()),
@@ -188,6 +199,12 @@ fn stopped(error: wiac_build::Error, file_name: &str, text: &[u8]) -> Stopped {
 
 /// The directories of the layers, topmost first, ready for `wiac run`.
 fn chain(data: &data::Data, record: &ImageRecord) -> String {
-    let directories = record.layers.iter().rev().map(|id| data.store.layer_diff(id).to_string_lossy().replace('\\', "\\\\").replace(':', "\\:"));
+    let directories = record.layers.iter().rev().map(|id| {
+        data.store
+            .layer_diff(id)
+            .to_string_lossy()
+            .replace('\\', "\\\\")
+            .replace(':', "\\:")
+    });
     directories.collect::<Vec<_>>().join(":")
 }

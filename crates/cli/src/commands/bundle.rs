@@ -47,16 +47,34 @@ fn set(name: &str) -> Result<Set, String> {
 
 /// Runs the command.
 pub(crate) fn run(mut arguments: Arguments) -> Result<ExitCode, Failure> {
-    let destination = if arguments.list { None } else { arguments.words.pop().map(PathBuf::from) };
+    let destination = if arguments.list {
+        None
+    } else {
+        arguments.words.pop().map(PathBuf::from)
+    };
     if arguments.words.is_empty() && arguments.add.is_empty() && arguments.with.is_empty() {
-        return Err(Failure::usage("name at least one program, then the directory it goes to"));
+        return Err(Failure::usage(
+            "name at least one program, then the directory it goes to",
+        ));
     }
     let place = arguments.root.clone().unwrap_or_else(|| PathBuf::from("/"));
     let root = Root::open(&place).map_err(|error| Failure::new(format!("{}: {error}", place.display())))?;
-    let wanted = Wanted { programs: arguments.words, sets: arguments.with, files: arguments.add };
-    let closure = bundle::closure(&root, &search_path(arguments.root.as_deref()), &working_directory(&place)?, &wanted)?;
+    let wanted = Wanted {
+        programs: arguments.words,
+        sets: arguments.with,
+        files: arguments.add,
+    };
+    let closure = bundle::closure(
+        &root,
+        &search_path(arguments.root.as_deref()),
+        &working_directory(&place)?,
+        &wanted,
+    )?;
     for library in &closure.needs_ldconfig {
-        eprintln!("wiac: warning: {} is found only after ldconfig has run in the bundle", library.display());
+        eprintln!(
+            "wiac: warning: {} is found only after ldconfig has run in the bundle",
+            library.display()
+        );
     }
     match (destination, arguments.dry_run) {
         (None, _) => match arguments.format {
@@ -84,7 +102,11 @@ fn search_path(root: Option<&Path>) -> String {
 }
 
 fn working_directory(root: &Path) -> Result<PathBuf, Failure> {
-    if root == Path::new("/") { Ok(std::env::current_dir()?) } else { Ok(PathBuf::from("/")) }
+    if root == Path::new("/") {
+        Ok(std::env::current_dir()?)
+    } else {
+        Ok(PathBuf::from("/"))
+    }
 }
 
 /// Programs with what each of them needs below it; what was shown before is not unfolded again.
@@ -92,10 +114,21 @@ fn as_tree(closure: &Closure) -> String {
     let mut text = String::new();
     let mut shown = vec![false; closure.objects.len()];
     for program in &closure.programs {
-        add_branch(&mut text, closure, &program.found.display().to_string(), program.object, 0, &mut shown);
+        add_branch(
+            &mut text,
+            closure,
+            &program.found.display().to_string(),
+            program.object,
+            0,
+            &mut shown,
+        );
     }
     for set in Set::ALL {
-        for entry in closure.entries.iter().filter(|entry| entry.needed_by.contains(&NeededBy::Set(set))) {
+        for entry in closure
+            .entries
+            .iter()
+            .filter(|entry| entry.needed_by.contains(&NeededBy::Set(set)))
+        {
             text.push_str(&format!("{} ({})\n", entry.path.display(), set.name()));
         }
     }
@@ -105,8 +138,16 @@ fn as_tree(closure: &Closure) -> String {
 fn add_branch(text: &mut String, closure: &Closure, name: &str, index: usize, depth: usize, shown: &mut [bool]) {
     let Some(object) = closure.object(index) else { return };
     let path = object.path.display().to_string();
-    let place = if path == name { String::new() } else { format!(" => {path}") };
-    let variant = object.variant.as_ref().map(|variant| format!(" ({variant})")).unwrap_or_default();
+    let place = if path == name {
+        String::new()
+    } else {
+        format!(" => {path}")
+    };
+    let variant = object
+        .variant
+        .as_ref()
+        .map(|variant| format!(" ({variant})"))
+        .unwrap_or_default();
     text.push_str(&format!("{}{name}{place}{variant}\n", "    ".repeat(depth)));
     if std::mem::replace(&mut shown[index], true) {
         return;

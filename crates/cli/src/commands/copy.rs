@@ -5,6 +5,7 @@ use crate::error::Failure;
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use wiac_build::copy;
 
 /// The arguments.
 #[derive(Debug, Args)]
@@ -22,7 +23,25 @@ pub(crate) struct Arguments {
 
 /// Runs the command.
 pub(crate) fn run(mut arguments: Arguments) -> Result<ExitCode, Failure> {
-    let Some(destination) = arguments.words.pop() else { return Err(Failure::usage("no destination")) };
-    let _ = (&arguments.layer, &arguments.dry_run, destination);
+    let Some(destination) = arguments.words.pop() else {
+        return Err(Failure::usage("no destination"));
+    };
+    let (layer, sources, destination) = (&arguments.layer, &arguments.words, destination.as_os_str());
+    if arguments.dry_run == Some(DryRun::Shell) {
+        println!("#!/bin/bash\nset -e");
+        for step in copy::plan_in_shell(layer, sources, destination) {
+            println!("\n# {}\n{}", step.comment, step.command);
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let report = copy::copy_into_layer(layer, sources, destination)?;
+    for (count, what) in [
+        (report.owners_lost, "owners"),
+        (report.xattrs_lost, "extended attributes"),
+    ] {
+        if count > 0 {
+            eprintln!("wiac: warning: {count} {what} could not be kept: that takes root, or another file system");
+        }
+    }
     Ok(ExitCode::SUCCESS)
 }

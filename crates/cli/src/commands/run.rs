@@ -96,7 +96,11 @@ fn run_container(global: &Global, mut arguments: Arguments) -> Result<ExitCode, 
     let signals = Signals::catch().map_err(not_run)?;
     let request = Request::parse(&mut arguments).map_err(|failure| failure.with_code(CONTAINER_NOT_RUN))?;
     // Volumes are made and looked up as the user, before any namespace is entered.
-    let mounts = arguments.volume.iter().map(|text| volumes::parse(text)).collect::<Result<_, _>>()?;
+    let mounts = arguments
+        .volume
+        .iter()
+        .map(|text| volumes::parse(text))
+        .collect::<Result<_, _>>()?;
     let data = data::open(global).map_err(|failure| failure.with_code(CONTAINER_NOT_RUN))?;
     let request = match request {
         Request::Build(path) => {
@@ -105,8 +109,12 @@ fn run_container(global: &Global, mut arguments: Arguments) -> Result<ExitCode, 
         }
         request => request,
     };
-    let streams = terminal::streams(arguments.interactive || matches!(request, Request::Chain { .. }), arguments.tty)?;
-    let ground = Ground::prepare(&data, request, arguments.name.as_deref()).map_err(|f| f.with_code(CONTAINER_NOT_RUN))?;
+    let streams = terminal::streams(
+        arguments.interactive || matches!(request, Request::Chain { .. }),
+        arguments.tty,
+    )?;
+    let ground =
+        Ground::prepare(&data, request, arguments.name.as_deref()).map_err(|f| f.with_code(CONTAINER_NOT_RUN))?;
     let wishes = Wishes {
         process: overrides(&arguments, streams.terminal),
         network: arguments.network,

@@ -60,7 +60,10 @@ impl Request {
         }
         let layer = PathBuf::from(words.remove(0));
         strip_separator(words);
-        Ok(Self::Chain { lowers: split_chain(text).into_iter().map(PathBuf::from).collect(), layer })
+        Ok(Self::Chain {
+            lowers: split_chain(text).into_iter().map(PathBuf::from).collect(),
+            layer,
+        })
     }
 }
 
@@ -72,7 +75,9 @@ fn strip_separator(words: &mut Vec<String>) {
 
 /// A chain is told from a name by its parts: each begins like a path.
 fn is_chain(text: &str) -> bool {
-    split_chain(text).iter().all(|part| ["/", "./", "../"].iter().any(|start| part.starts_with(start)))
+    split_chain(text)
+        .iter()
+        .all(|part| ["/", "./", "../"].iter().any(|start| part.starts_with(start)))
 }
 
 /// Splits at colons; `\:` is a colon of a path, `\\` a backslash.
@@ -117,7 +122,14 @@ impl Ground {
     pub(super) fn prepare(data: &Data, request: Request, name: Option<&str>) -> Result<Self, Failure> {
         let temporary = Temporary::new(&data.store)?;
         let files = temporary.create_dir("files")?;
-        let id: String = temporary.path().file_name().unwrap_or_default().to_string_lossy().chars().take(12).collect();
+        let id: String = temporary
+            .path()
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .chars()
+            .take(12)
+            .collect();
         let mut locks = Vec::new();
         if let Some(name) = name {
             locks.push(take_name(data, name)?);
@@ -142,7 +154,16 @@ impl Ground {
         if stack.is_empty() {
             return Err(Failure::new("the image has no layers: there is nothing to run in it"));
         }
-        Ok(Self { stack, image, workspace, fresh, files, id, _temporary: temporary, _locks: locks })
+        Ok(Self {
+            stack,
+            image,
+            workspace,
+            fresh,
+            files,
+            id,
+            _temporary: temporary,
+            _locks: locks,
+        })
     }
 }
 
@@ -188,7 +209,10 @@ fn chain_stack(lowers: Vec<PathBuf>) -> Result<LayerStack, Failure> {
         let meta = std::fs::metadata(lower)
             .map_err(|error| Failure::usage(format!("lower directory {}: {}", lower.display(), words(&error))))?;
         if !meta.is_dir() {
-            return Err(Failure::usage(format!("lower directory {}: it is a file, not a directory", lower.display())));
+            return Err(Failure::usage(format!(
+                "lower directory {}: it is a file, not a directory",
+                lower.display()
+            )));
         }
         directories.push(std::path::absolute(lower)?);
     }
@@ -202,7 +226,9 @@ fn words(error: &std::io::Error) -> String {
 /// A layer of our own store is locked against deletion, by whatever path it was named.
 fn lock_if_stored(directory: &Path) -> Option<Lock> {
     let parent = directory.parent()?;
-    (directory.ends_with("diff") && parent.join("layer.json").is_file()).then(|| Lock::shared(parent).ok()).flatten()
+    (directory.ends_with("diff") && parent.join("layer.json").is_file())
+        .then(|| Lock::shared(parent).ok())
+        .flatten()
 }
 
 /// The directories of a container layer, made where missing; what it runs on is recorded in it.
@@ -219,9 +245,10 @@ fn container_layer(
             .map_err(|error| Failure::usage(format!("can't make {}: {}", path.display(), words(&error))))
     };
     make(layer.clone())?;
-    locks.push(Lock::try_exclusive(&layer)?.ok_or_else(|| {
-        Failure::usage(format!("{} is in use by another container", layer.display()))
-    })?);
+    locks.push(
+        Lock::try_exclusive(&layer)?
+            .ok_or_else(|| Failure::usage(format!("{} is in use by another container", layer.display())))?,
+    );
     let fresh = !layer.join("diff").is_dir();
     let workspace = Workspace {
         upper: make(layer.join("diff"))?,
@@ -236,7 +263,12 @@ fn container_layer(
 /// Writes down what the container layer runs on, after making sure that its layers' marks are of one form.
 fn record(data: &Data, layer: &Path, stack: &LayerStack) -> Result<(), Failure> {
     let path = layer.join("container.json");
-    let lowers: Vec<_> = stack.directories().iter().rev().map(|path| path.to_string_lossy().into_owned()).collect();
+    let lowers: Vec<_> = stack
+        .directories()
+        .iter()
+        .rev()
+        .map(|path| path.to_string_lossy().into_owned())
+        .collect();
     let form = data.store.form();
     let text = format!("{:#}\n", json!({ "lowerdirs": lowers, "form": form }));
     if std::fs::read_to_string(&path).is_ok_and(|known| known == text) {
@@ -250,7 +282,11 @@ fn record(data: &Data, layer: &Path, stack: &LayerStack) -> Result<(), Failure> 
 fn refuse_other_form(stack: &LayerStack, form: Form) -> Result<(), Failure> {
     // Marks in the lowest layer hide nothing.
     for directory in stack.directories().iter().skip(1) {
-        let found = match directory.parent().map(|parent| parent.join("layer.json")).filter(|file| file.is_file()) {
+        let found = match directory
+            .parent()
+            .map(|parent| parent.join("layer.json"))
+            .filter(|file| file.is_file())
+        {
             Some(_) => None,
             None => overlay_marks::probe(directory, PROBED)?,
         };
@@ -259,7 +295,11 @@ fn refuse_other_form(stack: &LayerStack, form: Form) -> Result<(), Failure> {
                 "lower directory {}: its deletions are marked in {}, which {} can't see: deleted files would be back",
                 directory.display(),
                 found.attribute("*"),
-                if form == Form::Trusted { "root's overlay" } else { "an ordinary user's overlay" },
+                if form == Form::Trusted {
+                    "root's overlay"
+                } else {
+                    "an ordinary user's overlay"
+                },
             )));
         }
     }
@@ -268,7 +308,12 @@ fn refuse_other_form(stack: &LayerStack, form: Form) -> Result<(), Failure> {
 
 /// An error of the engine, with what to do where it is the root that couldn't be mounted.
 pub(super) fn explain_overlay(error: &wiac_run::Error, ground: &Ground) -> Failure {
-    let wiac_run::Error::Step { is_root: true, errno, .. } = error else { return Failure::new(error) };
+    let wiac_run::Error::Step {
+        is_root: true, errno, ..
+    } = error
+    else {
+        return Failure::new(error);
+    };
     let upper = ground.workspace.upper.display();
     let hint = match errno.raw_os_error() {
         // EINVAL: the upper directory's file system can't carry an upper layer.
