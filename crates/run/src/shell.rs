@@ -1,7 +1,7 @@
 //! The plan as a shell script that does the same by hand, with a comment for each step that says why.
 //!
 //! The script is a chain of four shells, since the kernel wants it so:
-//! 1. the caller's, which makes missing directories and the namespaces;
+//! 1. the caller's, which makes the namespaces;
 //! 2. one in the new mount namespace, which mounts the future root and enters it;
 //! 3. process 1 of the new pid namespace, which does everything else, then gives up its privileges;
 //! 4. one without privileges, which waits until the root is changed, and becomes the program by `exec`, a builtin:
@@ -19,6 +19,8 @@ use crate::plan::Plan;
 use crate::plan::step::Step;
 use crate::user_namespace::{IdRange, UserNamespace};
 use std::fmt::Write as _;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use wiac_sys::process::namespace;
 
 pub use quote::quote;
@@ -27,6 +29,9 @@ pub use quote::quote;
 const FUNCTIONS: &str = include_str!("shell/functions.sh");
 /// What the second shell leaves behind: the helper that changes the root.
 const CHANGE_ROOT: &str = include_str!("shell/change_root.sh");
+
+/// Where comments are broken.
+const WIDTH: usize = 116;
 
 const HEADER: &str = "\
 #!/usr/bin/env bash
@@ -40,7 +45,13 @@ PATH=$PATH:/usr/sbin:/sbin
 /// Renders `plan` as a bash script. `user_namespace` is the one the plan was made for, if any: the script then makes
 /// its like, and is to be run by the user who would run wiac.
 pub fn script(plan: &Plan, user_namespace: Option<&UserNamespace>) -> String {
+    script_with_files(plan, user_namespace, &[])
+}
+
+/// As [`script`], for a plan that mounts files which only the caller's run would have: the script writes them first.
+pub fn script_with_files(plan: &Plan, user_namespace: Option<&UserNamespace>, files: &[(PathBuf, Vec<u8>)]) -> String {
     let mut parts = Parts::default();
+    parts.write_files(files);
     for step in &plan.steps {
         parts.add(step);
     }
@@ -60,8 +71,20 @@ impl Text {
 
     /// A comment on its own, after an empty line. Nothing in it may be able to end it: a name can hold a newline.
     fn note(&mut self, why: &str) {
-        let text: String = why.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
-        let _ = writeln!(self.0, "\n# {text}");
+        self.0.push_str("\n#");
+        let mut column = 1;
+        for word in why.split(' ') {
+            let word: String = word.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+            let length = word.chars().count() + 1;
+            if column > 1 && column + length > WIDTH {
+                self.0.push_str("\n#");
+                column = 1;
+            }
+            self.0.push(' ');
+            self.0.push_str(&word);
+            column += length;
+        }
+        self.0.push('\n');
     }
 
     fn line(&mut self, command: &str) {
@@ -73,7 +96,7 @@ impl Text {
 /// What each of the shells does.
 #[derive(Debug, Default)]
 struct Parts {
-    /// The first.
+    /// The first: files are written.
     outside: Text,
     /// The second.
     root: Text,
@@ -86,13 +109,27 @@ struct Parts {
 }
 
 impl Parts {
+    fn write_files(&mut self, files: &[(PathBuf, Vec<u8>)]) {
+        for (path, content) in files {
+            let bytes = path.as_os_str().as_bytes();
+            self.outside
+                .note(&format!("{}, which the container will see.", path.display()));
+            if let Some(directory) = path.parent() {
+                let directory = quote(directory.as_os_str().as_bytes());
+                self.outside.line(&format!("mkdir -p -- {directory}"));
+            }
+            self.outside
+                .line(&format!("printf %s {} >{}", quote(content), quote(bytes)));
+        }
+    }
+
     fn add(&mut self, step: &Step) {
         match step {
             Step::PrivateMounts => self.root.step(
                 "First of all: what is mounted here must not appear on the host, nor the host's new mounts here.",
                 "mount --make-rprivate /",
             ),
-            Step::Overlay(overlay) => overlay::overlay(overlay, &mut self.outside, &mut self.root),
+            Step::Overlay(overlay) => overlay::overlay(overlay, &mut self.root),
             Step::BindRoot { source } => overlay::bind_root(source, &mut self.root),
             Step::Mount(mount) => mounts::new_mount(mount, &mut self.steps),
             Step::Bind(bind) => mounts::bind(bind, &mut self.steps),

@@ -2,7 +2,7 @@
 
 use super::{Text, quote};
 use crate::plan::step::{Overlay, OverlayOption};
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -13,8 +13,8 @@ const WHY: &str = "The layers merged, topmost first. Every option is explicit: t
                    what a layer looks like. No device node in it is the host's device.";
 
 /// Makes what is missing of the container's own directories, and mounts the overlay.
-pub(super) fn overlay(overlay: &Overlay, outside: &mut Text, root: &mut Text) {
-    prepare(overlay, outside);
+pub(super) fn overlay(overlay: &Overlay, root: &mut Text) {
+    prepare(overlay, root);
     root.note(WHY);
     let (always, newer) = options(&overlay.options);
     root.line(&format!("options={always}"));
@@ -56,22 +56,22 @@ pub(super) fn bind_root(source: &CString, root: &mut Text) {
     );
 }
 
-fn prepare(overlay: &Overlay, outside: &mut Text) {
-    let (upper, work, attach) = (
-        quote(overlay.upper.to_bytes()),
-        quote(overlay.work.to_bytes()),
-        quote(overlay.attach.to_bytes()),
-    );
+/// Done in the namespaces, so that in one of users the owner can be one of its ids.
+fn prepare(overlay: &Overlay, root: &mut Text) {
+    let upper = quote(overlay.upper.to_bytes());
     if let Some(top) = overlay.lowers.first() {
         let top = quote(top.to_bytes());
-        outside
-            .note("Changes go here. The root directory of a new one hides that of the layers, and must look like it.");
-        outside.line(&format!(
-            "[ -d {upper} ] || {{ mkdir -p -- {upper} && chown --reference={top} -- {upper} && \
-             chmod --reference={top} -- {upper}; }}"
+        root.note("Changes go here. The root directory of a new one hides that of the layers, and must look like it.");
+        root.line(&format!("if [ ! -d {upper} ]; then"));
+        root.line(&format!("    mkdir -p -- {upper}"));
+        root.line(&format!(
+            "    chown --reference={top} -- {upper} 2>/dev/null || true # not every id can be given"
         ));
+        root.line(&format!("    chmod --reference={top} -- {upper}"));
+        root.line("fi");
     }
-    outside.step(
+    let (work, attach) = (quote(overlay.work.to_bytes()), quote(overlay.attach.to_bytes()));
+    root.step(
         "overlayfs's own directory, and an empty one to mount on.",
         &format!("mkdir -p -- {work} {attach}"),
     );
@@ -80,9 +80,9 @@ fn prepare(overlay: &Overlay, outside: &mut Text) {
         .iter()
         .any(|option| option.key.as_c_str() == c"volatile")
     {
-        let mark = Path::new(std::ffi::OsStr::from_bytes(overlay.work.to_bytes())).join("work/incompat/volatile");
-        outside.step(
-            "Left by an earlier volatile mount that may not have reached the disk; here the changes are thrown away.",
+        let mark = Path::new(OsStr::from_bytes(overlay.work.to_bytes())).join("work/incompat/volatile");
+        root.step(
+            "An earlier volatile mount leaves a mark, since its changes may not have reached the disk.",
             &format!("rm -rf -- {}", quote(mark.as_os_str().as_bytes())),
         );
     }
