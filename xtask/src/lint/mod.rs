@@ -38,6 +38,7 @@ fn clippy() -> Outcome {
         "clippy",
         "--workspace",
         "--all-targets",
+        "--keep-going",
         "--quiet",
         "--",
         "-D",

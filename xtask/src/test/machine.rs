@@ -123,5 +123,12 @@ pub(crate) fn free_unified_hierarchy() -> Outcome {
     }
     eprintln!("mounting the hugetlb hierarchy: crun wants no controller left in {unified}");
     std::fs::create_dir_all("/sys/fs/cgroup/hugetlb")?;
-    shell::run(Command::new("mount").args(["-t", "cgroup", "-o", "hugetlb", "cgroup", "/sys/fs/cgroup/hugetlb"]))
+    let (path, flags) = (c"/sys/fs/cgroup/hugetlb", rustix::mount::MountFlags::empty());
+    Ok(rustix::mount::mount(
+        c"cgroup",
+        path,
+        c"cgroup",
+        flags,
+        Some(c"hugetlb"),
+    )?)
 }

@@ -41,7 +41,7 @@ pub(super) fn ensure(name: &str, ids: Ids) -> Outcome {
 fn arranged(text: &str, name: &str, ids: Ids) -> String {
     let is_users = |line: &str| line.split(':').next() == Some(name);
     match ids {
-        Ids::Subordinate if text.lines().any(|line| is_users(line)) => text.to_owned(),
+        Ids::Subordinate if text.lines().any(is_users) => text.to_owned(),
         Ids::Subordinate => {
             let end = |line: &str| {
                 let mut fields = line.split(':').skip(1).map(|field| field.parse::<u32>().unwrap_or(0));
