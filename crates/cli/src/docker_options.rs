@@ -138,24 +138,63 @@ const BUILD: [&str; 29] = [
 ];
 
 /// An unknown option that docker knows is one that isn't there yet; any other error stays clap's.
-pub(crate) fn explain(error: clap::Error, arguments: &[OsString]) -> Failure {
-    if error.kind() != ErrorKind::UnknownArgument {
-        return Failure::from_clap(&error);
-    }
-    let Some(ContextValue::String(option)) = error.get(ContextKind::InvalidArg) else {
-        return Failure::from_clap(&error);
+pub(crate) fn explain(error: &clap::Error, arguments: &[OsString]) -> Failure {
+    let unknown = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(option)) if error.kind() == ErrorKind::UnknownArgument => option,
+        _ => return Failure::from_clap(error),
     };
     let has = |command: &str| arguments.iter().skip(1).any(|argument| argument == command);
-    let known: &[&str] = if has("run") {
-        &RUN
-    } else if has("build") {
-        &BUILD
-    } else {
-        &[]
-    };
+    let known: &[&str] = if has("build") { &BUILD } else { &[] };
+    not_there_yet(unknown, known).unwrap_or_else(|| Failure::from_clap(error))
+}
+
+/// The first word of `run` that begins with a dash: no option that is there.
+pub(crate) fn unknown_run_option(word: &str) -> Failure {
+    not_there_yet(word, &RUN).unwrap_or_else(|| {
+        let names = RUN
+            .iter()
+            .copied()
+            .chain(["--env", "--volume", "--workdir", "--user", "--interactive", "--tty"]);
+        let nearest = wiac_suggest::nearest(word, names.filter(|name| name.starts_with("--")));
+        let hint = nearest
+            .map(|nearest| format!(" (did you mean {nearest}?)"))
+            .unwrap_or_default();
+        Failure::usage(format!(
+            "unknown option {word}{hint}; wiac run --help lists those there are"
+        ))
+    })
+}
+
+fn not_there_yet(option: &str, known: &[&str]) -> Option<Failure> {
     let name = option.split('=').next().unwrap_or(option);
-    if known.contains(&name) {
-        return Failure::usage(format!("{name} isn't there yet: docker has it, wiac doesn't so far"));
+    let bundled = || {
+        let letters = name
+            .strip_prefix('-')
+            .filter(|rest| !rest.starts_with('-'))
+            .unwrap_or_default();
+        letters
+            .chars()
+            .map(|letter| format!("-{letter}"))
+            .find(|short| known.contains(&short.as_str()))
+    };
+    let found = if known.contains(&name) {
+        Some(name.to_owned())
+    } else {
+        bundled()
+    };
+    found.map(|name| Failure::usage(format!("{name} isn't there yet: docker has it, wiac doesn't so far")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_of_docker_are_known() {
+        for option in ["--memory", "--memory=1g", "-d", "-dit", "--privileged"] {
+            let failure = format!("{:?}", unknown_run_option(option));
+            assert!(failure.contains("isn't there yet"), "{option}: {failure}");
+        }
+        assert!(format!("{:?}", unknown_run_option("--interactiv")).contains("did you mean --interactive"));
     }
-    Failure::from_clap(&error)
 }

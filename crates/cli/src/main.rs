@@ -57,7 +57,7 @@ fn application() -> Command {
 fn run(arguments: Vec<std::ffi::OsString>) -> Result<ExitCode, Failure> {
     let matches = match application().try_get_matches_from(&arguments) {
         Ok(matches) => matches,
-        Err(error) => return Err(docker_options::explain(error, &arguments)),
+        Err(error) => return Err(docker_options::explain(&error, &arguments)),
     };
     let Some((name, matches)) = matches.subcommand() else {
         return Err(Failure::usage("no command given"));

@@ -18,7 +18,7 @@ use wiac_store::{ImageRecord, LocalId};
 /// The names a Dockerfile is looked for by, in order.
 const NAMES: [&str; 3] = ["Dockerfile", "dockerfile", "Containerfile"];
 
-/// The arguments.
+// What may be written; clap makes the help of the comments below.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// The directory of the build context

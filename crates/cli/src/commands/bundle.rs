@@ -10,7 +10,7 @@ use wiac_build::copy::Ownership;
 use wiac_loader::{Closure, NeededBy, Set};
 use wiac_sys::root::Root;
 
-/// The arguments.
+// What may be written; clap makes the help of the comments below.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Programs (paths, or names looked up in PATH), then the directory; with --list programs alone

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use wiac_build::copy;
 
-/// The arguments.
+// What may be written; clap makes the help of the comments below.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// The layer's directory; files go to LAYERDIR/diff

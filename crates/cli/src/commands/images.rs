@@ -5,7 +5,7 @@ use crate::{Global, data};
 use clap::Args;
 use std::process::ExitCode;
 
-/// The arguments.
+// What may be written; clap makes the help of the comments below.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Print ids alone

@@ -18,7 +18,7 @@ use wiac_run::attach::{Signals, attach};
 use wiac_run::io::Io;
 use wiac_run::{Container, Plan};
 
-/// The arguments.
+// What may be written; clap makes the help of the comments below.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// LOWER[:LOWER…] CONTAINERLAYER COMMAND…, or IMAGE [COMMAND…], where IMAGE may be bundle://PROGRAM,…

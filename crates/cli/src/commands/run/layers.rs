@@ -2,6 +2,7 @@
 
 use super::Arguments;
 use crate::data::Data;
+use crate::docker_options;
 use crate::error::Failure;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -47,6 +48,9 @@ impl Request {
             ));
         }
         let first = arguments.words.remove(0);
+        if first.starts_with('-') {
+            return Err(docker_options::unknown_run_option(&first));
+        }
         if is_chain(&first) {
             return Self::chain(&first, &mut arguments.words);
         }
