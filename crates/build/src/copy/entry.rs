@@ -78,7 +78,11 @@ impl Wanted {
     }
 }
 
-#[allow(clippy::cast_possible_wrap, clippy::unnecessary_cast, reason = "the width differs between architectures")]
+#[allow(
+    clippy::cast_possible_wrap,
+    clippy::unnecessary_cast,
+    reason = "the width differs between architectures"
+)]
 fn times(stat: &Stat) -> Timestamps {
     Timestamps {
         last_access: Timespec {

@@ -112,6 +112,17 @@ pub enum Error {
         /// What is there.
         there: Option<FileKind>,
     },
+    /// Something that isn't a directory stands where the destination needs one.
+    #[error(
+        "{}: {} is there, where a directory is needed; remove it, or choose another destination",
+        .path.display(), name_of(*.there)
+    )]
+    InTheWay {
+        /// The path in the layer.
+        path: PathBuf,
+        /// What is there.
+        there: FileKind,
+    },
     /// Two sources would end under the same name.
     #[error("{} and {} would both become {}; copy them one by one", .first.display(), .second.display(), .path.display())]
     Twice {

@@ -95,10 +95,15 @@ pub(super) fn link(file: BorrowedFd<'_>, dir: BorrowedFd<'_>, name: &CStr) -> Re
 
 /// Whether a link can't be made here, so that the file has to be copied once more: link(2).
 pub(super) fn is_impossible(errno: Errno) -> bool {
-    matches!(errno, Errno::XDEV | Errno::MLINK | Errno::PERM | Errno::OPNOTSUPP | Errno::NOENT)
+    matches!(
+        errno,
+        Errno::XDEV | Errno::MLINK | Errno::PERM | Errno::OPNOTSUPP | Errno::NOENT
+    )
 }
 
 /// The name of the entry that `at` names, as an identity, or none.
 pub(super) fn identity_at(at: At<'_>) -> Option<Identity> {
-    rustix::fs::statat(at.dir, at.name, AtFlags::SYMLINK_NOFOLLOW).ok().map(|stat| identity(&stat))
+    rustix::fs::statat(at.dir, at.name, AtFlags::SYMLINK_NOFOLLOW)
+        .ok()
+        .map(|stat| identity(&stat))
 }

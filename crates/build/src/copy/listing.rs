@@ -67,7 +67,8 @@ impl Listing {
             }
         }
         // In the order in which inodes lie on disk; the last is handed out first.
-        self.entries.sort_unstable_by_key(|entry| std::cmp::Reverse(entry.inode));
+        self.entries
+            .sort_unstable_by_key(|entry| std::cmp::Reverse(entry.inode));
         Ok(())
     }
 

@@ -5,11 +5,13 @@
 //! `wiac copy`: names as the user gives them, and a destination that stays within the layer.
 //!
 //! Where it differs from `cp -a`: a file takes the place of another one by a rename (the old file stays whole until
-//! then, its other names keep its content, and a symlink of that name is replaced, not followed); the copy stops at the
-//! first error; overlay's own attributes are left out and whiteouts refused.
+//! then, its other names keep its content, and a symlink of that name is replaced, not followed); a directory made in one
+//! with the set-group-id bit gets it only if its source has it; the copy stops at the first error; overlay's own
+//! attributes are left out and whiteouts refused.
 
 mod data;
 mod directory;
+mod dress;
 mod engine;
 mod entry;
 mod error;
@@ -19,7 +21,9 @@ mod listing;
 mod made;
 mod options;
 mod shell;
+mod sources;
 mod walk;
+mod words;
 mod xattrs;
 
 pub use entry::{FileKind, Place};

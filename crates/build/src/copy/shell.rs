@@ -1,24 +1,168 @@
-//! `wiac copy` as the shell commands that do the same by hand.
+//! `wiac copy` as the shell commands that do the same by hand, and how to quote a word for them.
 
+use super::words::{self, Destination};
 use std::ffi::OsStr;
+use std::fmt::Write;
 use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 /// A command, and what it's for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShellStep {
     /// One line, without "#".
     pub comment: String,
-    /// The command.
+    /// The command, for bash and GNU coreutils.
     pub command: String,
 }
 
-/// Placeholder.
-pub fn plan_in_shell() -> Vec<ShellStep> {
-    Vec::new()
+/// The commands that do by hand what [`super::copy_into_layer`] does. Looks at no file: the commands find out
+/// themselves what is there. (Symlinks in the layer are the one difference: to cp they lead out of it.)
+pub fn plan_in_shell(layer: &Path, sources: &[PathBuf], destination: &OsStr) -> Vec<ShellStep> {
+    let wanted = Destination::parse(destination);
+    let mut target = layer.join("diff");
+    let made = if wanted.is_directory {
+        wanted.names.len()
+    } else {
+        wanted.names.len().saturating_sub(1)
+    };
+    target.extend(words::clamped(&wanted.names[..made]));
+    let mut steps = vec![ShellStep {
+        comment: "Make the directory that the copies go into".to_owned(),
+        command: format!("(umask 022 && mkdir -p -- {})", quoted(&target)),
+    }];
+    if !wanted.is_directory {
+        target = layer.join("diff");
+        target.extend(words::clamped(&wanted.names));
+    }
+    let into = if wanted.is_directory { "/" } else { "" };
+    let (contents, whole): (Vec<_>, Vec<_>) = sources.iter().partition(|source| words::is_contents(source));
+    if !whole.is_empty() {
+        let words: Vec<String> = whole.iter().map(|source| quoted(source)).collect();
+        steps.push(ShellStep {
+            comment: "Copy with owners, modes, times, symlinks, hard links, attributes and holes".to_owned(),
+            command: format!("cp -a -- {} {}{into}", words.join(" "), quoted(&target)),
+        });
+    }
+    for source in contents {
+        steps.push(contents_step(source, &target, wanted.is_directory));
+    }
+    steps
 }
 
-/// A word that a POSIX shell reads as exactly `text`: bare where nothing in it means anything to a shell, else quoted.
+/// What is in a directory, into another one, which keeps its own owner, mode and times if it's there already.
+fn contents_step(source: &Path, target: &Path, made: bool) -> ShellStep {
+    let (from, to) = (quoted(source), quoted(target));
+    // find takes a name that starts with "-" or "(" for something else.
+    let start = if source.is_absolute() {
+        from.clone()
+    } else {
+        quoted(&Path::new(".").join(source))
+    };
+    let find = format!("find {start} -mindepth 1 -maxdepth 1 -exec cp -a -t {to} -- {{}} +");
+    let command = if made {
+        find
+    } else {
+        format!("if [ -d {to} ]; then {find}; else cp -a -- {from} {to}; fi")
+    };
+    ShellStep {
+        comment: "Copy what is in the directory; the one it goes into stays as it is".to_owned(),
+        command,
+    }
+}
+
+fn quoted(path: &Path) -> String {
+    shell_quote(path.as_os_str())
+}
+
+/// A word that bash reads as exactly `text`: bare where nothing in it means anything to a shell, else quoted; control
+/// characters and what isn't UTF-8 as octal escapes, so that it can be shown on a terminal too.
 pub fn shell_quote(text: &OsStr) -> String {
-    let _ = text.as_bytes();
-    String::new()
+    let bytes = text.as_bytes();
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"_@%+=:,./-".contains(byte);
+    match text.to_str() {
+        Some(text) if !text.is_empty() && bytes.iter().all(is_plain) => text.to_owned(),
+        Some(text) if !text.chars().any(char::is_control) => format!("'{}'", text.replace('\'', r"'\''")),
+        _ => escaped(bytes),
+    }
+}
+
+/// The form `$'…'` of bash(1).
+fn escaped(bytes: &[u8]) -> String {
+    let mut word = String::from("$'");
+    for &byte in bytes {
+        // Writing to a String can't fail.
+        let _ = match byte {
+            b'\'' | b'\\' => write!(word, "\\{}", char::from(byte)),
+            b' '..=b'~' => write!(word, "{}", char::from(byte)),
+            _ => write!(word, "\\{byte:03o}"),
+        };
+    }
+    word.push('\'');
+    word
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotes_words() {
+        let quote = |text: &[u8]| shell_quote(OsStr::from_bytes(text));
+        assert_eq!(quote(b"/usr/lib-1.2/a_b"), "/usr/lib-1.2/a_b");
+        assert_eq!(quote(b""), "''");
+        assert_eq!(quote(b"a b"), "'a b'");
+        assert_eq!(quote(b"it's"), r"'it'\''s'");
+        assert_eq!(quote(b"$(x)`y`~*"), "'$(x)`y`~*'");
+        assert_eq!(quote("grün".as_bytes()), "'grün'");
+        assert_eq!(quote(b"a\nb'\\"), r"$'a\012b\'\\'");
+        assert_eq!(quote(b"\xff1"), r"$'\3771'");
+    }
+
+    fn commands(sources: &[&str], destination: &str) -> Vec<String> {
+        let sources: Vec<PathBuf> = sources.iter().map(PathBuf::from).collect();
+        let steps = plan_in_shell(Path::new("layer"), &sources, OsStr::new(destination));
+        steps.into_iter().map(|step| step.command).collect()
+    }
+
+    #[test]
+    fn plans_a_name() {
+        assert_eq!(
+            commands(&["a file"], "/etc/name"),
+            [
+                "(umask 022 && mkdir -p -- layer/diff/etc)",
+                "cp -a -- 'a file' layer/diff/etc/name"
+            ]
+        );
+        assert_eq!(
+            commands(&["f"], "name"),
+            ["(umask 022 && mkdir -p -- layer/diff)", "cp -a -- f layer/diff/name"]
+        );
+    }
+
+    #[test]
+    fn plans_a_directory() {
+        assert_eq!(
+            commands(&["a", "b"], "/../etc//./x/"),
+            [
+                "(umask 022 && mkdir -p -- layer/diff/etc/x)",
+                "cp -a -- a b layer/diff/etc/x/"
+            ]
+        );
+    }
+
+    #[test]
+    fn plans_contents() {
+        assert_eq!(
+            commands(&["-s/."], "/"),
+            [
+                "(umask 022 && mkdir -p -- layer/diff)",
+                "find ./-s/. -mindepth 1 -maxdepth 1 -exec cp -a -t layer/diff -- {} +"
+            ]
+        );
+        assert_eq!(
+            commands(&["."], "/x")[1],
+            "if [ -d layer/diff/x ]; then find ./. -mindepth 1 -maxdepth 1 -exec cp -a -t layer/diff/x -- {} +; \
+             else cp -a -- . layer/diff/x; fi"
+        );
+    }
 }

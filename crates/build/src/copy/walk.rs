@@ -122,7 +122,9 @@ impl<'a, 'f> Walk<'a, 'f> {
 
     fn choose(&mut self, kind: FileKind) -> Choice {
         let path = Path::new(OsStr::from_bytes(&self.relative));
-        self.filter.as_mut().map_or(Choice::Include, |filter| filter(path, kind))
+        self.filter
+            .as_mut()
+            .map_or(Choice::Include, |filter| filter(path, kind))
     }
 
     fn last(&self) -> Result<&Frame, Fault> {
@@ -140,14 +142,20 @@ impl<'a, 'f> Walk<'a, 'f> {
         else {
             return Err(Fault::Changed);
         };
-        let from = At { dir: source.fd()?, name };
+        let from = At {
+            dir: source.fd()?,
+            name,
+        };
         let spot = Spot {
             base: self.to.dir,
             name: Path::new(OsStr::from_bytes(self.to.name.to_bytes())),
             relative: Path::new(OsStr::from_bytes(&self.relative)),
         };
         let mut facts = target.facts;
-        let to = At { dir: target.fd()?, name };
+        let to = At {
+            dir: target.fd()?,
+            name,
+        };
         let result = self.engine.copy(from, file_type, to, &mut facts, spot);
         target.facts = facts;
         result
@@ -228,9 +236,9 @@ impl<'a, 'f> Walk<'a, 'f> {
         let Some(mut frame) = self.frames.pop() else {
             return Ok(());
         };
-        let result = self.finish(&mut frame);
+        self.finish(&mut frame)?;
         self.relative.truncate(frame.above);
-        result
+        Ok(())
     }
 
     fn finish(&mut self, frame: &mut Frame) -> Result<(), Fault> {

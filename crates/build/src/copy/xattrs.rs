@@ -36,7 +36,7 @@ pub(super) struct Xattrs {
     pub(super) lost: u64,
 }
 
-impl<'a> Subject<'a> {
+impl Subject<'_> {
     /// The entry at `at`, which may be a symlink. The directory is reached by /proc, since there's no call that takes
     /// a descriptor and a name before Linux 6.13.
     pub(super) fn named(at: At<'_>) -> Self {
