@@ -1,11 +1,120 @@
-//! `cargo xtask bench`: wiac against its peers.
-use crate::Outcome;
+//! `cargo xtask bench start|bundle|steps`: wiac against its peers, side by side on one machine.
+//!
+//! Peers are the newest that Debian has: a root of Debian trixie is made once, and everything, wiac included, is
+//! measured inside it. Data is on tmpfs unless `--disk` is given, so that tools are compared rather than disks. Each
+//! round runs every contender once, in turn, so that what else the machine does hits all alike.
+
+mod bundle;
+mod daemon;
+mod measure;
+mod memory;
+mod newest;
+mod oci_bundle;
+mod peers;
+mod place;
+mod report;
+mod start;
+mod steps;
+
+use crate::{Outcome, shell};
+use place::Place;
+use std::path::PathBuf;
 
 /// The arguments.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Arguments {}
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Arguments {
+    /// What to measure
+    what: What,
+    /// How many rounds are counted
+    #[arg(long, default_value_t = 15)]
+    runs: usize,
+    /// Only these peers (default: all; one that is missing is an error)
+    #[arg(long, value_name = "PEER", value_delimiter = ',')]
+    only: Vec<String>,
+    /// Keep data on disk (/var/tmp) instead of on tmpfs (/dev/shm)
+    #[arg(long)]
+    disk: bool,
+    /// Write the figures to FILE
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Take the peers of this machine instead of the newest Debian's
+    #[arg(long)]
+    host: bool,
+    /// What the task itself adds when it starts again inside the root of the newest Debian
+    #[arg(long, hide = true)]
+    inside: Option<PathBuf>,
+}
+
+/// A benchmark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum What {
+    /// Starting a container
+    Start,
+    /// Finding and copying what programs need
+    Bundle,
+    /// Building a Dockerfile of small steps
+    Steps,
+}
 
 /// Runs the task.
-pub(crate) fn run(_arguments: Arguments) -> Outcome {
-    Err("not there yet".into())
+pub(crate) fn run(arguments: &Arguments) -> Outcome {
+    if let Some(directory) = &arguments.inside {
+        return inside(arguments, &Place::existing(directory));
+    }
+    if !rustix::process::geteuid().is_root() {
+        return Err("the peers need root (sudo cargo xtask bench …)".into());
+    }
+    let place = Place::new(arguments.disk)?;
+    let wiac = shell::build_release(&[])?;
+    shell::run(&mut shell::cargo(&[
+        "build",
+        "--release",
+        "--package",
+        "wiac-sys",
+        "--example",
+        "floor",
+    ]))?;
+    place.install(&wiac, "wiac")?;
+    place.install(&shell::release_directory()?.join("examples/floor"), "floor")?;
+    place.compile("true", "int main(void) { return 0; }")?;
+    place.compile("pause", "#include <unistd.h>\nint main(void) { for (;;) pause(); }")?;
+    measure_where_peers_are(arguments, &place)?;
+    if let Some(file) = &arguments.json {
+        std::fs::copy(place.path("report.json"), file)?;
+    }
+    Ok(())
+}
+
+fn measure_where_peers_are(arguments: &Arguments, place: &Place) -> Outcome {
+    // The programs that `bundle` looks for are this machine's own, and ldd is the only peer.
+    if arguments.what == What::Bundle {
+        return inside(arguments, place);
+    }
+    let why = match newest::root() {
+        _ if arguments.host => "asked for by --host".to_owned(),
+        Ok(root) => return newest::in_namespace(|| newest::enter(&root, place)),
+        Err(error) => format!("there is no root of Debian {}: {error}", newest::SUITE),
+    };
+    println!("The peers are this machine's own ({why}).");
+    newest::in_namespace(|| inside(arguments, place))
+}
+
+/// Everything is in place: measures and prints.
+fn inside(arguments: &Arguments, place: &Place) -> Outcome {
+    let report = match arguments.what {
+        What::Start => start::run(arguments, place)?,
+        What::Bundle => bundle::run(arguments, place)?,
+        What::Steps => steps::run(arguments, place)?,
+    };
+    print!("{}", report.text());
+    Ok(std::fs::write(
+        place.path("report.json"),
+        format!("{:#}\n", report.json()),
+    )?)
+}
+
+impl Arguments {
+    fn wants(&self, peer: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|name| name == peer)
+    }
 }

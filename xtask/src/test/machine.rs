@@ -82,7 +82,7 @@ fn is_installed(package: &str) -> bool {
 }
 
 /// podman and buildah raise limits, for which they need a capability that some machines (a job in a container) lack.
-fn limit_engines() -> Outcome {
+pub(crate) fn limit_engines() -> Outcome {
     const CAP_SYS_RESOURCE: u32 = 24;
     let path = Path::new("/etc/containers/containers.conf");
     if path.exists() || has_capability(CAP_SYS_RESOURCE)? {

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: a machine fit for the tests, the release binary and what must hold for it, all tests.
 
 mod binary;
-mod machine;
+pub(crate) mod machine;
 mod users;
 
 use crate::{Outcome, shell};
