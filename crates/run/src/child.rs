@@ -141,7 +141,9 @@ impl Child<'_> {
     }
 
     fn await_start(&self) -> StepResult {
-        protocol::send_created(self.socket).at(Call::Sendmsg)?;
+        if !protocol::is_to_start_at_once(self.socket) {
+            protocol::send_created(self.socket).at(Call::Sendmsg)?;
+        }
         match protocol::receive_number(self.socket).at(Call::Recvmsg)? {
             Some(_) => Ok(()),
             // The caller is gone, and with it the wish to start.

@@ -59,7 +59,7 @@ impl Container {
     /// # Errors
     /// [`Error::Exec`] where the program can't be started; a failed step otherwise.
     pub fn start(&mut self) -> Result<(), Error> {
-        self.send_start()?;
+        self.send_start(protocol::START)?;
         self.await_started()
     }
 
@@ -69,8 +69,7 @@ impl Container {
     /// As [`Container::create`] and [`Container::start`].
     pub fn run(plan: Plan, io: Io) -> Result<Self, Error> {
         let mut container = Self::clone_processes(plan, io)?;
-        container.send_start()?;
-        container.await_created()?;
+        container.send_start(protocol::START_AT_ONCE)?;
         container.await_started()?;
         Ok(container)
     }
@@ -105,8 +104,8 @@ impl Container {
         })
     }
 
-    fn send_start(&self) -> Result<(), Error> {
-        match protocol::send_number(self.child.as_fd(), 0) {
+    fn send_start(&self, word: i32) -> Result<(), Error> {
+        match protocol::send_number(self.child.as_fd(), word) {
             // The child is gone: its last message says why.
             Ok(()) | Err(rustix::io::Errno::PIPE | rustix::io::Errno::CONNRESET) => Ok(()),
             Err(errno) => Err(SystemError::new("send", "start", errno).into()),
@@ -124,24 +123,39 @@ impl Container {
     }
 
     fn await_created(&mut self) -> Result<(), Error> {
-        loop {
-            match self.next_from_child()? {
-                FromChild::Created => return Ok(()),
-                FromChild::Terminal(terminal) => self.terminal = Some(terminal),
-                FromChild::Failed(failure) => return Err(self.step_error(failure)),
-                FromChild::ExecFailed { errno, root } => return Err(Error::Exec { errno, root }),
-                FromChild::Closed => return Err(self.vanished()),
-            }
+        match self.next_but_terminal()? {
+            FromChild::Created => Ok(()),
+            FromChild::Closed => Err(self.vanished()),
+            other => Err(self.not_started(other)),
         }
     }
 
     fn await_started(&mut self) -> Result<(), Error> {
-        match self.next_from_child()? {
-            // Close-on-exec: the program has started.
-            FromChild::Closed => Ok(()),
-            FromChild::Failed(failure) => Err(self.step_error(failure)),
-            FromChild::ExecFailed { errno, root } => Err(Error::Exec { errno, root }),
-            FromChild::Created | FromChild::Terminal(_) => Err(Error::Killed),
+        match self.next_but_terminal()? {
+            // Close-on-exec: the program has started. Or the process is gone without a word.
+            FromChild::Closed => match protocol::peek_clone_failed(&self.control) {
+                Some(errno) => Err(Error::Clone(errno)),
+                None => Ok(()),
+            },
+            other => Err(self.not_started(other)),
+        }
+    }
+
+    /// The child's next message that isn't its terminal, which is kept.
+    fn next_but_terminal(&mut self) -> Result<FromChild, Error> {
+        loop {
+            match self.next_from_child()? {
+                FromChild::Terminal(terminal) => self.terminal = Some(terminal),
+                other => return Ok(other),
+            }
+        }
+    }
+
+    fn not_started(&self, message: FromChild) -> Error {
+        match message {
+            FromChild::Failed(failure) => self.step_error(failure),
+            FromChild::ExecFailed { errno, root } => Error::Exec { errno, root },
+            FromChild::Created | FromChild::Terminal(_) | FromChild::Closed => Error::Killed,
         }
     }
 
@@ -171,7 +185,8 @@ impl Container {
 
     /// Readable when the container has ended: for poll, before [`Container::wait`].
     pub fn ended_descriptor(&self) -> BorrowedFd<'_> {
-        self.control.as_fd()
+        // Not the socket: its message comes a moment before the monitor's own end, and would wake the caller twice.
+        self.monitor.pidfd.as_fd()
     }
 
     /// Sends the signal of this number to the container's first process.
@@ -188,13 +203,13 @@ impl Container {
         if let Some(ended) = self.ended {
             return Ok(ended);
         }
+        self.reap()?;
         let ended = match protocol::receive_from_monitor(&self.control) {
             Ok(FromMonitor::Exited(code)) => Ended::Code(code),
             Ok(FromMonitor::Signaled(signal)) => Ended::Signal(signal),
             // The monitor was killed, and the kernel killed the container with it.
             _ => Ended::Signal(rustix::process::Signal::KILL.as_raw()),
         };
-        self.reap()?;
         self.ended = Some(ended);
         Ok(ended)
     }

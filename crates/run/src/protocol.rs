@@ -156,6 +156,12 @@ pub enum FromMonitor {
     Closed,
 }
 
+/// From the caller to the child: start.
+pub const START: i32 = 0;
+
+/// From the caller to the child: start, and don't say "created" before.
+pub const START_AT_ONCE: i32 = 1;
+
 const CREATED: u8 = 1;
 const TERMINAL: u8 = 2;
 const FAILED: u8 = 3;
@@ -217,7 +223,7 @@ impl Packet {
         .map(drop)
     }
 
-    fn receive(socket: BorrowedFd<'_>) -> Result<Option<(Self, Option<OwnedFd>)>> {
+    fn receive(socket: BorrowedFd<'_>, flags: RecvFlags) -> Result<Option<(Self, Option<OwnedFd>)>> {
         let mut packet = Self {
             bytes: [0; HEADER + TEXT],
             length: 0,
@@ -229,7 +235,7 @@ impl Packet {
                 socket,
                 &mut [IoSliceMut::new(&mut packet.bytes)],
                 &mut control,
-                RecvFlags::CMSG_CLOEXEC,
+                RecvFlags::CMSG_CLOEXEC | flags,
             )
         })?;
         if received.bytes == 0 {
@@ -277,7 +283,7 @@ pub fn send_exec_failed(socket: BorrowedFd<'_>, errno: Errno, root: Option<Borro
 
 /// Caller: the next message of the child.
 pub fn receive_from_child(socket: &OwnedFd) -> Result<FromChild> {
-    let Some((packet, fd)) = Packet::receive(socket.as_fd())? else {
+    let Some((packet, fd)) = Packet::receive(socket.as_fd(), RecvFlags::empty())? else {
         return Ok(FromChild::Closed);
     };
     Ok(match packet.bytes[0] {
@@ -311,7 +317,7 @@ pub fn send_ended(socket: BorrowedFd<'_>, signaled: bool, code: i32) -> Result<(
 
 /// Caller: the next message of the monitor.
 pub fn receive_from_monitor(socket: &OwnedFd) -> Result<FromMonitor> {
-    let Some((packet, _)) = Packet::receive(socket.as_fd())? else {
+    let Some((packet, _)) = Packet::receive(socket.as_fd(), RecvFlags::empty())? else {
         return Ok(FromMonitor::Closed);
     };
     Ok(match packet.bytes[0] {
@@ -320,6 +326,20 @@ pub fn receive_from_monitor(socket: &OwnedFd) -> Result<FromMonitor> {
         SIGNALED => FromMonitor::Signaled(packet.second()),
         _ => return Err(Errno::BADMSG),
     })
+}
+
+/// Caller: the error of the clone, where the monitor has already said that it failed. Its message stays to be received.
+pub fn peek_clone_failed(socket: &OwnedFd) -> Option<Errno> {
+    let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+    let (packet, _) = Packet::receive(socket.as_fd(), flags).ok()??;
+    (packet.bytes[0] == CLONE_FAILED).then(|| packet.errno())
+}
+
+/// Child: whether the caller has said [`START_AT_ONCE`] by now.
+pub fn is_to_start_at_once(socket: BorrowedFd<'_>) -> bool {
+    let mut bytes = [0; 4];
+    let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+    matches!(rustix::net::recv(socket, &mut bytes, flags), Ok((4, _)) if i32::from_ne_bytes(bytes) == START_AT_ONCE)
 }
 
 /// Caller to child ("start") and to monitor (a signal's number): one number.

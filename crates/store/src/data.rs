@@ -47,7 +47,7 @@ impl Form {
 pub struct Store {
     root: PathBuf,
     form: Form,
-    boot_id: String,
+    boot_id: std::sync::OnceLock<String>,
 }
 
 /// Where the data directory is when `--data` doesn't say: `$WIAC_DATA`, else `/var/lib/wiac` as root and
@@ -90,7 +90,7 @@ impl Store {
         let store = Self {
             root,
             form,
-            boot_id: sync::boot_id()?,
+            boot_id: std::sync::OnceLock::new(),
         };
         temporary::sweep(&store)?;
         sync::quarantine_unsynced(&store)?;
@@ -107,8 +107,13 @@ impl Store {
         self.form
     }
 
-    pub(crate) fn boot_id(&self) -> &str {
-        &self.boot_id
+    /// The id of this boot of the machine, read when it is first needed.
+    pub(crate) fn boot_id(&self) -> Result<&str> {
+        if let Some(id) = self.boot_id.get() {
+            return Ok(id);
+        }
+        let id = sync::boot_id()?;
+        Ok(self.boot_id.get_or_init(|| id))
     }
 
     pub(crate) fn path(&self, relative: &str) -> PathBuf {

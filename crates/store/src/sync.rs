@@ -16,16 +16,17 @@ pub(crate) fn boot_id() -> Result<String> {
     Ok(fs::read_to_string(path).on("read", path)?.trim().to_owned())
 }
 
-fn marks(store: &Store) -> PathBuf {
-    store.path("unsynced").join(store.boot_id())
+fn marks(store: &Store) -> Result<PathBuf> {
+    Ok(store.path("unsynced").join(store.boot_id()?))
 }
 
 /// Lists a layer that is about to be moved into place.
 pub(crate) fn mark(store: &Store, id: &LayerId) -> Result<()> {
-    let path = marks(store).join(id.as_str());
+    let marks = marks(store)?;
+    let path = marks.join(id.as_str());
     match fs::write(&path, "") {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            fs::create_dir_all(marks(store)).on("create", &marks(store))?;
+            fs::create_dir_all(&marks).on("create", &marks)?;
             fs::write(&path, "").on("write", &path)
         }
         result => result.on("write", &path),
@@ -38,7 +39,7 @@ impl Store {
     /// # Errors
     /// What the disk says: the layers then stay listed as not synced.
     pub fn sync(&self, layers: &[LayerId]) -> Result<()> {
-        let directory = marks(self);
+        let directory = marks(self)?;
         let waiting: Vec<PathBuf> = layers
             .iter()
             .map(|id| directory.join(id.as_str()))
@@ -53,6 +54,8 @@ impl Store {
             // Another process that uses the same layer may have been faster.
             let _ = fs::remove_file(path);
         }
+        // Gone when it is empty: then nobody has to look which boot it was of.
+        let _ = fs::remove_dir(&directory);
         Ok(())
     }
 
@@ -89,7 +92,7 @@ pub(crate) fn quarantine_unsynced(store: &Store) -> Result<()> {
     let parent = store.path("unsynced");
     for entry in fs::read_dir(&parent).on("read", &parent)? {
         let entry = entry.on("read", &parent)?;
-        if entry.file_name() != store.boot_id() {
+        if entry.file_name() != store.boot_id()? {
             quarantine_boot(store, &entry.path())?;
         }
     }
@@ -139,6 +142,6 @@ mod tests {
         let id = LayerId::random().expect("random");
         mark(&store, &id).expect("marked");
         store.sync(std::slice::from_ref(&id)).expect("synced");
-        assert!(!marks(&store).join(id.as_str()).exists());
+        assert!(!marks(&store).expect("boot id").join(id.as_str()).exists());
     }
 }

@@ -124,10 +124,25 @@ fn run_container(global: &Global, mut arguments: Arguments) -> Result<ExitCode, 
     };
     let (plan, runtime) = plan(&data, &ground, &wishes).map_err(|failure| failure.with_code(CONTAINER_NOT_RUN))?;
     if arguments.dry_run == Some(DryRun::Shell) {
-        print!("{}", wiac_run::shell::script(&plan, data.user_namespace.as_ref()));
-        return Ok(ExitCode::SUCCESS);
+        return Ok(print_script(&plan, &data, &ground)?);
     }
     Ok(execute(plan, &runtime, streams.io, &signals, &ground)?)
+}
+
+/// Prints the script, with the files that would be gone when it is run.
+fn print_script(plan: &Plan, data: &Data, ground: &Ground) -> Result<ExitCode, Failure> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(&ground.files)? {
+        let path = entry?.path();
+        let contents = std::fs::read(&path)?;
+        files.push((path, contents));
+    }
+    files.sort();
+    print!(
+        "{}",
+        wiac_run::shell::script_with_files(plan, data.user_namespace.as_ref(), &files)
+    );
+    Ok(ExitCode::SUCCESS)
 }
 
 fn not_run(error: impl std::error::Error) -> Failure {
