@@ -75,7 +75,10 @@ fn a_bundle_looks_like_what_it_is_taken_from() {
     let place = Place::root();
     place.wiac(["bundle", "bash", "ls", "target"]).succeeds();
     for link in ["bin", "lib", "lib64"] {
-        let (host, ours) = (std::fs::read_link(format!("/{link}")), std::fs::read_link(place.path("target").join(link)));
+        let (host, ours) = (
+            std::fs::read_link(format!("/{link}")),
+            std::fs::read_link(place.path("target").join(link)),
+        );
         assert_eq!(host.ok(), ours.ok(), "/{link}");
     }
     place.host("for f in $(cd target && find . -type f); do cmp /$f target/$f; [ $(stat -c %a:%u:%g:%Y /$f) = $(stat -c %a:%u:%g:%Y target/$f) ]; done").succeeds();
@@ -86,15 +89,26 @@ fn a_bundle_of_another_root_is_taken_from_there() {
     let place = Place::root();
     place.compile_with(&[], programs::GREETER, "app");
     place.wiac(["bundle", "./app", "first"]).succeeds();
-    place.host("mkdir -p first/opt && mv first/$PWD/app first/opt/app && rm -r first/dev").succeeds();
-    place.wiac(["bundle", "--root", "first", "/opt/app", "second"]).succeeds();
-    chroot(&place, "second", "/opt/app").succeeds().says("greetings from a small root");
+    place
+        .host("mkdir -p first/opt && mv first/$PWD/app first/opt/app && rm -r first/dev")
+        .succeeds();
+    place
+        .wiac(["bundle", "--root", "first", "/opt/app", "second"])
+        .succeeds();
+    chroot(&place, "second", "/opt/app")
+        .succeeds()
+        .says("greetings from a small root");
 }
 
 #[test]
 fn a_list_shows_who_needs_what() {
     let place = Place::root();
-    place.wiac(["bundle", "--list", "bash"]).succeeds().mentions("/usr/bin/bash\n").mentions("    libtinfo.so.6").mentions("libc.so.6");
+    place
+        .wiac(["bundle", "--list", "bash"])
+        .succeeds()
+        .mentions("/usr/bin/bash\n")
+        .mentions("    libtinfo.so.6")
+        .mentions("libc.so.6");
     let said = place.wiac(["bundle", "--list", "--format", "json", "bash"]).succeeds();
     let list: serde_json::Value = serde_json::from_str(&said.stdout).expect("JSON");
     assert_eq!(list["programs"][0]["name"], "bash");
@@ -104,16 +118,33 @@ fn a_list_shows_who_needs_what() {
 #[test]
 fn a_library_that_is_missing_is_named_with_who_needs_it() {
     let place = Place::root();
-    place.compile_with(&["-shared", "-fPIC"], "int answer(void) { return 42; }\n", "libanswer.so.1");
+    place.compile_with(
+        &["-shared", "-fPIC"],
+        "int answer(void) { return 42; }\n",
+        "libanswer.so.1",
+    );
     let library = place.shown("libanswer.so.1");
-    place.compile_with(&[&library], "int answer(void); int main(void) { return answer() - 42; }\n", "app");
+    place.compile_with(
+        &[&library],
+        "int answer(void); int main(void) { return answer() - 42; }\n",
+        "app",
+    );
     std::fs::rename(place.path("libanswer.so.1"), place.path("elsewhere")).expect("moved");
-    place.wiac(["bundle", "./app", "target"]).fails(1).complains(&["libanswer.so.1", "app"]);
+    place
+        .wiac(["bundle", "./app", "target"])
+        .fails(1)
+        .complains(&["libanswer.so.1", "app"]);
 }
 
 #[test]
 fn programs_that_are_missing_are_named_with_the_nearest() {
     let place = Place::root();
-    place.wiac(["bundle", "bahs", "target"]).fails(1).complains(&["bahs", "bash"]);
-    place.wiac(["bundle", "bash"]).fails(125).complains(&["name at least one program, then the directory"]);
+    place
+        .wiac(["bundle", "bahs", "target"])
+        .fails(1)
+        .complains(&["bahs", "bash"]);
+    place
+        .wiac(["bundle", "bash"])
+        .fails(125)
+        .complains(&["name at least one program, then the directory"]);
 }

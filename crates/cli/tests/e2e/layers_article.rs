@@ -9,8 +9,14 @@ const TRACE: [&str; 4] = ["+ . /.env", "+ GREETING='Good day'", "+ echo 'Good da
 fn three_layers(place: &Place) {
     place.take(&tools::busybox(), "data1/base/bin/sh");
     place.write("data1/base/etc/passwd", "root:x:0:0:root:/:/bin/sh\n");
-    place.script("data1/app/hello.sh", "#!/bin/sh -x\necho .* *\n. /.env\necho \"$GREETING\"\n");
-    place.write("data1/settings/etc/passwd", "root:x:0:0:root:/:/bin/sh\nann:x:1000:1000:ann:/:/bin/sh\n");
+    place.script(
+        "data1/app/hello.sh",
+        "#!/bin/sh -x\necho .* *\n. /.env\necho \"$GREETING\"\n",
+    );
+    place.write(
+        "data1/settings/etc/passwd",
+        "root:x:0:0:root:/:/bin/sh\nann:x:1000:1000:ann:/:/bin/sh\n",
+    );
     place.write("data1/settings/.env", "GREETING='Good day'\n");
 }
 
@@ -129,10 +135,20 @@ fn podmans_layers_run_by_their_directories() {
     place.host("tar -C src -cf root.tar .").succeeds();
     podman(&place, "import -q root.tar localhost/base").succeeds();
     // A second layer, made by hand where podman can't run anything: an image of two imports.
-    let said = podman(&place, "image inspect --format '{{.GraphDriver.Data.UpperDir}}' localhost/base").succeeds();
+    let said = podman(
+        &place,
+        "image inspect --format '{{.GraphDriver.Data.UpperDir}}' localhost/base",
+    )
+    .succeeds();
     let layer = said.text().to_owned();
-    assert!(layer.contains("/podman/overlay/") && layer.ends_with("/diff"), "{layer}");
-    place.sh(&layer, "./box", "cat /etc/motd; rm /srv/gone; echo /srv/*").succeeds().says("from podman's store\n/srv/*");
+    assert!(
+        layer.contains("/podman/overlay/") && layer.ends_with("/diff"),
+        "{layer}"
+    );
+    place
+        .sh(&layer, "./box", "cat /etc/motd; rm /srv/gone; echo /srv/*")
+        .succeeds()
+        .says("from podman's store\n/srv/*");
     assert!(place.path("src/srv/gone").exists());
     place.host(&format!("test -f {layer}/srv/gone")).succeeds();
 }

@@ -7,4 +7,8 @@
 mod harness;
 
 mod chroot_article;
+mod image;
+mod isolation;
+mod killing;
 mod layers_article;
+mod terminal;

@@ -1,6 +1,7 @@
 //! A command with its expectation: nothing runs until the test has said how it has to end.
 
 use super::tools::Account;
+use rustix::process::{Pid, Signal, kill_process};
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::io::{Read, Write};
@@ -42,7 +43,11 @@ pub struct Said {
 impl Call {
     /// `program`, started in `directory`.
     pub fn new(program: &Path, directory: &Path) -> Self {
-        let environment = vec![("PATH".into(), PATH.into()), ("HOME".into(), directory.into()), ("LC_ALL".into(), "C".into())];
+        let environment = vec![
+            ("PATH".into(), PATH.into()),
+            ("HOME".into(), directory.into()),
+            ("LC_ALL".into(), "C".into()),
+        ];
         Self {
             program: program.to_owned(),
             arguments: Vec::new(),
@@ -55,7 +60,8 @@ impl Call {
 
     /// More arguments.
     pub fn args<A: AsRef<OsStr>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
-        self.arguments.extend(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
+        self.arguments
+            .extend(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
         self
     }
 
@@ -108,25 +114,49 @@ impl Call {
         self.ends(code)
     }
 
-    fn ends(self, expected: i32) -> Said {
-        let started = Instant::now();
-        let (code, stdout, stderr) = self.collect();
-        let mut report = format!("{}\nexit code {code} after {:.1} s\n", self.describe(), started.elapsed().as_secs_f64());
-        let _ = write!(report, "--- stdout\n{stdout}--- stderr\n{stderr}---");
-        assert!(code == expected, "expected exit code {expected} from\n{report}");
-        Said { stdout, stderr, report }
+    /// Runs it; it has to exit with one of `codes`, where the test is about something else.
+    pub fn fails_with_any(self, codes: &[i32]) -> Said {
+        let (code, said) = self.said();
+        assert!(codes.contains(&code), "expected one of {codes:?} from\n{}", said.report);
+        said
     }
 
-    /// Runs it with whatever end; for cleaning up.
-    pub fn ends_somehow(self) {
-        let _ = self.collect();
+    fn ends(self, expected: i32) -> Said {
+        let (code, said) = self.said();
+        assert!(code == expected, "expected exit code {expected} from\n{}", said.report);
+        said
+    }
+
+    fn said(&self) -> (i32, Said) {
+        let started = Instant::now();
+        let (code, stdout, stderr) = self.collect();
+        let seconds = started.elapsed().as_secs_f64();
+        let mut report = format!("{}\nexit code {code} after {seconds:.1} s\n", self.describe());
+        let _ = write!(report, "--- stdout\n{stdout}--- stderr\n{stderr}---");
+        (code, Said { stdout, stderr, report })
+    }
+
+    /// Starts it and lets it run beside the test, its output thrown away.
+    pub fn in_background(self) -> Background {
+        let mut command = self.command();
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("can't start {}: {error}", self.describe()));
+        Background { child, ended: false }
     }
 
     fn collect(&self) -> (i32, String, String) {
         let mut command = self.command();
-        command.stdin(if self.input.is_some() { Stdio::piped() } else { Stdio::null() });
+        command.stdin(if self.input.is_some() {
+            Stdio::piped()
+        } else {
+            Stdio::null()
+        });
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap_or_else(|error| panic!("can't start {}: {error}", self.describe()));
+        let mut child = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("can't start {}: {error}", self.describe()));
         if let (Some(text), Some(mut stdin)) = (self.input.clone(), child.stdin.take()) {
             // A command that reads nothing closes its end: that is its right.
             std::thread::spawn(move || drop(stdin.write_all(&text)));
@@ -136,7 +166,8 @@ impl Call {
         let code = self.wait(&mut child);
         let text = |from: mpsc::Receiver<Vec<u8>>, name: &str| {
             let bytes = from.recv_timeout(Duration::from_secs(5));
-            let bytes = bytes.unwrap_or_else(|_| panic!("{name} is still open 5 s after the end of {}", self.describe()));
+            let bytes =
+                bytes.unwrap_or_else(|_| panic!("{name} is still open 5 s after the end of {}", self.describe()));
             String::from_utf8_lossy(&bytes).into_owned()
         };
         (code, text(stdout, "standard output"), text(stderr, "standard error"))
@@ -168,9 +199,60 @@ impl Call {
     }
 
     fn describe(&self) -> String {
-        let words = self.arguments.iter().map(|argument| format!(" {:?}", argument.to_string_lossy()));
-        let user = self.account.map(|account| format!("uid {}: ", account.uid)).unwrap_or_default();
+        let words = self
+            .arguments
+            .iter()
+            .map(|argument| format!(" {:?}", argument.to_string_lossy()));
+        let user = self
+            .account
+            .map(|account| format!("uid {}: ", account.uid))
+            .unwrap_or_default();
         format!("{user}{}{}", self.program.display(), words.collect::<String>())
+    }
+}
+
+/// A command that runs beside the test. It is killed when the test forgets it.
+#[must_use = "a command in the background ends when this is dropped"]
+#[derive(Debug)]
+pub struct Background {
+    child: Child,
+    ended: bool,
+}
+
+impl Background {
+    /// Its process id.
+    pub fn pid(&self) -> i32 {
+        i32::try_from(self.child.id()).expect("a process id")
+    }
+
+    /// Sends it a signal.
+    pub fn gets(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("the command is there");
+    }
+
+    /// Waits for its end and gives its exit code, 128 and the signal's number where a signal ended it.
+    pub fn exit_code(&mut self) -> i32 {
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("the command can be waited for") {
+                self.ended = true;
+                return status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
+            }
+            assert!(
+                started.elapsed() < Duration::from_secs(15),
+                "the command in the background never ended"
+            );
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        if !self.ended {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
     }
 }
 
@@ -190,33 +272,53 @@ fn read_all(stream: Option<impl Read + Send + 'static>) -> mpsc::Receiver<Vec<u8
 impl Said {
     /// Standard output is exactly this, but for blank space around it.
     pub fn says(self, expected: &str) -> Self {
-        assert!(self.stdout.trim() == expected.trim(), "expected on standard output\n{expected}\nfrom {}", self.report);
+        assert!(
+            self.stdout.trim() == expected.trim(),
+            "expected on standard output\n{expected}\nfrom {}",
+            self.report
+        );
         self
     }
 
     /// Standard output has this in it.
     pub fn mentions(self, expected: &str) -> Self {
-        assert!(self.stdout.contains(expected), "expected on standard output: {expected:?}, from\n{}", self.report);
+        assert!(
+            self.stdout.contains(expected),
+            "expected on standard output: {expected:?}, from\n{}",
+            self.report
+        );
         self
     }
 
     /// Standard output doesn't have this in it.
     pub fn never_mentions(self, unexpected: &str) -> Self {
-        assert!(!self.stdout.contains(unexpected), "not expected on standard output: {unexpected:?}, from\n{}", self.report);
+        assert!(
+            !self.stdout.contains(unexpected),
+            "not expected on standard output: {unexpected:?}, from\n{}",
+            self.report
+        );
         self
     }
 
     /// Standard error has each of these in it.
     pub fn complains(self, expected: &[&str]) -> Self {
         for part in expected {
-            assert!(self.stderr.contains(part), "expected on standard error: {part:?}, from\n{}", self.report);
+            assert!(
+                self.stderr.contains(part),
+                "expected on standard error: {part:?}, from\n{}",
+                self.report
+            );
         }
         self
     }
 
     /// Standard error doesn't have this in it.
     pub fn never_complains(self, unexpected: &str) -> Self {
-        assert!(!self.stderr.contains(unexpected), "not expected on standard error: {unexpected:?}, from\n{}", self.report);
+        assert!(
+            !self.stderr.contains(unexpected),
+            "not expected on standard error: {unexpected:?}, from\n{}",
+            self.report
+        );
         self
     }
 

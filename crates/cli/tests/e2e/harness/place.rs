@@ -38,7 +38,10 @@ impl Place {
 
     fn new(account: Option<Account>) -> Self {
         tools::assert_root();
-        let directory = tempfile::Builder::new().prefix("wiac-e2e-").tempdir_in(ground()).expect("a temporary directory");
+        let directory = tempfile::Builder::new()
+            .prefix("wiac-e2e-")
+            .tempdir_in(ground())
+            .expect("a temporary directory");
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).expect("its mode can be set");
         let place = Self { directory, account };
         place.own(place.dir());
@@ -85,7 +88,10 @@ impl Place {
     /// Makes a directory with all above it.
     pub fn mkdir(&self, relative: &str) -> PathBuf {
         let mut path = self.dir().to_owned();
-        for component in Path::new(relative).components().filter(|component| *component != Component::CurDir) {
+        for component in Path::new(relative)
+            .components()
+            .filter(|component| *component != Component::CurDir)
+        {
             path.push(component);
             if !path.is_dir() {
                 fs::create_dir(&path).unwrap_or_else(|error| panic!("mkdir {}: {error}", path.display()));
@@ -168,7 +174,9 @@ impl Place {
 
     /// wiac with these arguments, as the place's user, started in its directory.
     pub fn wiac<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Call {
-        self.command(tools::wiac()).args(arguments).env("WIAC_DATA", self.data())
+        self.command(tools::wiac())
+            .args(arguments)
+            .env("WIAC_DATA", self.data())
     }
 
     /// `wiac run CHAIN CONTAINERLAYER sh -c SCRIPT` with the chain and the container layer below.
@@ -194,8 +202,14 @@ impl Place {
     pub fn image(&self, name: &str, instructions: &str) {
         let directory = format!("{name}-context");
         self.busybox(&format!("{directory}/root"));
-        self.write(&format!("{directory}/root/etc/passwd"), "root:x:0:0:root:/:/bin/sh\nann:x:1000:1000:Ann:/home:/bin/sh\n");
-        self.write(&format!("{directory}/root/etc/group"), "root:x:0:\nann:x:1000:\nstaff:x:50:ann\n");
+        self.write(
+            &format!("{directory}/root/etc/passwd"),
+            "root:x:0:0:root:/:/bin/sh\nann:x:1000:1000:Ann:/home:/bin/sh\n",
+        );
+        self.write(
+            &format!("{directory}/root/etc/group"),
+            "root:x:0:\nann:x:1000:\nstaff:x:50:ann\n",
+        );
         let dockerfile = format!("FROM scratch\nCOPY root /\n{instructions}\n");
         self.build(&directory, &dockerfile).args(["-t", name]).succeeds();
     }
@@ -244,9 +258,13 @@ fn ground() -> PathBuf {
 }
 
 fn serves(path: &Path) -> bool {
-    let (Ok(kind), Ok(status)) = (rustix::fs::statfs(path), rustix::fs::statvfs(path)) else { return false };
+    let (Ok(kind), Ok(status)) = (rustix::fs::statfs(path), rustix::fs::statvfs(path)) else {
+        return false;
+    };
     let room = status.f_bavail.saturating_mul(status.f_frsize);
     let flags = status.f_flag;
-    let refused = rustix::fs::StatVfsMountFlags::NOEXEC | rustix::fs::StatVfsMountFlags::NOSUID | rustix::fs::StatVfsMountFlags::RDONLY;
+    let refused = rustix::fs::StatVfsMountFlags::NOEXEC
+        | rustix::fs::StatVfsMountFlags::NOSUID
+        | rustix::fs::StatVfsMountFlags::RDONLY;
     u64::try_from(kind.f_type).unwrap_or(0) != OVERLAYFS && !flags.intersects(refused) && room > 1 << 29
 }

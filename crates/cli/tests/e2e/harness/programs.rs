@@ -71,10 +71,16 @@ int main(void) {
     TRY(move_mount, -1, "", -1, "", 0);
     TRY(io_uring_setup, 0, 0);
     TRY(clone3, 0, 0);
-    TRY(getpid);
+    TRY(getpid, 0);
     printf("userns=%d\n", unshare(CLONE_NEWUSER) ? errno : 0);
     return 0;
 }
+"#;
+
+/// Prints its real and its effective user.
+pub const USER: &str = r#"#include <stdio.h>
+#include <unistd.h>
+int main(void) { printf("%d as %d\n", getuid(), geteuid()); return 0; }
 "#;
 
 /// Prints its open descriptors above 2.
@@ -107,7 +113,9 @@ impl Place {
     pub fn compile_with(&self, options: &[&str], source: &str, relative: &str) -> PathBuf {
         let source_file = self.write(&format!("{relative}.c"), source);
         let path = self.path(relative);
-        let call = super::call::Call::new(&tools::gcc(), self.dir()).args([Path::new("-o"), &path, &source_file]).args(options);
+        let call = super::call::Call::new(&tools::gcc(), self.dir())
+            .args([Path::new("-o"), &path, &source_file])
+            .args(options);
         call.succeeds();
         std::fs::remove_file(source_file).expect("the source goes");
         self.own(&path);

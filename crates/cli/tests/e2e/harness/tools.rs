@@ -21,7 +21,8 @@ pub fn program(name: &str) -> Option<PathBuf> {
 }
 
 fn needed(name: &str, package: &str) -> PathBuf {
-    program(name).unwrap_or_else(|| panic!("this test needs {name}: apt-get install {package}, or run `cargo xtask test`"))
+    program(name)
+        .unwrap_or_else(|| panic!("this test needs {name}: apt-get install {package}, or run `cargo xtask test`"))
 }
 
 /// A statically linked busybox.
@@ -29,15 +30,24 @@ pub fn busybox() -> PathBuf {
     let path = needed("busybox", "busybox-static");
     let bytes = std::fs::read(&path).expect("busybox is readable");
     let names_loader = bytes.windows(15).any(|window| window == b"/lib64/ld-linux");
-    assert!(!names_loader, "this test needs a static busybox: apt-get install busybox-static, or run `cargo xtask test`");
+    assert!(
+        !names_loader,
+        "this test needs a static busybox: apt-get install busybox-static, or run `cargo xtask test`"
+    );
     path
 }
 
 /// The names busybox answers to.
 pub fn applets() -> &'static [String] {
     static NAMES: LazyLock<Vec<String>> = LazyLock::new(|| {
-        let output = std::process::Command::new(busybox()).arg("--list").output().expect("busybox runs");
-        String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+        let output = std::process::Command::new(busybox())
+            .arg("--list")
+            .output()
+            .expect("busybox runs");
+        String::from_utf8_lossy(&output.stdout)
+            .lines()
+            .map(str::to_owned)
+            .collect()
     });
     &NAMES
 }
@@ -65,10 +75,16 @@ pub fn setsid() -> PathBuf {
 /// A user of the machine by name.
 pub fn account(name: &str) -> Account {
     let passwd = std::fs::read_to_string("/etc/passwd").expect("/etc/passwd is readable");
-    let fields = passwd.lines().map(|line| line.split(':').collect::<Vec<_>>()).find(|fields| fields[0] == name);
+    let fields = passwd
+        .lines()
+        .map(|line| line.split(':').collect::<Vec<_>>())
+        .find(|fields| fields[0] == name);
     let number = |text: &str| text.parse().expect("a number in /etc/passwd");
     match fields {
-        Some(fields) => Account { uid: number(fields[2]), gid: number(fields[3]) },
+        Some(fields) => Account {
+            uid: number(fields[2]),
+            gid: number(fields[3]),
+        },
         None => panic!("this test needs the user {name}: run `cargo xtask test`, which makes it"),
     }
 }
@@ -76,7 +92,10 @@ pub fn account(name: &str) -> Account {
 /// A user that /etc/subuid gives ids to.
 pub fn account_with_ids(name: &str) -> Account {
     let account = account(name);
-    assert!(has_ids(name), "this test needs subordinate ids for {name} in /etc/subuid: run `cargo xtask test`");
+    assert!(
+        has_ids(name),
+        "this test needs subordinate ids for {name} in /etc/subuid: run `cargo xtask test`"
+    );
     needed("newuidmap", "uidmap");
     account
 }
@@ -84,7 +103,10 @@ pub fn account_with_ids(name: &str) -> Account {
 /// A user that /etc/subuid gives no ids to.
 pub fn account_without_ids(name: &str) -> Account {
     let account = account(name);
-    assert!(!has_ids(name), "{name} must not have ids in /etc/subuid: run `cargo xtask test`, which takes them away");
+    assert!(
+        !has_ids(name),
+        "{name} must not have ids in /etc/subuid: run `cargo xtask test`, which takes them away"
+    );
     account
 }
 
@@ -104,7 +126,8 @@ pub fn assert_root() {
 /// The binary under test, where every user can reach it: `WIAC_BIN`, or the one cargo has built.
 pub fn wiac() -> &'static Path {
     static BINARY: LazyLock<PathBuf> = LazyLock::new(|| {
-        let path = std::env::var_os("WIAC_BIN").map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_wiac")), PathBuf::from);
+        let path =
+            std::env::var_os("WIAC_BIN").map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_wiac")), PathBuf::from);
         assert!(path.is_file(), "{} is to be tested, but isn't there", path.display());
         if is_reachable(&path) { path } else { copied(&path) }
     });
@@ -114,13 +137,17 @@ pub fn wiac() -> &'static Path {
 /// Whether users other than root can start `path`.
 fn is_reachable(path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
-    path.ancestors().all(|path| std::fs::metadata(path).is_ok_and(|meta| meta.mode() & 0o001 != 0))
+    path.ancestors()
+        .all(|path| std::fs::metadata(path).is_ok_and(|meta| meta.mode() & 0o001 != 0))
 }
 
 fn copied(path: &Path) -> PathBuf {
     let directory = std::env::temp_dir().join("wiac-e2e-binary");
     std::fs::create_dir_all(&directory).expect("the temporary directory is writable");
-    let (new, place) = (directory.join(format!("wiac.{}", std::process::id())), directory.join("wiac"));
+    let (new, place) = (
+        directory.join(format!("wiac.{}", std::process::id())),
+        directory.join("wiac"),
+    );
     std::fs::copy(path, &new).expect("the binary can be copied");
     std::fs::rename(&new, &place).expect("the copy can be put in its place");
     place

@@ -1,0 +1,107 @@
+//! On a terminal a container has one too.
+
+use crate::harness::tests_as;
+
+tests_as! {
+    [root, user, single]
+    fn a_shell_on_a_terminal_has_one(place) {
+        place.busybox("base");
+        let mut shell = place.wiac(["run", "./base", "./layer", "sh"]).env("TERM", "xterm").on_terminal(33, 77);
+        shell.shows(" # ").types("test -t 0 && test -t 1 && test -t 2 && echo all three\n").shows("all three");
+        shell.types("tty; stty size\n").shows("/dev/pts/0").shows("33 77");
+        shell.is_resized(40, 100).types("sleep 0.2; stty size\n").shows("40 100");
+        shell.types("exit 9\n");
+        shell.ends(9);
+    }
+}
+
+#[test]
+fn keys_reach_the_foreground_of_the_container() {
+    let place = crate::harness::Place::root();
+    place.busybox("base");
+    let mut shell = place.wiac(["run", "./base", "./layer", "sh"]).on_terminal(24, 80);
+    shell.shows(" # ").types("sleep 1000; echo code $?\n");
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    // Ctrl-C ends what runs in the container's foreground, and nothing else.
+    shell
+        .types("\u{3}")
+        .shows(" # ")
+        .types("echo still here $((6*7))\n")
+        .shows("still here 42")
+        .types("\u{4}");
+    shell.ends(0);
+}
+
+#[test]
+fn an_image_gets_a_terminal_without_being_asked() {
+    let place = crate::harness::Place::root();
+    place.image("app", "CMD [\"sh\"]");
+    let mut shell = place.wiac(["run", "app"]).on_terminal(24, 80);
+    shell
+        .shows(" # ")
+        .types("echo typed $((1+1))\n")
+        .shows("typed 2")
+        .types("exit\n");
+    shell.ends(0);
+    let screen = place
+        .wiac(["run", "-it", "app", "sh", "-c", "test -t 0 && echo here"])
+        .on_terminal(24, 80)
+        .ends(0);
+    assert!(screen.contains("here"), "{screen}");
+}
+
+#[test]
+fn the_terminal_is_as_before_when_the_container_has_ended() {
+    let place = crate::harness::Place::root();
+    place.busybox("base");
+    let wiac = crate::harness::tools::wiac().display();
+    let script = format!(
+        "before=$(stty -g); {wiac} run ./base ./layer sh -c 'stty; read x; exit 4' || echo code $?; test \"$before\" = \"$(stty -g)\" && echo as before"
+    );
+    let mut shell = place.host(&script).env("WIAC_DATA", place.data()).on_terminal(24, 80);
+    shell.shows("speed").types("x\r").shows("code 4").shows("as before");
+    shell.ends(0);
+}
+
+#[test]
+fn a_pipe_is_no_terminal() {
+    let place = crate::harness::Place::root();
+    place
+        .inside("test ! -t 0 && test ! -t 1 && echo none")
+        .stdin("")
+        .succeeds()
+        .says("none");
+    place.image("app", "");
+    place
+        .wiac(["run", "-it", "app", "true"])
+        .stdin("")
+        .fails(125)
+        .complains(&["-i and -t together need a terminal"]);
+    // -t alone asks for one whatever standard input is.
+    place
+        .wiac(["run", "-t", "app", "sh", "-c", "test -t 1 && echo one"])
+        .stdin("")
+        .succeeds()
+        .mentions("one");
+}
+
+#[test]
+fn a_window_that_closes_ends_the_container() {
+    let place = crate::harness::Place::root();
+    place.busybox("base");
+    let marker = place.dir().file_name().expect("a name").to_string_lossy().into_owned();
+    let mut shell = place
+        .wiac([
+            "run",
+            "./base",
+            "./layer",
+            "sh",
+            "-c",
+            "echo ready; sleep 1000",
+            &marker,
+        ])
+        .on_terminal(24, 80);
+    shell.shows("ready");
+    shell.is_closed();
+    crate::harness::leftovers::assert_nothing_within(std::time::Duration::from_secs(2), place.dir(), &marker);
+}
