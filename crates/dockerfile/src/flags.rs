@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use crate::error::{Error, ErrorKind};
 use crate::model::Word;
-use crate::suggest::nearest;
 use crate::text::{Text, is_separator};
+use wiac_suggest::nearest;
 
 /// The parts of an instruction's text.
 #[derive(Debug, Clone)]

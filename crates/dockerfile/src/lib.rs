@@ -23,7 +23,6 @@ mod lines;
 mod model;
 mod parse;
 mod span;
-mod suggest;
 mod text;
 
 pub use directives::check_options;
@@ -38,4 +37,3 @@ pub use model::{
 };
 pub use parse::{parse, parse_trigger};
 pub use span::Span;
-pub use suggest::nearest;

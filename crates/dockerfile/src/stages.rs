@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind};
 use crate::instruction::Kind;
 use crate::model::{Dockerfile, Stage, Word};
 use crate::span::Span;
-use crate::suggest::nearest;
+use wiac_suggest::nearest;
 
 /// What FROM, `--from` or `from=` names.
 #[derive(Debug, Clone, PartialEq, Eq)]

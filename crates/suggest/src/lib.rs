@@ -1,7 +1,7 @@
 //! What a mistyped word was probably meant to be: for every "did you mean" of wiac. Pure.
 
-/// The candidate nearest to `word`, if it is near enough to be a slip of the finger: at most a third of the longer
-/// word's letters (one at least, for short words) put in, taken out, replaced, or swapped with a neighbour. Case
+/// The candidate nearest to `word`, if it is near enough to be a slip of the finger: at most about a third of the
+/// longer word's letters (one at least, for short words) put in, taken out, replaced, or swapped with a neighbour. Case
 /// doesn't count as a difference, but the word itself is never suggested. The first of equally near ones wins.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let mut best: Option<(usize, &str)> = None;
@@ -23,7 +23,7 @@ pub fn near(word: &str, candidate: &str) -> Option<usize> {
         let (a, b) = (word.chars().count(), candidate.chars().count());
         (a.abs_diff(b), a.max(b))
     };
-    let limit = (longest / 3).max(1);
+    let limit = ((longest + 1) / 3).max(1);
     if word.is_empty() || lengths > limit || longest > LONGEST {
         return None;
     }
@@ -44,6 +44,8 @@ mod tests {
             ("copyy", Some("COPY")),
             ("copy", Some("COPY")),
             ("ENTRYPIONT", Some("ENTRYPOINT")),
+            ("COYP", Some("COPY")),
+            ("EXPSEO", Some("EXPOSE")),
             ("xyz", None),
             ("", None),
             ("R", None),

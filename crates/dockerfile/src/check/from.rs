@@ -4,7 +4,7 @@ use super::{Context, Report, Rule};
 use crate::expand::Expanded;
 use crate::model::{Dockerfile, Stage, Word};
 use crate::stages::Globals;
-use crate::suggest::nearest;
+use wiac_suggest::nearest;
 
 pub(super) fn check(dockerfile: &Dockerfile, context: &Context, report: &mut Report<'_>) {
     let automatic = || context.automatic.clone();

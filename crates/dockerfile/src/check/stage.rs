@@ -8,7 +8,7 @@ use crate::instruction::{Arg, Command, Kind, Pair, Transfer};
 use crate::model::{Dockerfile, Instruction, Word};
 use crate::span::Span;
 use crate::stages::{Globals, Source, StageGraph};
-use crate::suggest::nearest;
+use wiac_suggest::nearest;
 
 pub(super) fn check(dockerfile: &Dockerfile, context: &Context, report: &mut Report<'_>) {
     let lookup = |name: &str| context.build_args.get(name).cloned();

@@ -6,7 +6,7 @@ use crate::directives::parse_bool;
 use crate::error::{Error, ErrorKind};
 use crate::expand::Expander;
 use crate::model::Word;
-use crate::suggest::nearest;
+use wiac_suggest::nearest;
 
 const KEYS: [&str; 19] = [
     "type",

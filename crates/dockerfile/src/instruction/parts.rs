@@ -7,8 +7,8 @@ use crate::error::{Error, ErrorKind};
 use crate::flags::{Flags, Statement, Takes};
 use crate::json::{self, Json};
 use crate::model::{Heredoc, Word};
-use crate::suggest::nearest;
 use crate::text::Text;
+use wiac_suggest::nearest;
 
 /// All instructions.
 pub(crate) const KEYWORDS: [&str; 18] = [
