@@ -1,10 +1,11 @@
 //! `wiac bundle` as the shell commands that do the same by hand, with a comment for each file that says who needs it.
 
-use crate::copy::shell_quote;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use wiac_loader::{Closure, Entry, EntryKind, NeededBy};
+use wiac_run::shell::quote;
 
 /// How many of those who need a file are named.
 const MAX_NAMED: usize = 3;
@@ -83,7 +84,7 @@ fn head(closure: &Closure, root: &Path, destination: &Path) -> String {
     } else {
         names.join(", ")
     };
-    let (root, destination) = (shell_quote(root.as_os_str()), shell_quote(destination.as_os_str()));
+    let (root, destination) = (quoted(root), quoted(destination));
     let mut text = format!(
         "#!/usr/bin/env bash\n\
          # The bundle of {}, made by hand: every file goes where it is in the source.\n\
@@ -106,7 +107,11 @@ fn head(closure: &Closure, root: &Path, destination: &Path) -> String {
 
 /// The word for a path below the root, in which the script works.
 fn relative(path: &Path) -> String {
-    shell_quote(path.strip_prefix("/").unwrap_or(path).as_os_str())
+    quoted(path.strip_prefix("/").unwrap_or(path))
+}
+
+fn quoted(path: &Path) -> String {
+    quote(path.as_os_str().as_bytes())
 }
 
 fn comment(closure: &Closure, entry: &Entry) -> String {

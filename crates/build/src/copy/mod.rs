@@ -30,7 +30,7 @@ pub use entry::{FileKind, Place};
 pub use error::Error;
 pub use layer::copy_into_layer;
 pub use options::{Choice, Conflict, Merged, ModeRule, Options, Ownership, Report};
-pub use shell::{ShellStep, plan_in_shell, shell_quote};
+pub use shell::{ShellStep, plan_in_shell};
 
 use directory::is_within;
 use engine::{Engine, Facts};

@@ -1,10 +1,10 @@
-//! `wiac copy` as the shell commands that do the same by hand, and how to quote a word for them.
+//! `wiac copy` as the shell commands that do the same by hand.
 
 use super::words::{self, Destination};
 use std::ffi::OsStr;
-use std::fmt::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use wiac_run::shell::quote;
 
 /// A command, and what it's for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,52 +71,12 @@ fn contents_step(source: &Path, target: &Path, made: bool) -> ShellStep {
 }
 
 fn quoted(path: &Path) -> String {
-    shell_quote(path.as_os_str())
-}
-
-/// A word that bash reads as exactly `text`: bare where nothing in it means anything to a shell, else quoted; control
-/// characters and what isn't UTF-8 as octal escapes, so that it can be shown on a terminal too.
-pub fn shell_quote(text: &OsStr) -> String {
-    let bytes = text.as_bytes();
-    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"_@%+=:,./-".contains(byte);
-    match text.to_str() {
-        Some(text) if !text.is_empty() && bytes.iter().all(is_plain) => text.to_owned(),
-        Some(text) if !text.chars().any(char::is_control) => format!("'{}'", text.replace('\'', r"'\''")),
-        _ => escaped(bytes),
-    }
-}
-
-/// The form `$'…'` of bash(1).
-fn escaped(bytes: &[u8]) -> String {
-    let mut word = String::from("$'");
-    for &byte in bytes {
-        // Writing to a String can't fail.
-        let _ = match byte {
-            b'\'' | b'\\' => write!(word, "\\{}", char::from(byte)),
-            b' '..=b'~' => write!(word, "{}", char::from(byte)),
-            _ => write!(word, "\\{byte:03o}"),
-        };
-    }
-    word.push('\'');
-    word
+    quote(path.as_os_str().as_bytes())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn quotes_words() {
-        let quote = |text: &[u8]| shell_quote(OsStr::from_bytes(text));
-        assert_eq!(quote(b"/usr/lib-1.2/a_b"), "/usr/lib-1.2/a_b");
-        assert_eq!(quote(b""), "''");
-        assert_eq!(quote(b"a b"), "'a b'");
-        assert_eq!(quote(b"it's"), r"'it'\''s'");
-        assert_eq!(quote(b"$(x)`y`~*"), "'$(x)`y`~*'");
-        assert_eq!(quote("grün".as_bytes()), "'grün'");
-        assert_eq!(quote(b"a\nb'\\"), r"$'a\012b\'\\'");
-        assert_eq!(quote(b"\xff1"), r"$'\3771'");
-    }
 
     fn commands(sources: &[&str], destination: &str) -> Vec<String> {
         let sources: Vec<PathBuf> = sources.iter().map(PathBuf::from).collect();

@@ -43,9 +43,11 @@ mod tests {
 
     #[test]
     fn words_are_readable() {
-        assert_eq!(quote("/usr/bin/env"), "/usr/bin/env");
+        assert_eq!(quote("/usr/lib-1.2/a_b"), "/usr/lib-1.2/a_b");
         assert_eq!(quote(""), "''");
+        assert_eq!(quote("a b"), "'a b'");
         assert_eq!(quote("it's"), r"'it'\''s'");
+        assert_eq!(quote("$(x)`y`~*"), "'$(x)`y`~*'");
         assert_eq!(quote("a\nb'\\"), r"$'a\nb\'\\'");
         assert_eq!(quote([b'a', 0xff, b'1']), r"$'a\xff1'");
         assert_eq!(quote("naïve"), "'naïve'");
