@@ -104,8 +104,10 @@ tests_as! {
         place.inside("echo gone > /dev/null; test $(head -c 4 /dev/zero | wc -c) = 4; test $(head -c 4 /dev/urandom | wc -c) = 4
             echo full > /dev/full").fails(1).complains(&["No space left"]);
         place.inside("echo shared > /dev/shm/x && cat /dev/shm/x && test ! -e /dev/shm/wiac* && stat -c %a /dev/shm").succeeds().says("shared\n1777");
-        place.inside("readlink /dev/fd /dev/stdin /dev/stdout /dev/stderr /dev/ptmx").succeeds().says("/proc/self/fd\n/proc/self/fd/0\n/proc/self/fd/1\n/proc/self/fd/2\npts/ptmx");
-        place.inside("echo out > /dev/stdout; echo err > /dev/stderr").succeeds().says("out").complains(&["err"]);
+        place.inside("for f in fd stdin stdout stderr ptmx; do readlink /dev/$f; done").succeeds().says("/proc/self/fd\n/proc/self/fd/0\n/proc/self/fd/1\n/proc/self/fd/2\npts/ptmx");
+        // The pipes have to be the user's own, as a shell's are.
+        let call = place.inside("echo out > /dev/stdout; echo err > /dev/stderr");
+        call.after("\"$@\" 2>&1 | cat; exit").succeeds().says("out\nerr");
         place.inside("mknod /x c 1 3").fails(1).complains(&["Operation not permitted"]);
     }
 
@@ -210,14 +212,14 @@ fn a_working_directory_can_not_lead_out() {
     for descriptor in 3..12 {
         let path = format!("/proc/self/fd/{descriptor}");
         let call = place.wiac(["run", "-w", &path, "./base", "./layer", "sh", "-c", "ls -d home boot 2>/dev/null"]);
-        assert!(!call.fails_with_any(&[1, 125, 126, 127]).stdout.contains("home"));
+        assert!(!call.ends_with_any(&[1, 125, 126, 127]).stdout.contains("home"));
     }
     place.symlink("/proc/self/fd/7", "base/sneaky");
     place.wiac(["run", "-w", "/sneaky", "./base", "./layer", "pwd"]).fails(125);
-    // Neither can a layer's symlinks in place of what is mounted over.
-    place.mkdir("evil/etc");
-    place.symlink("../../../../../../../../tmp/wiac-e2e-escape", "evil/dev");
-    place.symlink("/../../../../elsewhere", "evil/proc");
-    place.sh("./evil:./base", "./other", "cat /proc/self/status | head -n 1").succeeds().mentions("Name:");
-    assert!(!std::path::Path::new("/tmp/wiac-e2e-escape").exists());
+    // Neither can a layer's symlinks in place of what is mounted over. Whether such a layer starts is another matter.
+    for (number, (name, text)) in [("dev", "../../../../../tmp/wiac-e2e-escape"), ("proc", "/../../tmp/wiac-e2e-escape"), ("etc", "/../../tmp/wiac-e2e-escape")].into_iter().enumerate() {
+        place.symlink(text, &format!("evil{number}/{name}"));
+        place.sh(&format!("./evil{number}:./base"), &format!("./other{number}"), "true").ends_with_any(&[0, 125]);
+        assert!(!std::path::Path::new("/tmp/wiac-e2e-escape").exists(), "{name}");
+    }
 }

@@ -6,9 +6,12 @@
 
 mod harness;
 
+mod build;
 mod chroot_article;
 mod image;
 mod isolation;
 mod killing;
 mod layers_article;
+mod overlay;
+mod rootless;
 mod terminal;

@@ -65,6 +65,11 @@ impl Call {
         self
     }
 
+    /// One more argument.
+    pub fn arg(self, argument: impl AsRef<OsStr>) -> Self {
+        self.args([argument])
+    }
+
     /// A variable of its environment.
     pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.environment.push((name.into(), value.as_ref().into()));
@@ -115,7 +120,7 @@ impl Call {
     }
 
     /// Runs it; it has to exit with one of `codes`, where the test is about something else.
-    pub fn fails_with_any(self, codes: &[i32]) -> Said {
+    pub fn ends_with_any(self, codes: &[i32]) -> Said {
         let (code, said) = self.said();
         assert!(codes.contains(&code), "expected one of {codes:?} from\n{}", said.report);
         said
