@@ -1,6 +1,7 @@
-//! The project's own tasks: `cargo xtask test`, `lint` and `bench`. One file or directory per task.
+//! The project's own tasks: `cargo xtask test`, `lint`, `bench` and `dist`. One file or directory per task.
 
 mod bench;
+mod dist;
 mod lint;
 mod shell;
 mod test;
@@ -27,6 +28,8 @@ enum Task {
     Lint,
     /// Measure wiac against its peers
     Bench(bench::Arguments),
+    /// Pack the release binary
+    Dist,
 }
 
 fn main() -> ExitCode {
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
         Task::Test(arguments) => test::run(&arguments),
         Task::Lint => lint::run(),
         Task::Bench(arguments) => bench::run(&arguments),
+        Task::Dist => dist::run(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -96,6 +96,7 @@ fn measure_where_peers_are(arguments: &Arguments, place: &Place) -> Outcome {
         Err(error) => format!("there is no root of Debian {}: {error}", newest::SUITE),
     };
     println!("The peers are this machine's own ({why}).");
+    peers::install(arguments)?;
     newest::in_namespace(|| inside(arguments, place))
 }
 

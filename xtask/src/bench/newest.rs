@@ -3,6 +3,7 @@
 //! podman and docker don't work under a plain chroot, so the root becomes that of a mount namespace.
 
 use super::place::Place;
+use crate::test::machine;
 use crate::{Outcome, shell};
 use rustix::mount::{
     MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind, mount_bind_recursive, mount_change, unmount,
@@ -32,11 +33,7 @@ pub(super) fn root() -> Outcome<PathBuf> {
     if root.join("usr/bin/podman").exists() {
         return Ok(root);
     }
-    if Command::new("mmdebstrap").arg("--version").output().is_err() {
-        let mut apt = Command::new("apt-get");
-        apt.env("DEBIAN_FRONTEND", "noninteractive");
-        shell::run(apt.args(["-qq", "-o", "DPkg::Lock::Timeout=600", "install", "--yes", "mmdebstrap"]))?;
-    }
+    machine::install(&[("mmdebstrap", "makes the root of the newest Debian")])?;
     std::fs::create_dir_all(KEPT)?;
     let unfinished = Path::new(KEPT).join(format!("{SUITE}.{}", std::process::id()));
     let mut make = Command::new("mmdebstrap");

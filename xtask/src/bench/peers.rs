@@ -1,5 +1,6 @@
 //! The commands of the peers, on data of their own in the benchmark's place.
 
+use super::Arguments;
 use super::place::Place;
 use crate::test::machine;
 use crate::{Outcome, shell};
@@ -8,6 +9,23 @@ use std::process::Command;
 
 /// The name under which a tree is imported everywhere.
 pub(super) const IMAGE: &str = "localhost/bench";
+
+/// Debian's packages of the peers, and by which name they are asked for.
+const PACKAGES: [(&str, &str); 5] = [
+    ("bubblewrap", "bwrap"),
+    ("buildah", "buildah"),
+    ("crun", "crun"),
+    ("docker.io", "docker, buildkit"),
+    ("podman", "podman"),
+];
+
+/// Installs the peers that are asked for, where those of the newest Debian can't be had.
+pub(super) fn install(arguments: &Arguments) -> Outcome {
+    let wanted = PACKAGES
+        .into_iter()
+        .filter(|(_, names)| names.split(", ").any(|name| arguments.wants(name)));
+    machine::install(&wanted.collect::<Vec<_>>())
+}
 
 /// Makes this machine one that podman, buildah and crun work on.
 pub(super) fn prepare() -> Outcome {

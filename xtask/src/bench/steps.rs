@@ -48,8 +48,7 @@ pub(super) fn run(arguments: &Arguments, place: &Place) -> Outcome<Report> {
     }
     let docker = arguments.wants("buildkit").then(|| Daemon::start(place)).transpose()?;
     if let Some(docker) = &docker {
-        let buildx = shell::output(docker.docker().args(["buildx", "version"]))?;
-        report.note(format!("BuildKit of docker {}, {}", docker.version()?, buildx.trim()));
+        report.note(format!("BuildKit of docker {}", docker.version()?));
         report.note("BuildKit's cpu counts dockerd's and containerd's");
         shell::output(docker.docker().arg("import").arg(&tar).arg(IMAGE))?;
     }

@@ -58,7 +58,7 @@ const FORBIDDEN: [&str; 41] = [
 ];
 
 /// Checks the binary; the error names everything that doesn't hold.
-pub(super) fn check(path: &Path) -> Outcome {
+pub(crate) fn check(path: &Path) -> Outcome {
     let data = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let mut problems = Vec::new();
     if data.len() > LARGEST {

@@ -5,28 +5,18 @@ use crate::{Outcome, shell};
 use std::path::Path;
 use std::process::Command;
 
-/// Debian's packages, and the tests that need them.
-const PACKAGES: [(&str, &str); 15] = [
-    ("bubblewrap", "a peer that must go on working beside us"),
-    (
-        "buildah",
-        "makes podman images whose layers are run by their directories",
-    ),
+/// Debian's packages, and what needs them.
+const PACKAGES: [(&str, &str); 8] = [
     ("busybox-static", "the BusyBox container of the articles"),
     ("crun", "podman's runtime"),
-    ("e2fsprogs", "small file systems: a full disk, upper and work apart"),
     (
         "gcc",
         "programs linked in every way the loader knows, the articles' C programs",
     ),
-    ("gcc-multilib", "32-bit programs"),
-    ("git", "a large closure"),
-    ("iproute2", "what a container sees of the network"),
+    ("libc6-dev", "static C programs"),
     ("libseccomp2", "the oracle of the seccomp compiler"),
     ("podman", "an image's layers are run by their directories"),
-    ("procps", "what is left after a kill"),
-    ("python3", "drives libseccomp; a large closure"),
-    ("strace", "which system calls were made"),
+    ("python3", "drives libseccomp"),
     ("uidmap", "newuidmap and newgidmap for containers without root"),
 ];
 
@@ -43,7 +33,7 @@ pub(super) fn prepare() -> Outcome {
             "the tests need root: they run containers as root and as other users (sudo cargo xtask test)".into(),
         );
     }
-    install_packages()?;
+    install(&PACKAGES)?;
     for (name, ids) in USERS {
         users::ensure(name, ids)?;
     }
@@ -51,8 +41,9 @@ pub(super) fn prepare() -> Outcome {
     free_unified_hierarchy()
 }
 
-fn install_packages() -> Outcome {
-    let missing: Vec<_> = PACKAGES.iter().filter(|(name, _)| !is_installed(name)).collect();
+/// Installs those of the packages (with what needs them) that are missing.
+pub(crate) fn install(packages: &[(&str, &str)]) -> Outcome {
+    let missing: Vec<_> = packages.iter().filter(|(name, _)| !is_installed(name)).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -76,9 +67,14 @@ fn install_packages() -> Outcome {
 
 fn is_installed(package: &str) -> bool {
     let query = Command::new("dpkg-query")
-        .args(["--show", "--showformat=${db:Status-Status}", package])
+        .args(["--show", "--showformat=${db:Status-Status} ", package])
         .output();
-    query.is_ok_and(|output| output.stdout == b"installed")
+    // One word for each architecture.
+    query.is_ok_and(|output| {
+        String::from_utf8_lossy(&output.stdout)
+            .split(' ')
+            .any(|word| word == "installed")
+    })
 }
 
 /// podman and buildah raise limits, for which they need a capability that some machines (a job in a container) lack.

@@ -1,6 +1,6 @@
 //! `cargo xtask test`: a machine fit for the tests, the release binary and what must hold for it, all tests.
 
-mod binary;
+pub(crate) mod binary;
 pub(crate) mod machine;
 mod users;
 
