@@ -6,8 +6,11 @@
 
 mod harness;
 
+mod bad_input;
 mod build;
 mod chroot_article;
+mod copying;
+mod dry_run;
 mod image;
 mod isolation;
 mod killing;
