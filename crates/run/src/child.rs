@@ -1,6 +1,6 @@
 //! The container's first process, between the clone and the exec: walks the plan.
 //!
-//! This runs in a copy of the caller's memory, so it neither allocates nor takes locks, and never returns.
+//! This runs in the caller's memory, beside the caller, so it neither allocates nor takes locks, and never returns.
 
 mod mounts;
 mod overlay;
@@ -8,6 +8,7 @@ mod privileges;
 mod terminal;
 
 use crate::io::ChildIo;
+use crate::monitor::Common;
 use crate::plan::Plan;
 use crate::plan::step::{InRoot, Step};
 use crate::protocol::{self, Call};
@@ -40,7 +41,8 @@ struct Child<'plan> {
 type StepResult = Result<(), Failed>;
 
 /// Walks the plan's steps and starts the program.
-pub(crate) fn run(plan: &Plan, io: &ChildIo, socket: BorrowedFd<'_>) -> ! {
+pub(crate) fn run(common: &Common) -> ! {
+    let (plan, socket) = (&*common.plan, common.child.as_fd());
     let mut child = Child {
         plan,
         socket,
@@ -50,7 +52,7 @@ pub(crate) fn run(plan: &Plan, io: &ChildIo, socket: BorrowedFd<'_>) -> ! {
         text: [0; protocol::TEXT],
         text_length: 0,
     };
-    if let Err(failed) = prepare(io) {
+    if let Err(failed) = prepare(&common.io) {
         child.report(0, failed);
     }
     for (number, step) in plan.steps.iter().enumerate() {

@@ -1,14 +1,15 @@
 //! A container from the caller's side: created, started, waited for.
 
+use crate::child;
 use crate::error::Error;
 use crate::io::{ChildIo, Io};
-use crate::monitor;
+use crate::monitor::{self, Common};
 use crate::plan::Plan;
 use crate::plan::step::Step;
 use crate::protocol::{self, Failure, FromChild, FromMonitor};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::process::{WaitId, WaitIdOptions, waitid};
-use wiac_sys::process::{Process, clone_into, namespace};
+use std::sync::Arc;
+use wiac_sys::sharing::{Pair, TableFd};
 use wiac_sys::{Error as SystemError, ResultExt};
 
 /// How a container's first process ended.
@@ -33,8 +34,9 @@ impl Ended {
 /// A container whose processes exist. Dropping it ends them.
 #[derive(Debug)]
 pub struct Container {
-    plan: Plan,
-    monitor: Process,
+    plan: Arc<Plan>,
+    /// The monitor, and with it the container's first process.
+    processes: Pair,
     /// To and from the monitor; closing it ends the container.
     control: OwnedFd,
     /// To and from the container's first process, until that has started its program.
@@ -78,25 +80,21 @@ impl Container {
         let (control, monitor_end) = protocol::pair().call("socketpair", || "AF_UNIX")?;
         let (child, child_end) = protocol::pair().call("socketpair", || "AF_UNIX")?;
         let io = ChildIo::new(io, plan.owner).call("open", || "\"/dev/null\"")?;
-        // After the clone both sides own all of these: each lets go of what is the other's.
-        let mut ours = Some((control, child));
-        let mut theirs = Some((io, monitor_end, child_end));
-        // The monitor has a pid namespace of its own where the container has one, nested in it.
-        let monitor = clone_into(plan.namespaces & namespace::PID, None, || {
-            drop(ours.take());
-            match theirs.take() {
-                Some((io, monitor_end, child_end)) => monitor::run(&plan, io, &monitor_end, child_end),
-                None => wiac_sys::process::exit_now(1),
-            }
-        })
-        .map_err(Error::Clone)?;
-        drop(theirs);
-        let Some((control, child)) = ours else {
-            return Err(Error::Killed);
-        };
+        let plan = Arc::new(plan);
+        let common = Arc::new(Common {
+            plan: Arc::clone(&plan),
+            io,
+            callers: [TableFd::naming(&control), TableFd::naming(&child)],
+            monitor: TableFd::new(monitor_end),
+            child: TableFd::new(child_end),
+        });
+        let (outer, inner) = (Arc::clone(&common), Arc::clone(&common));
+        let processes = Pair::start(move |first| monitor::run(&outer, &first), move || child::run(&inner));
+        common.close_in_caller();
+        let processes = processes.map_err(Error::Clone)?;
         Ok(Self {
             plan,
-            monitor,
+            processes,
             control,
             child,
             terminal: None,
@@ -135,9 +133,20 @@ impl Container {
             // Close-on-exec: the program has started. Or the process is gone without a word.
             FromChild::Closed => match protocol::peek_clone_failed(&self.control) {
                 Some(errno) => Err(Error::Clone(errno)),
-                None => Ok(()),
+                None => {
+                    self.stay_dumpable();
+                    Ok(())
+                }
             },
             other => Err(self.not_started(other)),
+        }
+    }
+
+    /// The child shared our memory while it became another user, for which the kernel hides memory from other
+    /// processes of that user. It has memory of its own now; ours is as it was.
+    fn stay_dumpable(&self) {
+        if self.plan.owner != 0 {
+            let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::Dumpable);
         }
     }
 
@@ -186,7 +195,7 @@ impl Container {
     /// Readable when the container has ended: for poll, before [`Container::wait`].
     pub fn ended_descriptor(&self) -> BorrowedFd<'_> {
         // Not the socket: its message comes a moment before the monitor's own end, and would wake the caller twice.
-        self.monitor.pidfd.as_fd()
+        self.processes.process().pidfd.as_fd()
     }
 
     /// Sends the signal of this number to the container's first process.
@@ -203,7 +212,7 @@ impl Container {
         if let Some(ended) = self.ended {
             return Ok(ended);
         }
-        self.reap()?;
+        self.processes.wait().call("waitid", || "the monitor")?;
         let ended = match protocol::receive_from_monitor(&self.control) {
             Ok(FromMonitor::Exited(code)) => Ended::Code(code),
             Ok(FromMonitor::Signaled(signal)) => Ended::Signal(signal),
@@ -212,20 +221,5 @@ impl Container {
         };
         self.ended = Some(ended);
         Ok(ended)
-    }
-
-    fn reap(&self) -> Result<(), Error> {
-        let id = WaitId::PidFd(self.monitor.pidfd.as_fd());
-        rustix::io::retry_on_intr(|| waitid(id.clone(), WaitIdOptions::EXITED)).call("waitid", || "the monitor")?;
-        Ok(())
-    }
-}
-
-impl Drop for Container {
-    fn drop(&mut self) {
-        if self.ended.is_none() {
-            let _ = rustix::process::pidfd_send_signal(&self.monitor.pidfd, rustix::process::Signal::KILL);
-            let _ = self.reap();
-        }
     }
 }

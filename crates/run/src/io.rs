@@ -3,6 +3,7 @@
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{FileType, Gid, Mode, OFlags, Uid};
 use wiac_sys::process::{StandardStream, duplicate_to_standard};
+use wiac_sys::sharing::TableFd;
 
 /// Where a stream goes.
 #[derive(Debug, Default)]
@@ -30,7 +31,7 @@ pub struct Io {
 /// The streams opened, ready for the child.
 #[derive(Debug)]
 pub(crate) struct ChildIo {
-    streams: [(StandardStream, Option<OwnedFd>); 3],
+    streams: [(StandardStream, Option<TableFd>); 3],
     /// The user pipes are given to, so that a program can open /dev/stdout again.
     owner: u32,
 }
@@ -46,6 +47,14 @@ impl ChildIo {
             ],
             owner,
         })
+    }
+
+    /// Closes the descriptors in the calling process. Child-safe.
+    pub(crate) fn close(&self) {
+        self.streams
+            .iter()
+            .filter_map(|(_, fd)| fd.as_ref())
+            .for_each(TableFd::close);
     }
 
     /// Puts the streams in their places. Child-safe.
@@ -75,10 +84,12 @@ impl ChildIo {
     }
 }
 
-fn open(stream: Stream, access: OFlags) -> rustix::io::Result<Option<OwnedFd>> {
+fn open(stream: Stream, access: OFlags) -> rustix::io::Result<Option<TableFd>> {
     match stream {
         Stream::Inherit => Ok(None),
-        Stream::Null => rustix::fs::open(c"/dev/null", access | OFlags::CLOEXEC, Mode::empty()).map(Some),
-        Stream::Descriptor(fd) => Ok(Some(fd)),
+        Stream::Null => {
+            rustix::fs::open(c"/dev/null", access | OFlags::CLOEXEC, Mode::empty()).map(|fd| Some(TableFd::new(fd)))
+        }
+        Stream::Descriptor(fd) => Ok(Some(TableFd::new(fd))),
     }
 }

@@ -11,35 +11,65 @@ use crate::io::ChildIo;
 use crate::plan::Plan;
 use crate::protocol;
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
+use std::sync::Arc;
 use wiac_sys::process::{Process, StandardStream, clone_into, duplicate_to_standard, exit_now};
+use wiac_sys::sharing::{Inner, TableFd};
 
 /// The monitor's own exit code: nobody looks at it.
 const DONE: i32 = 0;
 
+/// What the monitor, the container's first process and the caller have in common: in memory all three share.
+pub(crate) struct Common {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) io: ChildIo,
+    /// The caller's ends of the two sockets, which the others must not keep open.
+    pub(crate) callers: [TableFd; 2],
+    /// The monitor's end of its socket to the caller.
+    pub(crate) monitor: TableFd,
+    /// The first process's end of its socket to the caller.
+    pub(crate) child: TableFd,
+}
+
+impl Common {
+    /// Closes, in the caller, what belongs to the two others.
+    pub(crate) fn close_in_caller(&self) {
+        self.io.close();
+        self.monitor.close();
+        self.child.close();
+    }
+}
+
 /// Clones the container's first process, passes signals to it, and says how it ended. Child-safe.
-pub(crate) fn run(plan: &Plan, io: ChildIo, caller: &OwnedFd, child_socket: OwnedFd) -> ! {
+pub(crate) fn run(common: &Common, inner: &Inner<'_>) -> ! {
+    common.callers.iter().for_each(TableFd::close);
     // If one of these fails, the closed socket still tells that the caller is gone.
     let _ = wiac_sys::signal::block_all();
     let _ = rustix::process::setsid();
     let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
-    let payload = clone_into(plan.namespaces, plan.cgroup.as_ref().map(AsFd::as_fd), || {
-        child::run(plan, &io, child_socket.as_fd())
-    });
-    drop(child_socket);
-    drop(io);
+    let payload = start_payload(common, inner);
+    common.child.close();
+    common.io.close();
     match payload {
         Ok(payload) => {
             let _ = leave_streams();
-            watch(&payload, caller.as_fd());
+            watch(&payload, common.monitor.as_fd());
         }
         Err(errno) => {
-            let _ = protocol::send_clone_failed(caller.as_fd(), errno);
+            let _ = protocol::send_clone_failed(common.monitor.as_fd(), errno);
         }
     }
     exit_now(DONE)
+}
+
+/// Shares memory with the first process until that execs; a clone straight into a cgroup can't and copies it.
+fn start_payload(common: &Common, inner: &Inner<'_>) -> rustix::io::Result<Process> {
+    match &common.plan.cgroup {
+        None => inner.start(common.plan.namespaces),
+        Some(cgroup) => clone_into(common.plan.namespaces, Some(cgroup.as_fd()), || child::run(common)),
+    }
 }
 
 /// Lets go of the caller's streams: who reads a pipe from the container must not wait for the monitor.

@@ -11,6 +11,7 @@ pub mod network;
 pub mod process;
 pub mod root;
 pub mod seccomp;
+pub mod sharing;
 pub mod signal;
 pub mod userns;
 

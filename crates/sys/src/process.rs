@@ -87,6 +87,11 @@ pub struct CStringArray {
     pointers: Vec<*const c_char>,
 }
 
+// SAFETY: the pointers lead into the strings beside them, which nobody changes.
+unsafe impl Send for CStringArray {}
+// SAFETY: as above.
+unsafe impl Sync for CStringArray {}
+
 impl CStringArray {
     /// Copies the strings.
     ///
