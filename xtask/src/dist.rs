@@ -45,7 +45,6 @@ pub(crate) fn run() -> Outcome {
     )?;
     let mut tar = Command::new("tar");
     tar.current_dir(&dist)
-        .env("GZIP", "-n")
         .args(["--sort=name", "--owner=0", "--group=0", "--numeric-owner"]);
     tar.arg(format!("--mtime={}", date.trim()))
         .args(["--mode=u=rwX,go=rX", "-czf"])
