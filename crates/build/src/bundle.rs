@@ -177,28 +177,27 @@ pub struct Bundle {
 /// As [`closure`] and [`place`].
 pub fn layer(store: &Store, programs: &str) -> Result<Bundle> {
     let wanted = parse(programs)?;
-    let root = Root::open("/").on_root()?;
+    let root = Root::open("/").on("open", Path::new("/"))?;
     // The same names must mean the same programs for everybody: the caller's PATH doesn't count.
     let closure = closure(&root, DEFAULT_PATH, Path::new("/"), &wanted)?;
     let key = key(store, &closure)?;
     let said = format!("BUNDLE {programs}");
     let cached = store.cached_step(&key)?;
     let was_cached = cached.is_some();
-    let layer = match cached {
-        Some(layer) => layer,
-        None => {
-            let draft = Draft::new(store)?;
-            place(Path::new("/"), &closure, &draft.diff(), ownership(store))?;
-            let info = LayerInfo {
-                form: store.form(),
-                lineage: key.clone(),
-                created_by: said.clone(),
-                created: now(),
-            };
-            let layer = draft.commit(store, &info)?;
-            store.remember_step(&key, &layer)?;
-            layer
-        }
+    let layer = if let Some(layer) = cached {
+        layer
+    } else {
+        let draft = Draft::new(store)?;
+        place(Path::new("/"), &closure, &draft.diff(), ownership(store))?;
+        let info = LayerInfo {
+            form: store.form(),
+            lineage: key.clone(),
+            created_by: said.clone(),
+            created: now(),
+        };
+        let layer = draft.commit(store, &info)?;
+        store.remember_step(&key, &layer)?;
+        layer
     };
     let config = config(store, &closure, &layer, said)?;
     Ok(Bundle {
@@ -274,19 +273,4 @@ fn key(store: &Store, closure: &Closure) -> Result<String> {
     }
     hashes.save(store)?;
     Ok(key.finish())
-}
-
-/// Says that it was the host's root that couldn't be opened.
-trait OnRoot<T> {
-    fn on_root(self) -> Result<T>;
-}
-
-impl<T> OnRoot<T> for wiac_sys::Result<T> {
-    fn on_root(self) -> Result<T> {
-        self.map_err(|error| Error::Io {
-            action: "open",
-            path: PathBuf::from("/"),
-            source: error.into(),
-        })
-    }
 }

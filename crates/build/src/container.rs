@@ -128,10 +128,8 @@ pub struct Workspace {
 /// # Errors
 /// When the upper directory can't be prepared.
 pub fn overlay(stack: &LayerStack, workspace: Workspace, form: Form, fresh: bool) -> Result<Rootfs> {
-    if fresh {
-        if let Some(top) = stack.directories().last() {
-            crate::directory::copy_metadata_at(top, &workspace.upper)?;
-        }
+    if fresh && let Some(top) = stack.directories().last() {
+        crate::directory::copy_metadata_at(top, &workspace.upper)?;
     }
     Ok(Rootfs::Overlay(OverlayPaths {
         layers: stack.directories().to_vec(),

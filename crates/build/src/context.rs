@@ -34,11 +34,7 @@ impl Source {
                 "name the directory the Dockerfile is in",
             ));
         }
-        let root = Root::open(&place).map_err(|error| Error::Io {
-            action: "open the build context",
-            path: place.clone(),
-            source: error.into(),
-        })?;
+        let root = Root::open(&place).on("open the build context", &place)?;
         let ignore = read_ignore(&place, dockerfile)?;
         let hashes = Some(HashTable::load(store, &place)?);
         Ok(Self {

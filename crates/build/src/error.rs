@@ -103,6 +103,7 @@ impl Error {
     }
 
     /// The same error at a place of the Dockerfile; one that has a place already keeps it.
+    #[must_use]
     pub fn at(self, span: Span) -> Self {
         match self {
             placed @ (Self::Step { .. } | Self::Dockerfile(_)) => placed,
@@ -145,22 +146,12 @@ pub trait IoExt<T> {
     fn on(self, action: &'static str, path: &Path) -> Result<T>;
 }
 
-impl<T> IoExt<T> for io::Result<T> {
+impl<T, E: Into<io::Error>> IoExt<T> for std::result::Result<T, E> {
     fn on(self, action: &'static str, path: &Path) -> Result<T> {
-        self.map_err(|source| Error::Io {
+        self.map_err(|error| Error::Io {
             action,
             path: path.to_owned(),
-            source,
-        })
-    }
-}
-
-impl<T> IoExt<T> for rustix::io::Result<T> {
-    fn on(self, action: &'static str, path: &Path) -> Result<T> {
-        self.map_err(|errno| Error::Io {
-            action,
-            path: path.to_owned(),
-            source: errno.into(),
+            source: error.into(),
         })
     }
 }

@@ -134,7 +134,7 @@ fn encode(table: &HashMap<Vec<u8>, (Identity, ContentHash)>) -> Vec<u8> {
     for (path, (identity, hash)) in table {
         bytes.extend(u32::try_from(path.len()).unwrap_or_default().to_le_bytes());
         bytes.extend(path);
-        identity.iter().for_each(|number| bytes.extend(number.to_le_bytes()));
+        bytes.extend(identity.iter().flat_map(|number| number.to_le_bytes()));
         bytes.extend(hash);
     }
     bytes

@@ -25,7 +25,7 @@ pub(crate) struct Global {
 
 fn main() -> ExitCode {
     wiac_sys::signal::restore_broken_pipe();
-    match run(std::env::args_os().collect()) {
+    match run(&std::env::args_os().collect::<Vec<_>>()) {
         Ok(code) => code,
         Err(failure) => failure.report(),
     }
@@ -54,10 +54,10 @@ fn application() -> Command {
         .subcommand(commands::define::<commands::images::Arguments>("images", "List images"))
 }
 
-fn run(arguments: Vec<std::ffi::OsString>) -> Result<ExitCode, Failure> {
-    let matches = match application().try_get_matches_from(&arguments) {
+fn run(arguments: &[std::ffi::OsString]) -> Result<ExitCode, Failure> {
+    let matches = match application().try_get_matches_from(arguments) {
         Ok(matches) => matches,
-        Err(error) => return Err(docker_options::explain(&error, &arguments)),
+        Err(error) => return Err(docker_options::explain(&error, arguments)),
     };
     let Some((name, matches)) = matches.subcommand() else {
         return Err(Failure::usage("no command given"));
@@ -68,7 +68,7 @@ fn run(arguments: Vec<std::ffi::OsString>) -> Result<ExitCode, Failure> {
     match name {
         "bundle" => commands::bundle::run(parsed(matches)?),
         "copy" => commands::copy::run(parsed(matches)?),
-        "build" => commands::build::run(&global, parsed(matches)?),
+        "build" => commands::build::run(&global, &parsed(matches)?),
         "run" => commands::run::run(&global, parsed(matches)?),
         _ => commands::images::run(&global, &parsed(matches)?),
     }

@@ -131,7 +131,10 @@ impl Assembly {
                 continue;
             }
             let Ok(resolved) = walk.resolve(&path) else { continue };
-            let leads_here = self.entries.get(&resolved.path).is_some_and(|entry| entry.kind == EntryKind::Directory);
+            let leads_here = self
+                .entries
+                .get(&resolved.path)
+                .is_some_and(|entry| entry.kind == EntryKind::Directory);
             if let Some(link) = resolved.links.first().filter(|_| leads_here) {
                 let kind = EntryKind::Symlink(link.target.clone());
                 self.insert(walk, &link.path, kind, link.metadata, None, None);

@@ -311,7 +311,7 @@ mod tests {
             Some(("link", target)) => symlink(target, path).expect("symlink"),
             Some(("whiteout", _)) => {
                 rustix::fs::mknodat(rustix::fs::CWD, path, FileType::CharacterDevice, Mode::empty(), 0)
-                    .expect("whiteout")
+                    .expect("whiteout");
             }
             _ => fs::write(path, text).expect("write"),
         }

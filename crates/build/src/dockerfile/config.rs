@@ -75,7 +75,7 @@ fn set_environment(stage: &mut Stage, written: &[Pair]) -> Result<String> {
 fn set_labels(stage: &mut Stage, written: &[Pair]) -> Result<String> {
     let mut said = "LABEL".to_owned();
     for (name, value) in pairs(stage, written)? {
-        said.push_str(&format!(" {name}={value}"));
+        said = format!("{said} {name}={value}");
         stage.config.config.labels.insert(name, value);
     }
     Ok(said)
@@ -87,11 +87,9 @@ fn declare(stage: &mut Stage, globals: &Globals, build_args: &BTreeMap<String, S
     for definition in &arg.definitions {
         let name = &definition.name.text;
         let value = value_of(stage, globals, build_args, definition)?;
-        said.push_str(&format!(
-            " {name}{}",
-            value.as_ref().map(|v| format!("={v}")).unwrap_or_default()
-        ));
+        said = format!("{said} {name}");
         if let Some(value) = value {
+            said = format!("{said}={value}");
             stage.arguments.insert(name.clone(), value);
         }
     }

@@ -5,7 +5,7 @@ use super::stage::Stage;
 use super::tree::{self, Picked};
 use super::writer::Writer;
 use crate::context::Source;
-use crate::error::{Error, Result};
+use crate::error::{Error, IoExt, Result};
 use crate::key::KeyMaker;
 use std::path::{Path, PathBuf};
 use wiac_dockerfile::stages::Source as StageSource;
@@ -130,11 +130,7 @@ impl Build<'_, '_> {
             )));
         }
         let fd = wiac_run::view::open_merged(&directories, self.tools.store.form() == Form::User)?;
-        let root = Root::from_fd(fd).map_err(|error| Error::Io {
-            action: "open",
-            path: PathBuf::from(&description),
-            source: error.into(),
-        })?;
+        let root = Root::from_fd(fd).on("open", Path::new(&description))?;
         Ok(Source::tree(root, PathBuf::from(&description), description))
     }
 

@@ -106,11 +106,7 @@ fn missing(source: &Source, written: &str, path: &Path, error: &wiac_sys::Error)
 
 fn pick_matching(source: &Source, glob: &Glob, directory: &Path, picked: &mut Vec<Picked>) -> Result<()> {
     let place = Path::new("/").join(directory);
-    let mut entries = source.root.read_dir(&place).map_err(|error| Error::Io {
-        action: "read",
-        path: source.place.join(directory),
-        source: error.into(),
-    })?;
+    let mut entries = source.root.read_dir(&place).on("read", &source.place.join(directory))?;
     entries.sort_by(|a, b| a.name.cmp(&b.name));
     for entry in entries {
         let path = directory.join(&entry.name);

@@ -48,10 +48,10 @@ pub(crate) struct Arguments {
 }
 
 /// Runs the command.
-pub(crate) fn run(global: &Global, arguments: Arguments) -> Result<ExitCode, Failure> {
+pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Failure> {
     let signals = Signals::catch()?;
     let data = data::open(global)?;
-    let (id, record) = match build(&data, &signals, &arguments) {
+    let (id, record) = match build(&data, &signals, arguments) {
         Err(Stopped::Interrupted(signal)) => return Ok(exit_code(128 + signal)),
         Err(Stopped::Failed(failure)) => return Err(failure),
         Ok(built) => built,

@@ -3,6 +3,7 @@
 use super::DryRun;
 use crate::error::Failure;
 use clap::Args;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use wiac_build::bundle::{self, Wanted};
@@ -129,7 +130,7 @@ fn as_tree(closure: &Closure) -> String {
             .iter()
             .filter(|entry| entry.needed_by.contains(&NeededBy::Set(set)))
         {
-            text.push_str(&format!("{} ({})\n", entry.path.display(), set.name()));
+            let _ = writeln!(text, "{} ({})", entry.path.display(), set.name());
         }
     }
     text
@@ -148,7 +149,7 @@ fn add_branch(text: &mut String, closure: &Closure, name: &str, index: usize, de
         .as_ref()
         .map(|variant| format!(" ({variant})"))
         .unwrap_or_default();
-    text.push_str(&format!("{}{name}{place}{variant}\n", "    ".repeat(depth)));
+    let _ = writeln!(text, "{}{name}{place}{variant}", "    ".repeat(depth));
     if std::mem::replace(&mut shown[index], true) {
         return;
     }

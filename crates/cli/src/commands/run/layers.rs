@@ -140,7 +140,7 @@ impl Ground {
         }
         let (stack, image, workspace, fresh) = match request {
             Request::Chain { lowers, layer } => {
-                let stack = chain_stack(lowers)?;
+                let stack = chain_stack(&lowers)?;
                 locks.extend(stack.directories().iter().filter_map(|path| lock_if_stored(path)));
                 let (workspace, fresh) = container_layer(data, &layer, &stack, &mut locks)?;
                 (stack, ImageConfig::default(), workspace, fresh)
@@ -207,7 +207,7 @@ fn throw_away(temporary: &Temporary) -> Result<Workspace, Failure> {
     })
 }
 
-fn chain_stack(lowers: Vec<PathBuf>) -> Result<LayerStack, Failure> {
+fn chain_stack(lowers: &[PathBuf]) -> Result<LayerStack, Failure> {
     let mut directories = Vec::with_capacity(lowers.len());
     for lower in lowers.iter().rev() {
         let meta = std::fs::metadata(lower)
