@@ -376,3 +376,13 @@ fn commands_that_can_not_be_understood_say_how_they_are_written() {
         .fails(125)
         .complains(&["./rootfs"]);
 }
+
+#[test]
+fn closed_streams_do_no_harm() {
+    let place = Place::root();
+    place.busybox("base");
+    for closed in ["exec 0<&-", "exec 1>&-", "exec 2>&-", "exec 0<&- 1>&- 2>&-"] {
+        place.sh("./base", "./layer", "exit 5").after(closed).fails(5);
+        place.sh("./base", "./layer", "echo x > /y; cat /y >&2; exit 6").after(closed).fails(6);
+    }
+}

@@ -145,3 +145,17 @@ fn a_step_of_a_build_ends_at_once_with_the_build() {
         assert_eq!(place.tree("data/tmp"), Vec::<String>::new());
     }
 }
+
+#[test]
+fn a_key_ends_a_build_on_a_terminal() {
+    let place = Place::root();
+    place.busybox("context/root");
+    let word = word(&place);
+    place.write("context/Dockerfile", format!("FROM scratch\nCOPY root /\nRUN echo at it; sleep 1000; echo {word}\n"));
+    let mut build = place.wiac(["build", "context"]).on_terminal(24, 80);
+    build.shows("at it\r\n");
+    build.types("\u{3}");
+    build.ends(130);
+    assert_nothing_within(SOON, place.dir(), &word);
+    assert_eq!(place.tree("data/tmp"), Vec::<String>::new());
+}

@@ -8,6 +8,7 @@ mod harness;
 
 mod bad_input;
 mod build;
+mod bundling;
 mod chroot_article;
 mod copying;
 mod dry_run;

@@ -226,3 +226,21 @@ fn nothing_of_wiacs_shows_in_a_layer_of_the_users() {
     place.wiac(["run", "./base", "./layer", "/app"]).succeeds();
     assert_eq!(place.tree("base"), before);
 }
+
+#[test]
+fn more_layers_than_the_kernel_takes() {
+    let place = Place::root();
+    place.busybox("layers/base");
+    let mut chain = Vec::new();
+    for number in 0..500 {
+        place.write(&format!("layers/{number}/seen/{number}"), "");
+        chain.push(format!("./layers/{number}"));
+    }
+    chain.push("./layers/base".to_owned());
+    let said = place.sh(&chain.join(":"), "./box", "ls /seen | wc -l").ends_with_any(&[0, 125]);
+    assert!(said.text() == "500" || said.stderr.contains("more than the 500"), "{said:?}");
+    let said = place.sh(&chain[1..].join(":"), "./box2", "ls /seen | wc -l").succeeds();
+    said.says("499");
+    let said = place.sh(&chain[300..].join(":"), "./box3", "ls /seen | wc -l").env("WIAC_LEGACY_OVERLAY", "1").succeeds();
+    said.says("200");
+}
