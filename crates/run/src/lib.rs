@@ -8,6 +8,7 @@
 pub mod attach;
 mod child;
 pub mod container;
+mod default_filter;
 pub mod error;
 pub mod io;
 mod monitor;

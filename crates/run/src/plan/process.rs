@@ -3,6 +3,7 @@
 use super::make::{c_string, invalid};
 use super::step::{Capabilities, Credentials, Exec, Step};
 use super::{SeccompChoice, Settings};
+use crate::default_filter::default_filter;
 use crate::error::Error;
 use crate::seccomp;
 use std::ffi::CString;
@@ -106,16 +107,19 @@ pub(super) fn credentials(process: &Process, settings: &Settings) -> Result<Cred
 }
 
 pub(super) fn seccomp(linux: &Linux, bounding: u64, settings: &Settings) -> Result<Option<Step>, Error> {
-    let compiled = match (settings.seccomp, &linux.seccomp) {
+    let failed = |error: seccomp::Error| Error::Seccomp(error.to_string());
+    let (program, flags) = match (settings.seccomp, &linux.seccomp) {
+        (SeccompChoice::Default, _) => default_filter(bounding).map_err(failed)?,
         (SeccompChoice::FromConfig, None) => return Ok(None),
-        (SeccompChoice::FromConfig, Some(profile)) => seccomp::compile(profile),
-        (SeccompChoice::Default, _) => seccomp::default_program(bounding),
-    }
-    .map_err(|error| Error::Seccomp(error.to_string()))?;
-    Ok(Some(Step::Seccomp {
-        program: compiled.instructions,
-        flags: compiled.flags,
-    }))
+        (SeccompChoice::FromConfig, Some(profile)) => {
+            let compiled = seccomp::compile(profile).map_err(failed)?;
+            if compiled.notify {
+                return Err(Error::Seccomp("a profile that notifies a listener isn't there yet".to_owned()));
+            }
+            (compiled.instructions.into(), compiled.flags)
+        }
+    };
+    Ok(Some(Step::Seccomp { program, flags }))
 }
 
 pub(super) fn exec(process: &Process) -> Result<Step, Error> {

@@ -3,6 +3,7 @@
 //! Every string is a C string already, so that the child can walk the list without allocating. The same list is
 //! executed ([`crate::child`]) and rendered as shell commands ([`crate::shell`]).
 
+use std::borrow::Cow;
 use std::ffi::CString;
 use wiac_sys::process::CStringArray;
 
@@ -226,7 +227,7 @@ pub enum Step {
     /// Loads the seccomp filter.
     Seccomp {
         /// The compiled filter.
-        program: Vec<wiac_sys::seccomp::Instruction>,
+        program: Cow<'static, [wiac_sys::seccomp::Instruction]>,
         /// `SECCOMP_FILTER_FLAG_*`.
         flags: u64,
     },
