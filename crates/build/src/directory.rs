@@ -4,7 +4,7 @@ use crate::error::{IoExt, Result};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags, fstat};
 use rustix::io::Errno;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use wiac_store::overlay_marks;
@@ -60,29 +60,52 @@ pub(crate) fn copy_metadata(from: Shown<'_>, to: Shown<'_>) -> Result<()> {
 }
 
 fn copy_attributes(from: Shown<'_>, to: Shown<'_>) -> Result<()> {
-    let mut names = [0; 4096];
-    let length = match rustix::fs::flistxattr(from.directory, &mut names[..]) {
-        Err(Errno::NOTSUP) => return Ok(()),
-        result => result.on("read the attributes of", from.path)?,
-    };
-    for name in names[..length].split(|&byte| byte == 0).filter(|name| !name.is_empty()) {
-        let name = OsStr::from_bytes(name);
-        if overlay_marks::PREFIXES
-            .iter()
-            .any(|prefix| name.as_bytes().starts_with(prefix.as_bytes()))
-        {
-            continue;
-        }
-        let mut value = vec![0; 64 << 10];
-        let length =
-            rustix::fs::fgetxattr(from.directory, name, &mut value[..]).on("read an attribute of", from.path)?;
-        match rustix::fs::fsetxattr(to.directory, name, &value[..length], XattrFlags::empty()) {
+    for (name, value) in attributes(from.directory).on("read the attributes of", from.path)? {
+        match rustix::fs::fsetxattr(to.directory, &name, &value, XattrFlags::empty()) {
             // What the file system or the user namespace can't carry; the copier treats files the same way.
             Err(Errno::NOTSUP | Errno::PERM | Errno::INVAL) => {}
             result => result.on("set an attribute of", to.path)?,
         }
     }
     Ok(())
+}
+
+/// The extended attributes of an open file (not `O_PATH`) but overlayfs's own, sorted by name.
+pub(crate) fn attributes(file: BorrowedFd<'_>) -> rustix::io::Result<Vec<(OsString, Vec<u8>)>> {
+    /// The kernel's limit of a list of names and of a value: xattr(7).
+    const LIMIT: usize = 64 << 10;
+    let mut few = [0; 256];
+    let names = match rustix::fs::flistxattr(file, &mut few[..]) {
+        Ok(length) => few[..length].to_vec(),
+        Err(Errno::NOTSUP) => Vec::new(),
+        Err(Errno::RANGE) => {
+            let mut many = vec![0; LIMIT];
+            let length = rustix::fs::flistxattr(file, &mut many[..])?;
+            many.truncate(length);
+            many
+        }
+        Err(errno) => return Err(errno),
+    };
+    let is_overlay = |name: &&[u8]| {
+        let starts = |prefix: &&str| name.starts_with(prefix.as_bytes());
+        overlay_marks::PREFIXES.iter().any(|prefix| starts(prefix))
+    };
+    let mut found = Vec::new();
+    for name in names
+        .split(|&byte| byte == 0)
+        .filter(|name| !name.is_empty() && !is_overlay(name))
+    {
+        let mut value = vec![0; LIMIT];
+        match rustix::fs::fgetxattr(file, name, &mut value[..]) {
+            Ok(length) => value.truncate(length),
+            // Gone meanwhile, or not to be read by this user.
+            Err(Errno::NODATA | Errno::NOTSUP | Errno::PERM | Errno::ACCESS) => continue,
+            Err(errno) => return Err(errno),
+        }
+        found.push((OsStr::from_bytes(name).to_owned(), value));
+    }
+    found.sort();
+    Ok(found)
 }
 
 /// As [`copy_metadata`], by paths.

@@ -1,4 +1,4 @@
-//! Hashes of file contents, remembered by what the file system says of a file, so that an unchanged file is not read
+//! Hashes of files' contents (and extended attributes), remembered by what the file system says of a file, so that an unchanged file is not read
 //! again.
 //!
 //! A file is known by path, device, inode, size, modification and change time. One that is as young as the clock's
@@ -16,7 +16,7 @@ use wiac_oci::digest::{Algorithm, Hasher};
 use wiac_store::Store;
 
 /// Begins the file: another version of it is not read.
-const MAGIC: &[u8] = b"wiac file hashes 1\n";
+const MAGIC: &[u8] = b"wiac file hashes 2\n";
 
 /// Coarser than the timestamps of any local file system in use.
 const GRANULARITY: Duration = Duration::from_millis(50);
@@ -24,7 +24,7 @@ const GRANULARITY: Duration = Duration::from_millis(50);
 /// What the kernel says of a file: a change of its contents changes at least one of these.
 type Identity = [u64; 5];
 
-/// The SHA-256 of a file's contents.
+/// The SHA-256 of a file's contents and extended attributes.
 pub(crate) type ContentHash = [u8; 32];
 
 /// The table of one directory tree.
@@ -87,8 +87,10 @@ impl HashTable {
             self.seen.insert(path.to_vec(), *entry);
             return Ok(entry.1);
         }
+        // Asked before the file is read, which takes time: a change since its status was taken has to tell.
+        let is_too_young = is_too_young(&identity);
         let hash = hash_file(directory, name)?;
-        if !is_too_young(&identity) {
+        if !is_too_young {
             self.seen.insert(path.to_vec(), (identity, hash));
             self.changed = true;
         }
@@ -116,6 +118,15 @@ pub(crate) fn hash_file(directory: BorrowedFd<'_>, name: &OsStr) -> std::io::Res
         match file.read(&mut buffer)? {
             0 => break,
             length => hasher.update(&buffer[..length]),
+        }
+    }
+    for (name, value) in crate::directory::attributes(file.as_fd())? {
+        // The label that this machine's policy gives a file is none of its own.
+        if name != "security.selinux" {
+            hasher.update(name.as_encoded_bytes());
+            hasher.update(b"\0");
+            hasher.update(&(value.len() as u64).to_le_bytes());
+            hasher.update(&value);
         }
     }
     let mut hash = ContentHash::default();

@@ -1,10 +1,12 @@
 //! Stubs: the empty files and directories that a container's mounts needed and the root didn't have. They are taken
 //! out of a finished step's upper directory, as if they had never been there.
 
+use crate::directory::{attributes, open_in};
 use crate::error::{IoExt, Result};
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat, Timespec, Timestamps, UTIME_OMIT};
 use rustix::io::Errno;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use wiac_store::merged::{Found, LayerStack};
 
@@ -48,9 +50,9 @@ fn remove_copied_up(stack: &LayerStack, root: &OwnedFd, path: &Path) -> Result<(
             break;
         };
         let Some(lower) = lower.topmost() else { break };
-        let lower = rustix::fs::fstat(lower).on("look at", &path)?;
+        let status_below = rustix::fs::fstat(lower).on("look at", &path)?;
         let Some(upper) = status(root, &path)? else { break };
-        if !is_same(&lower, &upper) || !remove_empty(root, &path)? {
+        if !is_same(&status_below, &upper) || !has_same_attributes(lower, root, &path)? || !remove_empty(root, &path)? {
             break;
         }
         path.pop();
@@ -61,6 +63,22 @@ fn remove_copied_up(stack: &LayerStack, root: &OwnedFd, path: &Path) -> Result<(
 fn is_same(a: &Stat, b: &Stat) -> bool {
     let facts = |s: &Stat| (s.st_mode, s.st_uid, s.st_gid, s.st_mtime, s.st_mtime_nsec);
     facts(a) == facts(b)
+}
+
+/// A change of attributes alone changes no time that a copy keeps.
+fn has_same_attributes(lower: &OwnedFd, root: &OwnedFd, path: &Path) -> Result<bool> {
+    let (Some(parent), Some(name)) = (open_parent(root, path)?, path.file_name()) else {
+        return Ok(false);
+    };
+    let of = |parent: BorrowedFd<'_>, name: &OsStr| {
+        let directory = open_in(parent, name)?;
+        attributes(directory.as_fd())
+    };
+    let below = of(lower.as_fd(), OsStr::new(".")).on("read the attributes of", path)?;
+    match of(parent.as_fd(), name) {
+        Err(Errno::NOTDIR | Errno::LOOP | Errno::NOENT) => Ok(false),
+        upper => Ok(upper.on("read the attributes of", path)? == below),
+    }
 }
 
 /// Opens the directory that holds `path`, crossing no symlink: the step may have planted one.
@@ -162,6 +180,19 @@ mod tests {
         remove(&stack, &upper, &["/proc".into(), "/etc/hosts".into()]).expect("removed");
         assert_eq!(fs::read_dir(&upper).expect("read").count(), 0);
         assert_ne!(before, 0);
+    }
+
+    #[test]
+    fn a_directory_with_other_attributes_stays() {
+        let (_dir, stack, upper) = layers();
+        copy_up(&stack, &upper, "etc");
+        remove(&stack, &upper, &["/etc/hosts".into()]).expect("removed");
+        assert!(!upper.join("etc").exists());
+        copy_up(&stack, &upper, "etc");
+        let flags = rustix::fs::XattrFlags::empty();
+        rustix::fs::setxattr(upper.join("etc"), "user.mark", b"set", flags).expect("user xattrs on the test's disk");
+        remove(&stack, &upper, &["/etc/hosts".into()]).expect("removed");
+        assert!(upper.join("etc").is_dir());
     }
 
     #[test]

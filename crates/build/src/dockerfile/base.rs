@@ -23,6 +23,7 @@ impl Build<'_, '_> {
                     .get(earlier)
                     .ok_or_else(|| Error::wrong("an earlier stage is missing"))?;
                 let mut stage = earlier.clone();
+                refuse_triggers(&stage.config, &described.display_name())?;
                 // CMD set in another stage is the base's CMD here.
                 stage.own_cmd = false;
                 Ok((stage, true))
@@ -46,11 +47,7 @@ impl Build<'_, '_> {
         }
         let base = self.tools.images.find(name)?;
         self.hold(&base.layers)?;
-        if !base.config.config.on_build.is_empty() {
-            return Err(Error::wrong(format!(
-                "the image {name} has ONBUILD instructions, which aren't carried out yet"
-            )));
-        }
+        refuse_triggers(&base.config, name)?;
         Ok((base.layers, base.config, true))
     }
 }
@@ -62,6 +59,15 @@ pub(crate) fn empty_config() -> ImageConfig {
         os: "linux".to_owned(),
         ..ImageConfig::default()
     }
+}
+
+fn refuse_triggers(config: &ImageConfig, name: &str) -> Result<()> {
+    if config.config.on_build.is_empty() {
+        return Ok(());
+    }
+    Err(Error::wrong(format!(
+        "{name} has ONBUILD instructions, which aren't carried out yet"
+    )))
 }
 
 fn refuse_foreign(platform: &str) -> Result<()> {

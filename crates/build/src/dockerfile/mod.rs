@@ -162,6 +162,9 @@ impl Build<'_, '_> {
 
     /// Tells of a step and carries it out; the work says whether an earlier result was used.
     fn step<T>(&mut self, stage: &str, text: &str, work: impl FnOnce(&mut Self) -> Result<(T, bool)>) -> Result<T> {
+        if let Some(signal) = self.tools.signals.next_request_to_end() {
+            return Err(Error::Interrupted { signal });
+        }
         self.number += 1;
         let (number, count) = (self.number, self.count);
         let step = Step {

@@ -1,6 +1,6 @@
 //! RUN: a container whose upper directory becomes a layer.
 
-use super::stage::Stage;
+use super::stage::{Stage, is_proxy};
 use super::{Build, config};
 use crate::container::{self, Wishes, Workspace};
 use crate::error::{Error, IoExt, Result};
@@ -89,12 +89,17 @@ impl Build<'_, '_> {
     fn run_key(&self, stage: &Stage, run: &Run, script: &Script) -> String {
         let mut key = stage.key("RUN");
         match script {
-            Script::Exec(arguments) => key.add_all(arguments),
+            Script::Exec(arguments) => {
+                key.add("exec");
+                key.add_all(arguments);
+            }
             Script::Shell(text) => {
+                key.add("shell");
                 key.add_all(&stage.shell());
                 key.add(text);
             }
             Script::File { name, content } => {
+                key.add("file");
                 key.add(name);
                 key.add(content);
             }
@@ -133,6 +138,22 @@ impl Build<'_, '_> {
         stubs::remove(&stack, &draft.diff(), &targets(&runtime))
     }
 
+    /// What RUN sees beside the image's own variables: the arguments in effect, and the proxies that were given,
+    /// which count even where no ARG declares them, by both names programs look for.
+    fn environment(&self, stage: &Stage) -> Vec<String> {
+        let mut environment = stage.visible_arguments();
+        let given = &self.request.build_args;
+        for (name, value) in given.iter().filter(|(name, _)| is_proxy(name)) {
+            for spelling in [name.to_ascii_uppercase(), name.to_ascii_lowercase()] {
+                let is_free = spelling == *name || !given.contains_key(&spelling);
+                if is_free && stage.variable(&spelling).is_none() {
+                    environment.push(format!("{spelling}={value}"));
+                }
+            }
+        }
+        environment
+    }
+
     fn wishes(&self, stage: &Stage, run: &Run, script: &Script, files: &Path) -> Result<Wishes> {
         let mut mounts = Vec::new();
         let command = match script {
@@ -158,7 +179,7 @@ impl Build<'_, '_> {
         let process = ProcessOverrides {
             entrypoint: Some(Vec::new()),
             command,
-            env: stage.visible_arguments(),
+            env: self.environment(stage),
             ..ProcessOverrides::default()
         };
         Ok(Wishes {

@@ -23,8 +23,11 @@ pub(super) struct Prepared {
     pub(super) inline: Vec<(String, String)>,
     /// Absolute; a slash at its end means a directory.
     pub(super) destination: String,
-    /// Owner and group of what is copied.
+    /// Owner and group of what is copied, unless those are kept, and of directories made on the way.
     pub(super) owner: (u32, u32),
+    /// What comes from another stage or image keeps its owners where --chown doesn't say; in a build context they
+    /// mean nothing.
+    pub(super) keeps_owners: bool,
     /// Mode of what is copied; its own where not given.
     pub(super) mode: Option<u32>,
 }
@@ -42,13 +45,14 @@ impl Build<'_, '_> {
     /// Carries COPY out, or finds the layer that it made before; `true` for the latter.
     pub(super) fn copy(&mut self, stage: &mut Stage, copy: &Copy) -> Result<bool> {
         refuse_unsupported(copy)?;
-        let prepared = self.prepare(stage, &copy.transfer)?;
+        let mut prepared = self.prepare(stage, &copy.transfer)?;
+        prepared.keeps_owners = copy.from.is_some() && copy.transfer.chown.is_none();
         let said = said(copy, &prepared);
         match self.copy_from(copy)? {
             From::Context => {
                 let picked = tree::pick(&self.context, &prepared.sources)?;
                 let key = copy_key(stage, &prepared, |key| {
-                    tree::add_to_key(&mut self.context, &picked, key)
+                    tree::add_to_key(&mut self.context, &picked, false, key)
                 })?;
                 self.cached_or(stage, &key, said, |build, stage, draft| {
                     build.write(stage, &draft.diff(), None, &picked, &prepared)
@@ -82,7 +86,9 @@ impl Build<'_, '_> {
         }
         let mut source = self.open_tree(layers, description)?;
         let picked = tree::pick(&source, &prepared.sources)?;
-        let by_content = copy_key(stage, prepared, |key| tree::add_to_key(&mut source, &picked, key))?;
+        let by_content = copy_key(stage, prepared, |key| {
+            tree::add_to_key(&mut source, &picked, prepared.keeps_owners, key)
+        })?;
         let cached = self.cached_or(stage, &by_content, said, |build, stage, draft| {
             build.write(stage, &draft.diff(), Some(&source), &picked, prepared)
         })?;
@@ -159,15 +165,17 @@ impl Build<'_, '_> {
             sources,
             inline,
             destination,
-            owner: self.owner(stage, transfer.chown.as_ref())?,
+            owner: match &transfer.chown {
+                Some(word) => self.owner(stage, &stage.expand(word)?.text)?,
+                None => (0, 0),
+            },
+            keeps_owners: false,
             mode: mode(stage, transfer.chmod.as_ref())?,
         })
     }
 
-    /// The owner that `--chown` names, looked up in the image; root without it.
-    fn owner(&self, stage: &Stage, chown: Option<&Word>) -> Result<(u32, u32)> {
-        let Some(word) = chown else { return Ok((0, 0)) };
-        let text = stage.expand(word)?.text;
+    /// The owner that `--chown` or USER names, looked up in the image.
+    fn owner(&self, stage: &Stage, text: &str) -> Result<(u32, u32)> {
         let spec: UserSpec = text.parse()?;
         let stack = stage.stack(self.tools.store);
         let read = |path: &str| -> Result<String> {
@@ -192,7 +200,7 @@ impl Build<'_, '_> {
     ) -> Result<()> {
         let stack = stage.stack(self.tools.store);
         let source = source.unwrap_or(&self.context);
-        let mut writer = Writer::new(stack, diff, prepared)?;
+        let mut writer = Writer::new(&stack, diff, prepared)?;
         for one in picked {
             writer.put(source, one)?;
         }
@@ -202,7 +210,7 @@ impl Build<'_, '_> {
         Ok(())
     }
 
-    /// WORKDIR: the directory is made where it is missing, which makes a layer; otherwise only the configuration
+    /// WORKDIR: the directory is made where it is missing, for the user that is set, which makes a layer; otherwise only the configuration
     /// changes.
     pub(super) fn workdir(&mut self, stage: &mut Stage, word: &Word) -> Result<bool> {
         let text = stage.expand(word)?.text;
@@ -218,17 +226,25 @@ impl Build<'_, '_> {
             stage.add_history(said, true);
             return Ok(true);
         }
+        let user = &stage.config.config.user;
+        let owner = if user.is_empty() {
+            (0, 0)
+        } else {
+            self.owner(stage, user)?
+        };
         let mut key = stage.key("WORKDIR");
         key.add(&stage.config.config.working_dir);
+        key.add(format!("{owner:?}"));
         let prepared = Prepared {
             sources: Vec::new(),
             inline: Vec::new(),
             destination: format!("{}/", path.display()),
-            owner: (0, 0),
+            owner,
+            keeps_owners: false,
             mode: None,
         };
         self.cached_or(stage, &key.finish(), said, |build, stage, draft| {
-            Writer::new(stage.stack(build.tools.store), &draft.diff(), &prepared)?.make_directory(&path)
+            Writer::new(&stage.stack(build.tools.store), &draft.diff(), &prepared)?.make_directory(&path)
         })
     }
 }
@@ -297,12 +313,18 @@ fn mode(stage: &Stage, chmod: Option<&Word>) -> Result<Option<u32>> {
 fn copy_key(stage: &Stage, prepared: &Prepared, add: impl FnOnce(&mut KeyMaker) -> Result<()>) -> Result<String> {
     let mut key = stage.key("COPY");
     key.add_all(&prepared.sources);
-    for (name, content) in &prepared.inline {
-        key.add(name);
-        key.add(content);
-    }
+    key.add_all(
+        &prepared
+            .inline
+            .iter()
+            .flat_map(|(name, text)| [name, text])
+            .collect::<Vec<_>>(),
+    );
     key.add(&prepared.destination);
-    key.add(format!("{:?} {:?}", prepared.owner, prepared.mode));
+    key.add(format!(
+        "{:?} {} {:?}",
+        prepared.owner, prepared.keeps_owners, prepared.mode
+    ));
     add(&mut key)?;
     Ok(key.finish())
 }

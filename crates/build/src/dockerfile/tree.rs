@@ -9,6 +9,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use wiac_dockerfile::glob::Glob;
+use wiac_dockerfile::ignore::IgnorePatterns;
 use wiac_sys::root::FileKind;
 
 /// An entry that COPY takes.
@@ -33,7 +34,10 @@ pub(super) fn pick(source: &Source, sources: &[String]) -> Result<Vec<Picked>> {
         let text = path.to_string_lossy();
         let glob = Glob::parse(&text).map_err(|error| Error::wrong(format!("{written}: {error}")))?;
         match glob.literal() {
-            Some(literal) => picked.push(pick_path(source, written, Path::new(&literal))?),
+            Some(literal) => {
+                let one = pick_path(source, written, Path::new(&literal))?;
+                picked.push(one.ok_or_else(|| left_out(source, written))?);
+            }
             None => pick_matching(source, &glob, Path::new(""), &mut picked)?,
         }
     }
@@ -53,30 +57,63 @@ fn relative(written: &str) -> PathBuf {
     path
 }
 
-fn pick_path(source: &Source, written: &str, path: &Path) -> Result<Picked> {
-    let is_top = path.as_os_str().is_empty();
-    if !is_top && is_hidden(source, path) {
-        return Err(Error::wrong_with_hint(
-            format!("{written}: .dockerignore leaves it out of {}", source.description),
-            "add a line that begins with ! to let it in again",
-        ));
-    }
+/// The entry at `path`; `None` where the ignore file leaves it out, or what a symlink leads to.
+fn pick_path(source: &Source, written: &str, path: &Path) -> Result<Option<Picked>> {
     let resolved = source
         .root
         .resolve(Path::new("/").join(path))
         .map_err(|error| missing(source, written, path, &error))?;
-    let name = path.file_name().unwrap_or_default().to_owned();
     let inner = resolved.path.strip_prefix("/").unwrap_or(&resolved.path).to_owned();
-    Ok(Picked {
-        name,
+    let is_directory = resolved.metadata.kind == FileKind::Directory;
+    // The symlink itself has to be there too.
+    let is_link_seen = inner == path || is_seen(source, path, false)?;
+    if !is_link_seen || !is_seen(source, &inner, is_directory)? {
+        return Ok(None);
+    }
+    Ok(Some(Picked {
+        name: path.file_name().unwrap_or_default().to_owned(),
         path: inner,
-        is_directory: resolved.metadata.kind == FileKind::Directory,
-    })
+        is_directory,
+    }))
 }
 
-/// Left out, and nothing below it is let in again.
-fn is_hidden(source: &Source, path: &Path) -> bool {
-    !source.ignore.has_negations() && source.ignore.is_ignored(&path.to_string_lossy())
+fn left_out(source: &Source, written: &str) -> Error {
+    Error::wrong_with_hint(
+        format!("{written}: .dockerignore leaves it out of {}", source.description),
+        "add a line that begins with ! to let it in again",
+    )
+}
+
+/// Whether COPY sees an entry: the ignore file doesn't leave it out, or lets something below it in again.
+pub(super) fn is_seen(source: &Source, path: &Path, is_directory: bool) -> Result<bool> {
+    let ignore = &source.ignore;
+    if !ignore.is_ignored(&path.to_string_lossy()) {
+        return Ok(true);
+    }
+    if !is_directory || nothing_below_is_seen(ignore, path) {
+        return Ok(false);
+    }
+    let place = source.place.join(path);
+    let directory = open_directory(source, path)?;
+    for name in names(directory.as_fd(), &place)? {
+        let stat = rustix::fs::statat(&directory, &name, AtFlags::SYMLINK_NOFOLLOW).on("look at", &place)?;
+        let is_directory = FileType::from_raw_mode(stat.st_mode).is_dir();
+        if is_seen(source, &path.join(&name), is_directory)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whether no pattern could let anything below a directory in again: it need not be looked into.
+fn nothing_below_is_seen(ignore: &IgnorePatterns, directory: &Path) -> bool {
+    let mut here = ignore.top();
+    let mut path = PathBuf::new();
+    for name in directory {
+        path.push(name);
+        here = ignore.enter(&here, &path.to_string_lossy());
+    }
+    ignore.can_prune(&here, &path.to_string_lossy())
 }
 
 fn missing(source: &Source, written: &str, path: &Path, error: &wiac_sys::Error) -> Error {
@@ -112,9 +149,7 @@ fn pick_matching(source: &Source, glob: &Glob, directory: &Path, picked: &mut Ve
         let path = directory.join(&entry.name);
         let text = path.to_string_lossy().into_owned();
         if glob.matches(&text) {
-            if !source.ignore.is_ignored(&text) {
-                picked.push(pick_path(source, &text, &path)?);
-            }
+            picked.extend(pick_path(source, &text, &path)?);
         } else if entry.kind.is_none_or(|kind| kind == FileKind::Directory) && glob.may_match_below(&text) {
             let is_directory = source
                 .root
@@ -128,13 +163,14 @@ fn pick_matching(source: &Source, glob: &Glob, directory: &Path, picked: &mut Ve
     Ok(())
 }
 
-/// Adds what the picked entries are: names, types, modes and contents; no owners and no times.
-pub(super) fn add_to_key(source: &mut Source, picked: &[Picked], key: &mut KeyMaker) -> Result<()> {
+/// Adds what the picked entries are: names, types, modes, contents and attributes; no times, and owners only where
+/// they are kept.
+pub(super) fn add_to_key(source: &mut Source, picked: &[Picked], owners: bool, key: &mut KeyMaker) -> Result<()> {
     for one in picked {
         key.add(one.name.as_bytes());
         let directory = open_parent(source, &one.path)?;
         let name = one.path.file_name().unwrap_or(OsStr::new("."));
-        Hashing { source, key }.entry(directory.as_fd(), name, &one.path, true)?;
+        Hashing { source, key, owners }.entry(directory.as_fd(), name, &one.path, true)?;
     }
     Ok(())
 }
@@ -156,10 +192,25 @@ pub(super) fn open_directory(source: &Source, path: &Path) -> Result<OwnedFd> {
     rustix::fs::openat2(source.root.as_fd(), path, flags, Mode::empty(), resolve).on("open", &source.place.join(path))
 }
 
+/// The names in a directory, sorted.
+pub(super) fn names(directory: BorrowedFd<'_>, path: &Path) -> Result<Vec<OsString>> {
+    let mut names = Vec::new();
+    for entry in rustix::fs::Dir::read_from(directory).on("read", path)? {
+        let entry = entry.on("read", path)?;
+        let name = OsStr::from_bytes(entry.file_name().to_bytes());
+        if name != "." && name != ".." {
+            names.push(name.to_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
 /// A walk that puts a tree into a key.
 struct Hashing<'h> {
     source: &'h mut Source,
     key: &'h mut KeyMaker,
+    owners: bool,
 }
 
 impl Hashing<'_> {
@@ -168,14 +219,16 @@ impl Hashing<'_> {
         let place = || self.source.place.join(path);
         let stat = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW).on("look at", &place())?;
         let kind = FileType::from_raw_mode(stat.st_mode);
-        let ignored = !picked && self.source.ignore.is_ignored(&path.to_string_lossy());
-        if ignored && !(kind.is_dir() && self.source.ignore.has_negations()) {
-            return Ok(());
-        }
         if !picked {
+            if !is_seen(self.source, path, kind.is_dir())? {
+                return Ok(());
+            }
             self.key.add(path.as_os_str().as_bytes());
         }
-        self.key.add(format!("{:o} {ignored}", stat.st_mode));
+        self.key.add(format!("{:o}", stat.st_mode));
+        if self.owners {
+            self.key.add(format!("{}:{}", stat.st_uid, stat.st_gid));
+        }
         match kind {
             FileType::Directory => self.directory(directory, name, path),
             FileType::RegularFile => self.file(directory, name, path, &stat),
@@ -198,16 +251,13 @@ impl Hashing<'_> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let place = self.source.place.join(path);
         let directory = rustix::fs::openat(parent, name, flags, Mode::empty()).on("open", &place)?;
-        let mut names = Vec::new();
-        for entry in rustix::fs::Dir::read_from(&directory).on("read", &place)? {
-            let entry = entry.on("read", &place)?;
-            let name = OsStr::from_bytes(entry.file_name().to_bytes());
-            if name != "." && name != ".." {
-                names.push(name.to_owned());
+        for (name, value) in crate::directory::attributes(directory.as_fd()).on("read the attributes of", &place)? {
+            if name != "security.selinux" {
+                self.key.add(name.as_encoded_bytes());
+                self.key.add(value);
             }
         }
-        names.sort();
-        for name in names {
+        for name in names(directory.as_fd(), &place)? {
             self.entry(directory.as_fd(), &name, &path.join(&name), false)?;
         }
         Ok(())

@@ -12,7 +12,6 @@ use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::io::Write;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use wiac_store::merged::{Found, LayerStack};
 use wiac_sys::root::FileKind;
@@ -28,7 +27,7 @@ pub(super) struct Writer<'w> {
 
 impl<'w> Writer<'w> {
     /// A writer into the empty directory `diff` above `lower`.
-    pub(super) fn new(lower: LayerStack, diff: &Path, prepared: &'w Prepared) -> Result<Self> {
+    pub(super) fn new(lower: &LayerStack, diff: &Path, prepared: &'w Prepared) -> Result<Self> {
         if let Some(top) = lower.directories().last() {
             crate::directory::copy_metadata_at(top, diff)?;
         }
@@ -36,7 +35,11 @@ impl<'w> Writer<'w> {
         directories.push(diff.to_owned());
         let (uid, gid) = prepared.owner;
         let options = Options {
-            ownership: Ownership::Fixed { uid, gid },
+            ownership: if prepared.keeps_owners {
+                Ownership::Keep
+            } else {
+                Ownership::Fixed { uid, gid }
+            },
             ownership_required: true,
             mode: prepared.mode.map_or(ModeRule::Keep, ModeRule::Fixed),
             ..Options::default()
@@ -115,15 +118,14 @@ impl<'w> Writer<'w> {
         Ok((parent.to_owned(), name.to_owned()))
     }
 
+    /// A file takes the place of another one and of a symlink, never of a directory.
     fn refuse_directory(&self, directory: &Path, name: &OsStr) -> Result<()> {
-        let path = directory.join(name);
-        match self.stack.resolve(&path)?.found {
-            Some(Found::Directory(_)) => Err(Error::wrong(format!(
-                "{} is a directory: a file can't take its place",
-                path.display()
-            ))),
-            _ => Ok(()),
+        if let Some(Found::Directory(parent)) = self.stack.resolve(directory)?.found
+            && let Some(Found::Directory(_)) = parent.entry(name)?
+        {
+            return Err(not_replaced(&directory.join(name)));
         }
+        Ok(())
     }
 
     /// Copies what is in the directory `from` into the directory `destination`.
@@ -134,18 +136,11 @@ impl<'w> Writer<'w> {
         from_path: &Path,
         destination: &Path,
     ) -> Result<()> {
-        let is_new = self.stack.resolve(destination)?.found.is_none();
         let to = self.enter(destination)?;
-        if is_new {
-            return self.copy_tree(
-                source,
-                (from, OsStr::new("."), from_path),
-                (to.as_fd(), OsStr::new("."), destination),
-            );
-        }
-        for name in names(from, &source.place.join(from_path))? {
+        for name in tree::names(from, &source.place.join(from_path))? {
             let path = from_path.join(&name);
-            if !matches!(choose(source, &path, kind_of(from, &name, &path)?), Choice::Exclude) {
+            let is_directory = kind_of(from, &name, &path)? == FileKind::Directory;
+            if tree::is_seen(source, &path, is_directory)? {
                 self.merge(source, from, &name, &path, to.as_fd(), destination)?;
             }
         }
@@ -163,9 +158,8 @@ impl<'w> Writer<'w> {
         destination: &Path,
     ) -> Result<()> {
         let target = destination.join(name);
-        let parent = match self.stack.resolve(destination)?.found {
-            Some(Found::Directory(directory)) => directory,
-            _ => return Err(Error::wrong(format!("{} is not a directory", destination.display()))),
+        let Some(Found::Directory(parent)) = self.stack.resolve(destination)?.found else {
+            return Err(Error::wrong(format!("{} is not a directory", destination.display())));
         };
         let is_directory = kind_of(from, name, path)? == FileKind::Directory;
         match (parent.entry(name)?, is_directory) {
@@ -173,10 +167,7 @@ impl<'w> Writer<'w> {
                 let from = open_in(from, name).on("open", path)?;
                 self.put_contents(source, from.as_fd(), path, &target)
             }
-            (Some(Found::Directory(_)), false) => Err(Error::wrong(format!(
-                "{} is a directory: a file can't take its place",
-                target.display()
-            ))),
+            (Some(Found::Directory(_)), false) => Err(not_replaced(&target)),
             (Some(Found::Other { .. }), true) => Err(Error::wrong(format!(
                 "{} is there already and no directory: one can't take its place",
                 target.display()
@@ -235,44 +226,31 @@ impl<'w> Writer<'w> {
         let below = self.stack.resolve(path)?.found;
         rustix::fs::mkdirat(parent, name, Mode::from_raw_mode(0o755)).on("create", path)?;
         let made = open_in(parent, name).on("open", path)?;
-        match below {
-            Some(Found::Directory(merged)) => {
-                if let Some(original) = merged.topmost() {
-                    let original = Shown {
-                        directory: original.as_fd(),
-                        path,
-                    };
-                    directory::copy_metadata(
-                        original,
-                        Shown {
-                            directory: made.as_fd(),
-                            path,
-                        },
-                    )?;
-                }
+        if let Some(Found::Directory(merged)) = below {
+            if let Some(original) = merged.topmost() {
+                // The lookup's descriptor is good for lookups alone.
+                let original = open_in(original, OsStr::new(".")).on("open", path)?;
+                let [from, to] = [&original, &made].map(|directory| Shown {
+                    directory: directory.as_fd(),
+                    path,
+                });
+                directory::copy_metadata(from, to)?;
             }
-            _ => {
-                let (uid, gid) = self.prepared.owner;
-                rustix::fs::fchown(&made, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
-                    .on("change the owner of", path)?;
-                rustix::fs::fchmod(&made, Mode::from_raw_mode(0o755)).on("change the mode of", path)?;
-            }
+        } else {
+            let (uid, gid) = self.prepared.owner;
+            rustix::fs::fchown(&made, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
+                .on("change the owner of", path)?;
+            rustix::fs::fchmod(&made, Mode::from_raw_mode(0o755)).on("change the mode of", path)?;
         }
         Ok(made)
     }
 }
 
-fn names(directory: BorrowedFd<'_>, path: &Path) -> Result<Vec<std::ffi::OsString>> {
-    let mut names = Vec::new();
-    for entry in rustix::fs::Dir::read_from(directory).on("read", path)? {
-        let entry = entry.on("read", path)?;
-        let name = OsStr::from_bytes(entry.file_name().to_bytes());
-        if name != "." && name != ".." {
-            names.push(name.to_owned());
-        }
-    }
-    names.sort();
-    Ok(names)
+fn not_replaced(path: &Path) -> Error {
+    Error::wrong(format!(
+        "{} is a directory: a file can't take its place",
+        path.display()
+    ))
 }
 
 fn kind_of(directory: BorrowedFd<'_>, name: &OsStr, path: &Path) -> Result<FileKind> {
