@@ -1,44 +1,96 @@
 //! `wiac bundle` beyond what the articles do: scripts, sets of files that programs load unasked, further files.
 
-use crate::harness::{Place, programs, tests_as};
+use crate::harness::{Place, as_users, programs};
 
-tests_as! {
-    [root, user]
-    fn scripts_bring_their_interpreters(place) {
-        place.script("hello", "#!/bin/sh\necho hello\n");
-        place.script("by-env", "#!/usr/bin/env bash\necho \"${BASH_VERSION:+bash}\"\n");
-        place.mkdir("target/srv");
-        place.host("cp -p hello by-env target/srv/").succeeds();
-        place.wiac(["bundle", "./hello", "./by-env", "target"]).succeeds();
-        place.wiac(["run", "./target", "./layer", "/srv/hello"]).succeeds().says("hello");
-        place.wiac(["run", "./target", "./layer", "/srv/by-env"]).succeeds().says("bash");
-    }
+as_users!(scripts_bring_their_interpreters: root, user);
+fn scripts_bring_their_interpreters(place: &Place) {
+    place.script("hello", "#!/bin/sh\necho hello\n");
+    place.script("by-env", "#!/usr/bin/env bash\necho \"${BASH_VERSION:+bash}\"\n");
+    place.mkdir("target/srv");
+    place.host("cp -p hello by-env target/srv/").succeeds();
+    place.wiac(["bundle", "./hello", "./by-env", "target"]).succeeds();
+    place
+        .wiac(["run", "./target", "./layer", "/srv/hello"])
+        .succeeds()
+        .says("hello");
+    place
+        .wiac(["run", "./target", "./layer", "/srv/by-env"])
+        .succeeds()
+        .says("bash");
+}
 
-    [root, user]
-    fn further_files_come_along(place) {
-        place.wiac(["bundle", "bash", "cat", "--add", "/etc/debian_version", "--add", "/usr/bin/ls", "target"]).succeeds();
-        let version = std::fs::read_to_string("/etc/debian_version").expect("Debian's");
-        place.wiac(["run", "./target", "./layer", "cat", "/etc/debian_version"]).succeeds().says(&version);
-        place.wiac(["run", "./target", "./layer", "ls", "/usr/bin"]).succeeds().says("bash\ncat\nls");
-    }
+as_users!(further_files_come_along: root, user);
+fn further_files_come_along(place: &Place) {
+    place
+        .wiac([
+            "bundle",
+            "bash",
+            "cat",
+            "--add",
+            "/etc/debian_version",
+            "--add",
+            "/usr/bin/ls",
+            "target",
+        ])
+        .succeeds();
+    let version = std::fs::read_to_string("/etc/debian_version").expect("Debian's");
+    place
+        .wiac(["run", "./target", "./layer", "cat", "/etc/debian_version"])
+        .succeeds()
+        .says(&version);
+    place
+        .wiac(["run", "./target", "./layer", "ls", "/usr/bin"])
+        .succeeds()
+        .says("bash\ncat\nls");
+}
 
-    [root, user]
-    fn names_in_a_reference_are_looked_up_where_everybody_finds_them(place) {
-        place.script("private/true", "#!/bin/sh\necho mine\n");
-        let path = format!("{}:/usr/bin:/bin", place.shown("private"));
-        place.wiac(["run", "bundle://true,sh", "--", "true"]).env("PATH", path).succeeds().says("");
-        place.wiac(["run", "bundle://sh,nosuch", "--", "sh"]).fails(125).complains(&["nosuch"]);
-        place.wiac(["run", "bundle://,", "--", "sh"]).fails(125).complains(&["a program has no name"]);
-    }
+as_users!(names_in_a_reference_are_looked_up_where_everybody_finds_them: root, user);
+fn names_in_a_reference_are_looked_up_where_everybody_finds_them(place: &Place) {
+    place.script("private/true", "#!/bin/sh\necho mine\n");
+    let path = format!("{}:/usr/bin:/bin", place.shown("private"));
+    place
+        .wiac(["run", "bundle://true,sh", "--", "true"])
+        .env("PATH", path)
+        .succeeds()
+        .says("");
+    place
+        .wiac(["run", "bundle://sh,nosuch", "--", "sh"])
+        .fails(125)
+        .complains(&["nosuch"]);
+    place
+        .wiac(["run", "bundle://,", "--", "sh"])
+        .fails(125)
+        .complains(&["a program has no name"]);
 }
 
 #[test]
 fn sets_are_what_programs_load_unasked() {
     let place = Place::root();
-    place.wiac(["bundle", "--with", "nss,tzdata", "bash", "id", "date", "target"]).succeeds();
-    place.wiac(["run", "./target", "./layer", "id", "-un"]).succeeds().says("root");
-    place.wiac(["run", "-e", "TZ=Asia/Tokyo", "./target", "./layer", "date", "-d", "@0", "+%H:%M"]).succeeds().says("09:00");
-    place.wiac(["bundle", "--with", "nonsense", "bash", "target"]).fails(125).complains(&["nss, certs and tzdata"]);
+    place
+        .wiac(["bundle", "--with", "nss,tzdata", "bash", "id", "date", "target"])
+        .succeeds();
+    place
+        .wiac(["run", "./target", "./layer", "id", "-un"])
+        .succeeds()
+        .says("root");
+    place
+        .wiac([
+            "run",
+            "-e",
+            "TZ=Asia/Tokyo",
+            "./target",
+            "./layer",
+            "date",
+            "-d",
+            "@0",
+            "+%H:%M",
+        ])
+        .succeeds()
+        .says("09:00");
+    place
+        .wiac(["bundle", "--with", "nonsense", "bash", "target"])
+        .fails(125)
+        .complains(&["nss, certs and tzdata"]);
 }
 
 #[test]
@@ -57,7 +109,9 @@ fn static_programs_come_alone() {
     let place = Place::root();
     for (name, options) in [("fixed", &["-static"][..]), ("movable", &["-static-pie"])] {
         place.compile_with(options, programs::GREETER, name);
-        place.wiac(["bundle", &format!("./{name}"), &format!("target-{name}")]).succeeds();
+        place
+            .wiac(["bundle", &format!("./{name}"), &format!("target-{name}")])
+            .succeeds();
         let files = place.host(&format!("find target-{name} -type f | wc -l")).succeeds();
         assert_eq!(files.text(), "1", "{name}");
     }
@@ -67,11 +121,24 @@ fn static_programs_come_alone() {
 fn libraries_are_found_as_the_loader_finds_them() {
     let place = Place::root();
     place.wiac(["bundle", "bash", "first"]).succeeds();
-    place.compile_with(&["-shared", "-fPIC", "-Wl,-soname,libanswer.so.1"], "int answer(void) { return 42; }\n", "first/opt/lib/libanswer.so.1");
+    place.compile_with(
+        &["-shared", "-fPIC", "-Wl,-soname,libanswer.so.1"],
+        "int answer(void) { return 42; }\n",
+        "first/opt/lib/libanswer.so.1",
+    );
     let library = place.shown("first/opt/lib/libanswer.so.1");
-    place.compile_with(&[&library, "-Wl,-rpath,$ORIGIN/../lib"], "int answer(void);\nint main(void) { return answer(); }\n", "first/opt/bin/app");
+    place.compile_with(
+        &[&library, "-Wl,-rpath,$ORIGIN/../lib"],
+        "int answer(void);\nint main(void) { return answer(); }\n",
+        "first/opt/bin/app",
+    );
     // $ORIGIN is where the program lies, in the bundle as where it comes from.
-    place.wiac(["bundle", "--root", "first", "--list", "/opt/bin/app"]).succeeds().mentions("libanswer.so.1 => /opt/lib/libanswer.so.1");
-    place.wiac(["bundle", "--root", "first", "/opt/bin/app", "second"]).succeeds();
+    place
+        .wiac(["bundle", "--root", "first", "--list", "/opt/bin/app"])
+        .succeeds()
+        .mentions("libanswer.so.1 => /opt/lib/libanswer.so.1");
+    place
+        .wiac(["bundle", "--root", "first", "/opt/bin/app", "second"])
+        .succeeds();
     place.wiac(["run", "./second", "./layer", "/opt/bin/app"]).fails(42);
 }

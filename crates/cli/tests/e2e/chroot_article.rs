@@ -1,73 +1,105 @@
 //! The first article, replayed: an empty root, a program alone, a program with all it needs.
 
-use crate::harness::{Place, programs, tests_as};
+use crate::harness::{Place, as_users, programs};
 
 /// chroot(8) needs root, whoever made the directory.
 fn chroot(place: &Place, root: &str, command: &str) -> crate::harness::call::Call {
     place.host(&format!("exec chroot {root} {command}"))
 }
 
-tests_as! {
-    [root, user, single]
-    fn an_empty_root_has_no_shell(place) {
-        place.mkdir("target");
-        place.wiac(["run", "./target", "./layer", "/bin/bash"]).fails(127).explains(&["/bin/bash does not exist"]);
-    }
+as_users!(an_empty_root_has_no_shell: root, user, single);
+fn an_empty_root_has_no_shell(place: &Place) {
+    place.mkdir("target");
+    place
+        .wiac(["run", "./target", "./layer", "/bin/bash"])
+        .fails(127)
+        .explains(&["/bin/bash does not exist"]);
+}
 
-    [root, user, single]
-    fn a_program_alone_lacks_its_loader(place) {
-        place.take("/bin/bash".as_ref(), "target/bin/bash");
-        let said = place.wiac(["run", "./target", "./layer", "/bin/bash"]).fails(127);
-        said.explains(&["/bin/bash is there, but its dynamic loader can't be used", "ld-linux"]);
-    }
+as_users!(a_program_alone_lacks_its_loader: root, user, single);
+fn a_program_alone_lacks_its_loader(place: &Place) {
+    place.take("/bin/bash".as_ref(), "target/bin/bash");
+    let said = place.wiac(["run", "./target", "./layer", "/bin/bash"]).fails(127);
+    said.explains(&["/bin/bash is there, but its dynamic loader can't be used", "ld-linux"]);
+}
 
-    [root, user, single]
-    fn a_static_program_needs_nothing_else(place) {
-        place.mkdir("target");
-        place.compile(programs::GREETER, "target/app");
-        chroot(place, "target", "/app").succeeds().says("greetings from a small root");
-        place.wiac(["run", "./target", "./layer", "/app"]).succeeds().says("greetings from a small root");
-    }
+as_users!(a_static_program_needs_nothing_else: root, user, single);
+fn a_static_program_needs_nothing_else(place: &Place) {
+    place.mkdir("target");
+    place.compile(programs::GREETER, "target/app");
+    chroot(place, "target", "/app")
+        .succeeds()
+        .says("greetings from a small root");
+    place
+        .wiac(["run", "./target", "./layer", "/app"])
+        .succeeds()
+        .says("greetings from a small root");
+}
 
-    [root, user, single]
-    fn a_dynamic_program_needs_its_libraries(place) {
-        place.mkdir("target");
-        place.compile_with(&[], programs::GREETER, "target/app");
-        chroot(place, "target", "/app").fails(127);
-        place.wiac(["run", "./target", "./layer", "/app"]).fails(127).explains(&["/app is there", "ld-linux"]);
-        // The loader alone isn't enough either; now it is the library that is named.
-        place.host("mkdir -p target/lib64 && cp /lib64/ld-linux-x86-64.so.2 target/lib64/").succeeds();
-        place.wiac(["run", "./target", "./layer", "/app"]).fails(127).explains(&["/app", "lacks a library: libc.so.6"]);
-    }
+as_users!(a_dynamic_program_needs_its_libraries: root, user, single);
+fn a_dynamic_program_needs_its_libraries(place: &Place) {
+    place.mkdir("target");
+    place.compile_with(&[], programs::GREETER, "target/app");
+    chroot(place, "target", "/app").fails(127);
+    place
+        .wiac(["run", "./target", "./layer", "/app"])
+        .fails(127)
+        .explains(&["/app is there", "ld-linux"]);
+    // The loader alone isn't enough either; now it is the library that is named.
+    place
+        .host("mkdir -p target/lib64 && cp /lib64/ld-linux-x86-64.so.2 target/lib64/")
+        .succeeds();
+    place
+        .wiac(["run", "./target", "./layer", "/app"])
+        .fails(127)
+        .explains(&["/app", "lacks a library: libc.so.6"]);
+}
 
-    [root, user, single]
-    fn a_bundle_holds_a_program_and_all_it_needs(place) {
-        place.compile_with(&[], programs::GREETER, "app");
-        place.wiac(["bundle", "./app", "bundle"]).succeeds();
-        let app = place.shown("app");
-        chroot(place, "bundle", &app).succeeds().says("greetings from a small root");
-    }
+as_users!(a_bundle_holds_a_program_and_all_it_needs: root, user, single);
+fn a_bundle_holds_a_program_and_all_it_needs(place: &Place) {
+    place.compile_with(&[], programs::GREETER, "app");
+    place.wiac(["bundle", "./app", "bundle"]).succeeds();
+    let app = place.shown("app");
+    chroot(place, "bundle", &app)
+        .succeeds()
+        .says("greetings from a small root");
+}
 
-    [root, user, single]
-    fn bash_runs_in_a_bundle_and_finds_no_ls(place) {
-        place.wiac(["bundle", "bash", "target"]).succeeds();
-        chroot(place, "target", "/bin/bash -c 'pwd; echo *'").succeeds().mentions("/\n").mentions("lib64");
-        chroot(place, "target", "/bin/bash -c ls").fails(127).complains(&["ls: command not found"]);
-        place.wiac(["run", "./target", "./layer", "bash", "-c", "cd /usr && pwd"]).succeeds().says("/usr");
-    }
+as_users!(bash_runs_in_a_bundle_and_finds_no_ls: root, user, single);
+fn bash_runs_in_a_bundle_and_finds_no_ls(place: &Place) {
+    place.wiac(["bundle", "bash", "target"]).succeeds();
+    chroot(place, "target", "/bin/bash -c 'pwd; echo *'")
+        .succeeds()
+        .mentions("/\n")
+        .mentions("lib64");
+    chroot(place, "target", "/bin/bash -c ls")
+        .fails(127)
+        .complains(&["ls: command not found"]);
+    place
+        .wiac(["run", "./target", "./layer", "bash", "-c", "cd /usr && pwd"])
+        .succeeds()
+        .says("/usr");
+}
 
-    [root, user, single]
-    fn ls_can_be_added(place) {
-        place.wiac(["bundle", "/usr/bin/bash", "target"]).succeeds();
-        place.wiac(["bundle", "/usr/bin/ls", "target"]).succeeds();
-        chroot(place, "target", "/bin/bash -c 'ls /usr/bin'").succeeds().says("bash\nls");
-        place.wiac(["run", "./target", "./layer", "bash", "-c", "ls /usr/bin"]).succeeds().says("bash\nls");
-    }
+as_users!(ls_can_be_added: root, user, single);
+fn ls_can_be_added(place: &Place) {
+    place.wiac(["bundle", "/usr/bin/bash", "target"]).succeeds();
+    place.wiac(["bundle", "/usr/bin/ls", "target"]).succeeds();
+    chroot(place, "target", "/bin/bash -c 'ls /usr/bin'")
+        .succeeds()
+        .says("bash\nls");
+    place
+        .wiac(["run", "./target", "./layer", "bash", "-c", "ls /usr/bin"])
+        .succeeds()
+        .says("bash\nls");
+}
 
-    [root, user, single]
-    fn a_bundle_can_be_named_in_place_of_an_image(place) {
-        place.wiac(["run", "bundle://bash,ls", "--", "bash", "-c", "ls /usr/bin"]).succeeds().says("bash\nls");
-    }
+as_users!(a_bundle_can_be_named_in_place_of_an_image: root, user, single);
+fn a_bundle_can_be_named_in_place_of_an_image(place: &Place) {
+    place
+        .wiac(["run", "bundle://bash,ls", "--", "bash", "-c", "ls /usr/bin"])
+        .succeeds()
+        .says("bash\nls");
 }
 
 #[test]

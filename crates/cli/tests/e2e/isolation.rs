@@ -1,6 +1,6 @@
 //! What separates a container from its host.
 
-use crate::harness::{Place, programs, tests_as, tools};
+use crate::harness::{Place, as_users, programs, tools};
 use std::fs;
 
 /// Capabilities of docker's default container, without the one for making device nodes: chown, dac_override, fowner,
@@ -13,180 +13,288 @@ fn mask(numbers: &[u32]) -> String {
 
 /// A field of /proc/PID/status.
 fn field<'t>(status: &'t str, name: &str) -> &'t str {
-    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     line.unwrap_or_else(|| panic!("{name} in\n{status}")).trim()
 }
 
-tests_as! {
-    [root, user, single]
-    fn namespaces_are_the_containers_own(place) {
-        let said = place.inside("for ns in mnt pid ipc uts cgroup; do readlink /proc/self/ns/$ns; done; echo $$; hostname inside 2>&1").fails(1);
-        for (line, name) in said.lines().iter().zip(["mnt", "pid", "ipc", "uts", "cgroup"]) {
-            let host = fs::read_link(format!("/proc/self/ns/{name}")).expect("a namespace");
-            assert!(line.starts_with(&format!("{name}:[")), "{line}");
-            assert_ne!(*line, host.to_str().expect("text"), "{name}");
-        }
-        assert_eq!(said.lines()[5], "1", "the command is process 1");
+as_users!(namespaces_are_the_containers_own: root, user, single);
+fn namespaces_are_the_containers_own(place: &Place) {
+    let said = place
+        .inside("for ns in mnt pid ipc uts cgroup; do readlink /proc/self/ns/$ns; done; echo $$; hostname inside 2>&1")
+        .fails(1);
+    for (line, name) in said.lines().iter().zip(["mnt", "pid", "ipc", "uts", "cgroup"]) {
+        let host = fs::read_link(format!("/proc/self/ns/{name}")).expect("a namespace");
+        assert!(line.starts_with(&format!("{name}:[")), "{line}");
+        assert_ne!(*line, host.to_str().expect("text"), "{name}");
     }
+    assert_eq!(said.lines()[5], "1", "the command is process 1");
+}
 
-    [root, user, single]
-    fn capabilities_are_dockers(place) {
-        let said = place.inside("cat /proc/self/status").succeeds();
-        let all = mask(&CAPABILITIES);
-        assert_eq!(field(&said.stdout, "CapBnd"), all);
-        assert_eq!(field(&said.stdout, "CapEff"), all);
-        assert_eq!(field(&said.stdout, "CapPrm"), all);
-        assert_eq!(field(&said.stdout, "CapInh"), mask(&[]));
-        assert_eq!(field(&said.stdout, "CapAmb"), mask(&[]));
+as_users!(capabilities_are_dockers: root, user, single);
+fn capabilities_are_dockers(place: &Place) {
+    let said = place.inside("cat /proc/self/status").succeeds();
+    let all = mask(&CAPABILITIES);
+    assert_eq!(field(&said.stdout, "CapBnd"), all);
+    assert_eq!(field(&said.stdout, "CapEff"), all);
+    assert_eq!(field(&said.stdout, "CapPrm"), all);
+    assert_eq!(field(&said.stdout, "CapInh"), mask(&[]));
+    assert_eq!(field(&said.stdout, "CapAmb"), mask(&[]));
+}
+
+as_users!(another_user_has_no_capabilities: root, user);
+fn another_user_has_no_capabilities(place: &Place) {
+    place.busybox("base");
+    let said = place
+        .wiac([
+            "run",
+            "-u",
+            "1000:1000",
+            "./base",
+            "./layer",
+            "cat",
+            "/proc/self/status",
+        ])
+        .succeeds();
+    assert_eq!(field(&said.stdout, "CapEff"), mask(&[]));
+    assert_eq!(field(&said.stdout, "CapPrm"), mask(&[]));
+    assert_eq!(field(&said.stdout, "CapBnd"), mask(&CAPABILITIES));
+    // The group is among the supplementary ones too, as in docker since CVE-2022-36109.
+    assert_eq!(field(&said.stdout, "Groups"), "1000");
+}
+
+as_users!(system_calls_are_filtered: root, user, single);
+fn system_calls_are_filtered(place: &Place) {
+    let said = place.inside("cat /proc/self/status").succeeds();
+    assert_eq!(field(&said.stdout, "Seccomp"), "2");
+    assert_eq!(field(&said.stdout, "NoNewPrivs"), "0");
+    place.compile(programs::CALLS, "base/calls");
+    let said = place.inside("/calls").succeeds();
+    // EPERM where a capability would open it; the filter's ENOSYS for calls that programs probe for.
+    for name in [
+        "unshare",
+        "setns",
+        "mount",
+        "umount2",
+        "pivot_root",
+        "keyctl",
+        "add_key",
+        "bpf",
+        "kexec_load",
+        "init_module",
+        "reboot",
+        "swapon",
+        "settimeofday",
+        "open_by_handle_at",
+        "perf_event_open",
+        "userfaultfd",
+        "fsopen",
+        "move_mount",
+        "io_uring_setup",
+    ] {
+        let expected = format!("{name}=1\n");
+        assert!(
+            said.stdout.contains(&expected),
+            "{name} is to fail with EPERM:\n{}",
+            said.stdout
+        );
     }
+    said.mentions("clone3=38\n")
+        .mentions("getpid=0\n")
+        .mentions("userns=1\n");
+}
 
-    [root, user]
-    fn another_user_has_no_capabilities(place) {
+as_users!(set_user_id_programs_work: root, user, single);
+fn set_user_id_programs_work(place: &Place) {
+    // As in docker, no_new_privs is off: a set-user-id program of the image raises its user.
+    if place.account() != Place::single().account() {
         place.busybox("base");
-        let said = place.wiac(["run", "-u", "1000:1000", "./base", "./layer", "cat", "/proc/self/status"]).succeeds();
-        assert_eq!(field(&said.stdout, "CapEff"), mask(&[]));
-        assert_eq!(field(&said.stdout, "CapPrm"), mask(&[]));
-        assert_eq!(field(&said.stdout, "CapBnd"), mask(&CAPABILITIES));
-        // The group is among the supplementary ones too, as in docker since CVE-2022-36109.
-        assert_eq!(field(&said.stdout, "Groups"), "1000");
+        place.compile(programs::USER, "base/who");
+        place.chmod("base/who", 0o4755);
+        place
+            .wiac(["run", "-u", "1000", "./base", "./layer", "/who"])
+            .succeeds()
+            .says("1000 as 0");
     }
+    place
+        .inside("grep NoNewPrivs /proc/self/status")
+        .succeeds()
+        .mentions("0");
+}
 
-    [root, user, single]
-    fn system_calls_are_filtered(place) {
-        let said = place.inside("cat /proc/self/status").succeeds();
-        assert_eq!(field(&said.stdout, "Seccomp"), "2");
-        assert_eq!(field(&said.stdout, "NoNewPrivs"), "0");
-        place.compile(programs::CALLS, "base/calls");
-        let said = place.inside("/calls").succeeds();
-        // EPERM where a capability would open it; the filter's ENOSYS for calls that programs probe for.
-        for name in ["unshare", "setns", "mount", "umount2", "pivot_root", "keyctl", "add_key", "bpf", "kexec_load", "init_module", "reboot", "swapon", "settimeofday", "open_by_handle_at", "perf_event_open", "userfaultfd", "fsopen", "move_mount", "io_uring_setup"] {
-            let expected = format!("{name}=1\n");
-            assert!(said.stdout.contains(&expected), "{name} is to fail with EPERM:\n{}", said.stdout);
-        }
-        said.mentions("clone3=38\n").mentions("getpid=0\n").mentions("userns=1\n");
-    }
+as_users!(what_tells_of_the_host_is_hidden: root, user, single);
+fn what_tells_of_the_host_is_hidden(place: &Place) {
+    place.inside("for f in /proc/kcore /proc/keys /proc/timer_list /proc/interrupts /proc/sched_debug /proc/latency_stats; do
+        [ ! -e $f ] || { test -z \"$(head -c 1 $f)\" || echo seen $f; }; done
+        for d in /proc/acpi /proc/scsi /sys/firmware /sys/devices/virtual/powercap; do [ ! -e $d ] || [ -z \"$(ls -A $d)\" ] || echo seen $d; done
+        echo looked").succeeds().says("looked");
+}
 
-    [root, user, single]
-    fn set_user_id_programs_work(place) {
-        // As in docker, no_new_privs is off: a set-user-id program of the image raises its user.
-        if place.account() != Place::single().account() {
-            place.busybox("base");
-            place.compile(programs::USER, "base/who");
-            place.chmod("base/who", 0o4755);
-            place.wiac(["run", "-u", "1000", "./base", "./layer", "/who"]).succeeds().says("1000 as 0");
-        }
-        place.inside("grep NoNewPrivs /proc/self/status").succeeds().mentions("0");
-    }
+as_users!(the_kernels_switches_can_not_be_thrown: root, user, single);
+fn the_kernels_switches_can_not_be_thrown(place: &Place) {
+    place.inside("for f in /proc/sys/kernel/domainname /proc/sysrq-trigger /proc/irq/0/smp_affinity /proc/sys/vm/drop_caches /sys/kernel/uevent_helper; do
+        if [ -e $f ] && (echo 1 > $f) 2>/dev/null; then echo written $f; fi; done
+        mkdir /sys/fs/x 2>/dev/null && echo made
+        echo tried").succeeds().says("tried");
+    place.inside("grep -E ' /sys ' /proc/mounts").succeeds().mentions("ro,");
+    place
+        .inside("grep -E ' /proc/sys ' /proc/mounts")
+        .succeeds()
+        .mentions("ro,");
+    place
+        .inside("mount -o remount,rw /sys || mount -t tmpfs none /mnt || umount /proc/sys || echo denied")
+        .succeeds()
+        .says("denied");
+}
 
-    [root, user, single]
-    fn what_tells_of_the_host_is_hidden(place) {
-        place.inside("for f in /proc/kcore /proc/keys /proc/timer_list /proc/interrupts /proc/sched_debug /proc/latency_stats; do
-            [ ! -e $f ] || { test -z \"$(head -c 1 $f)\" || echo seen $f; }; done
-            for d in /proc/acpi /proc/scsi /sys/firmware /sys/devices/virtual/powercap; do [ ! -e $d ] || [ -z \"$(ls -A $d)\" ] || echo seen $d; done
-            echo looked").succeeds().says("looked");
-    }
+as_users!(devices_are_the_harmless_ones: root, user, single);
+fn devices_are_the_harmless_ones(place: &Place) {
+    let said = place.inside("ls /dev; ls /dev/pts").succeeds();
+    said.says("core\nfd\nfull\nmqueue\nnull\nptmx\npts\nrandom\nshm\nstderr\nstdin\nstdout\ntty\nurandom\nzero\nptmx");
+    place
+        .inside(
+            "echo gone > /dev/null; test $(head -c 4 /dev/zero | wc -c) = 4; test $(head -c 4 /dev/urandom | wc -c) = 4
+        echo full > /dev/full",
+        )
+        .fails(1)
+        .complains(&["No space left"]);
+    place
+        .inside("echo shared > /dev/shm/x && cat /dev/shm/x && test ! -e /dev/shm/wiac* && stat -c %a /dev/shm")
+        .succeeds()
+        .says("shared\n1777");
+    place
+        .inside("for f in fd stdin stdout stderr ptmx; do readlink /dev/$f; done")
+        .succeeds()
+        .says("/proc/self/fd\n/proc/self/fd/0\n/proc/self/fd/1\n/proc/self/fd/2\npts/ptmx");
+    // The pipes have to be the user's own, as a shell's are.
+    let call = place.inside("echo out > /dev/stdout; echo err > /dev/stderr");
+    call.after("\"$@\" 2>&1 | cat; exit").succeeds().says("out\nerr");
+    place
+        .inside("mknod /x c 1 3")
+        .fails(1)
+        .complains(&["Operation not permitted"]);
+}
 
-    [root, user, single]
-    fn the_kernels_switches_can_not_be_thrown(place) {
-        place.inside("for f in /proc/sys/kernel/domainname /proc/sysrq-trigger /proc/irq/0/smp_affinity /proc/sys/vm/drop_caches /sys/kernel/uevent_helper; do
-            if [ -e $f ] && (echo 1 > $f) 2>/dev/null; then echo written $f; fi; done
-            mkdir /sys/fs/x 2>/dev/null && echo made
-            echo tried").succeeds().says("tried");
-        place.inside("grep -E ' /sys ' /proc/mounts").succeeds().mentions("ro,");
-        place.inside("grep -E ' /proc/sys ' /proc/mounts").succeeds().mentions("ro,");
-        place.inside("mount -o remount,rw /sys || mount -t tmpfs none /mnt || umount /proc/sys || echo denied").succeeds().says("denied");
-    }
+as_users!(only_the_streams_are_open: root, user, single);
+fn only_the_streams_are_open(place: &Place) {
+    place.busybox("base");
+    place.compile(programs::DESCRIPTORS, "base/descriptors");
+    let call = place.wiac(["run", "./base", "./layer", "/descriptors"]);
+    call.after("exec 7</etc/passwd 9</ 123<>/dev/null")
+        .succeeds()
+        .says("looked");
+}
 
-    [root, user, single]
-    fn devices_are_the_harmless_ones(place) {
-        let said = place.inside("ls /dev; ls /dev/pts").succeeds();
-        said.says("core\nfd\nfull\nmqueue\nnull\nptmx\npts\nrandom\nshm\nstderr\nstdin\nstdout\ntty\nurandom\nzero\nptmx");
-        place.inside("echo gone > /dev/null; test $(head -c 4 /dev/zero | wc -c) = 4; test $(head -c 4 /dev/urandom | wc -c) = 4
-            echo full > /dev/full").fails(1).complains(&["No space left"]);
-        place.inside("echo shared > /dev/shm/x && cat /dev/shm/x && test ! -e /dev/shm/wiac* && stat -c %a /dev/shm").succeeds().says("shared\n1777");
-        place.inside("for f in fd stdin stdout stderr ptmx; do readlink /dev/$f; done").succeeds().says("/proc/self/fd\n/proc/self/fd/0\n/proc/self/fd/1\n/proc/self/fd/2\npts/ptmx");
-        // The pipes have to be the user's own, as a shell's are.
-        let call = place.inside("echo out > /dev/stdout; echo err > /dev/stderr");
-        call.after("\"$@\" 2>&1 | cat; exit").succeeds().says("out\nerr");
-        place.inside("mknod /x c 1 3").fails(1).complains(&["Operation not permitted"]);
-    }
+as_users!(umask_and_signals_are_a_programs_usual_ones: root, user, single);
+fn umask_and_signals_are_a_programs_usual_ones(place: &Place) {
+    place.busybox("base");
+    place.compile(programs::SIGNALS, "base/signals");
+    let call = place.wiac(["run", "./base", "./layer", "/signals"]);
+    call.after("trap '' INT PIPE TERM HUP QUIT USR1 WINCH")
+        .succeeds()
+        .says("looked");
+    let call = place.inside("umask; touch /made; mkdir /made-dir; stat -c %a /made /made-dir");
+    call.after("umask 077").succeeds().says("0022\n644\n755");
+}
 
-    [root, user, single]
-    fn only_the_streams_are_open(place) {
-        place.busybox("base");
-        place.compile(programs::DESCRIPTORS, "base/descriptors");
-        let call = place.wiac(["run", "./base", "./layer", "/descriptors"]);
-        call.after("exec 7</etc/passwd 9</ 123<>/dev/null").succeeds().says("looked");
-    }
+as_users!(a_caller_that_ignores_its_children_does_no_harm: root, user, single);
+fn a_caller_that_ignores_its_children_does_no_harm(place: &Place) {
+    place
+        .inside("echo fine; exit 6")
+        .after("trap '' CHLD")
+        .fails(6)
+        .says("fine");
+}
 
-    [root, user, single]
-    fn umask_and_signals_are_a_programs_usual_ones(place) {
-        place.busybox("base");
-        place.compile(programs::SIGNALS, "base/signals");
-        let call = place.wiac(["run", "./base", "./layer", "/signals"]);
-        call.after("trap '' INT PIPE TERM HUP QUIT USR1 WINCH").succeeds().says("looked");
-        let call = place.inside("umask; touch /made; mkdir /made-dir; stat -c %a /made /made-dir");
-        call.after("umask 077").succeeds().says("0022\n644\n755");
+as_users!(wiacs_own_binary_stays_out_of_reach: root, user, single);
+fn wiacs_own_binary_stays_out_of_reach(place: &Place) {
+    let before = fs::read(tools::wiac()).expect("the binary").len();
+    place.busybox("base");
+    for own in ["/proc/self/exe", "/proc/1/exe"] {
+        place
+            .wiac(["run", "./base", "./layer", own, "--version"])
+            .fails(126)
+            .complains(&["wiac's own binary"]);
     }
+    place.script("base/by-shebang", "#!/proc/self/exe\n");
+    place
+        .wiac(["run", "./base", "./layer", "/by-shebang"])
+        .fails(126)
+        .complains(&["wiac's own binary"]);
+    place.symlink("/proc/self/exe", "base/by-link");
+    place
+        .wiac(["run", "./base", "./layer", "/by-link"])
+        .fails(126)
+        .complains(&["wiac's own binary"]);
+    // From inside there is no process of wiac's left to find it by.
+    let said = place
+        .inside("readlink /proc/[0-9]*/exe; chmod 777 /proc/1/exe; echo x >> /proc/1/exe")
+        .fails(1);
+    said.mentions("/bin/busybox").never_mentions("wiac");
+    assert_eq!(fs::read(tools::wiac()).expect("the binary").len(), before);
+}
 
-    [root, user, single]
-    fn a_caller_that_ignores_its_children_does_no_harm(place) {
-        place.inside("echo fine; exit 6").after("trap '' CHLD").fails(6).says("fine");
+as_users!(names_resolve_by_the_hosts_servers: root, user, single);
+fn names_resolve_by_the_hosts_servers(place: &Place) {
+    let servers = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    let said = place
+        .inside("cat /etc/resolv.conf; cat /etc/hosts; cat /etc/hostname")
+        .succeeds();
+    for server in servers.lines().filter(|line| line.starts_with("nameserver")) {
+        assert!(said.stdout.contains(server), "{server} in\n{}", said.stdout);
     }
+    said.mentions("127.0.0.1").mentions("localhost");
+    place
+        .inside("ping -c 1 -W 1 localhost > /dev/null; cat /etc/hostname; hostname")
+        .succeeds();
+    // They are files of the container's own: neither the host's nor the layer's change.
+    let host = fs::read_to_string("/etc/hosts").unwrap_or_default();
+    place
+        .inside("echo 10.9.8.7 mine >> /etc/hosts && grep -c mine /etc/hosts")
+        .succeeds()
+        .says("1");
+    assert_eq!(fs::read_to_string("/etc/hosts").unwrap_or_default(), host);
+    place.inside("grep -c mine /etc/hosts").fails(1).says("0");
+}
 
-    [root, user, single]
-    fn wiacs_own_binary_stays_out_of_reach(place) {
-        let before = fs::read(tools::wiac()).expect("the binary").len();
-        place.busybox("base");
-        for own in ["/proc/self/exe", "/proc/1/exe"] {
-            place.wiac(["run", "./base", "./layer", own, "--version"]).fails(126).complains(&["wiac's own binary"]);
-        }
-        place.script("base/by-shebang", "#!/proc/self/exe\n");
-        place.wiac(["run", "./base", "./layer", "/by-shebang"]).fails(126).complains(&["wiac's own binary"]);
-        place.symlink("/proc/self/exe", "base/by-link");
-        place.wiac(["run", "./base", "./layer", "/by-link"]).fails(126).complains(&["wiac's own binary"]);
-        // From inside there is no process of wiac's left to find it by.
-        let said = place.inside("readlink /proc/[0-9]*/exe; chmod 777 /proc/1/exe; echo x >> /proc/1/exe").fails(1);
-        said.mentions("/bin/busybox").never_mentions("wiac");
-        assert_eq!(fs::read(tools::wiac()).expect("the binary").len(), before);
+as_users!(nothing_of_the_host_is_mounted: root, user, single);
+fn nothing_of_the_host_is_mounted(place: &Place) {
+    let said = place.inside("cat /proc/self/mountinfo").succeeds();
+    let targets: Vec<&str> = said.stdout.lines().filter_map(|line| line.split(' ').nth(4)).collect();
+    let allowed = ["/", "/proc", "/dev", "/sys", "/etc/"];
+    for target in &targets {
+        assert!(
+            allowed
+                .iter()
+                .any(|place| target == place || target.starts_with(&format!("{}/", place.trim_end_matches('/')))),
+            "{target}"
+        );
     }
-
-    [root, user, single]
-    fn names_resolve_by_the_hosts_servers(place) {
-        let servers = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-        let said = place.inside("cat /etc/resolv.conf; cat /etc/hosts; cat /etc/hostname").succeeds();
-        for server in servers.lines().filter(|line| line.starts_with("nameserver")) {
-            assert!(said.stdout.contains(server), "{server} in\n{}", said.stdout);
-        }
-        said.mentions("127.0.0.1").mentions("localhost");
-        place.inside("ping -c 1 -W 1 localhost > /dev/null; cat /etc/hostname; hostname").succeeds();
-        // They are files of the container's own: neither the host's nor the layer's change.
-        let host = fs::read_to_string("/etc/hosts").unwrap_or_default();
-        place.inside("echo 10.9.8.7 mine >> /etc/hosts && grep -c mine /etc/hosts").succeeds().says("1");
-        assert_eq!(fs::read_to_string("/etc/hosts").unwrap_or_default(), host);
-        place.inside("grep -c mine /etc/hosts").fails(1).says("0");
-    }
-
-    [root, user, single]
-    fn nothing_of_the_host_is_mounted(place) {
-        let said = place.inside("cat /proc/self/mountinfo").succeeds();
-        let targets: Vec<&str> = said.stdout.lines().filter_map(|line| line.split(' ').nth(4)).collect();
-        let allowed = ["/", "/proc", "/dev", "/sys", "/etc/"];
-        for target in &targets {
-            assert!(allowed.iter().any(|place| target == place || target.starts_with(&format!("{}/", place.trim_end_matches('/')))), "{target}");
-        }
-        assert_eq!(targets.iter().filter(|target| **target == "/").count(), 1, "{}", said.stdout);
-        place.inside("cd / && cd .. && cd ../.. && ls -d home 2>&1").fails(1);
-    }
+    assert_eq!(
+        targets.iter().filter(|target| **target == "/").count(),
+        1,
+        "{}",
+        said.stdout
+    );
+    place.inside("cd / && cd .. && cd ../.. && ls -d home 2>&1").fails(1);
 }
 
 #[test]
 fn device_nodes_of_a_layer_can_not_be_opened() {
     let place = Place::root();
     place.busybox("base");
-    place.host("mknod base/null c 1 3; mknod base/memory c 1 1; chmod 666 base/null base/memory").succeeds();
-    place.inside("echo x > /null").fails(1).complains(&["Permission denied"]);
-    place.inside("head -c 1 /memory").fails(1).complains(&["Permission denied"]);
+    place
+        .host("mknod base/null c 1 3; mknod base/memory c 1 1; chmod 666 base/null base/memory")
+        .succeeds();
+    place
+        .inside("echo x > /null")
+        .fails(1)
+        .complains(&["Permission denied"]);
+    place
+        .inside("head -c 1 /memory")
+        .fails(1)
+        .complains(&["Permission denied"]);
     place.inside("grep ' / ' /proc/mounts").succeeds().mentions("nodev");
 }
 
@@ -196,11 +304,16 @@ fn the_session_keyring_is_the_containers_own() {
     place.busybox("base");
     // /proc/keys is hidden, so the key's number is asked for by the one call that a filter of ours doesn't allow;
     // the kernel shows it to a process of the host that looks at the container's.
-    let running = place.wiac(["run", "./base", "./layer", "sh", "-c", "touch /ready; sleep 100"]).in_background();
+    let running = place
+        .wiac(["run", "./base", "./layer", "sh", "-c", "touch /ready; sleep 100"])
+        .in_background();
     crate::harness::leftovers::wait_until("the container is ready", || place.has("layer/diff/ready"));
     let processes = crate::harness::leftovers::descendants(running.pid());
     let keys = fs::read_to_string("/proc/keys").unwrap_or_default();
-    let count = keys.lines().filter(|line| line.contains("keyring") && line.contains("_ses")).count();
+    let count = keys
+        .lines()
+        .filter(|line| line.contains("keyring") && line.contains("_ses"))
+        .count();
     assert!(count >= 1 || keys.is_empty(), "{keys}");
     assert!(processes.len() >= 2, "a monitor and the container: {processes:?}");
 }
@@ -211,15 +324,35 @@ fn a_working_directory_can_not_lead_out() {
     place.busybox("base");
     for descriptor in 3..12 {
         let path = format!("/proc/self/fd/{descriptor}");
-        let call = place.wiac(["run", "-w", &path, "./base", "./layer", "sh", "-c", "ls -d home boot 2>/dev/null"]);
+        let call = place.wiac([
+            "run",
+            "-w",
+            &path,
+            "./base",
+            "./layer",
+            "sh",
+            "-c",
+            "ls -d home boot 2>/dev/null",
+        ]);
         assert!(!call.ends_with_any(&[1, 125, 126, 127]).stdout.contains("home"));
     }
     place.symlink("/proc/self/fd/7", "base/sneaky");
-    place.wiac(["run", "-w", "/sneaky", "./base", "./layer", "pwd"]).fails(125);
+    place
+        .wiac(["run", "-w", "/sneaky", "./base", "./layer", "pwd"])
+        .fails(125);
     // Neither can a layer's symlinks in place of what is mounted over. Whether such a layer starts is another matter.
-    for (number, (name, text)) in [("dev", "../../../../../tmp/wiac-e2e-escape"), ("proc", "/../../tmp/wiac-e2e-escape"), ("etc", "/../../tmp/wiac-e2e-escape")].into_iter().enumerate() {
+    for (number, (name, text)) in [
+        ("dev", "../../../../../tmp/wiac-e2e-escape"),
+        ("proc", "/../../tmp/wiac-e2e-escape"),
+        ("etc", "/../../tmp/wiac-e2e-escape"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
         place.symlink(text, &format!("evil{number}/{name}"));
-        place.sh(&format!("./evil{number}:./base"), &format!("./other{number}"), "true").ends_with_any(&[0, 125]);
+        place
+            .sh(&format!("./evil{number}:./base"), &format!("./other{number}"), "true")
+            .ends_with_any(&[0, 125]);
         assert!(!std::path::Path::new("/tmp/wiac-e2e-escape").exists(), "{name}");
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::harness::call::Background;
 use crate::harness::leftovers::{assert_nothing_within, children, descendants, wait_until};
-use crate::harness::{Place, programs, tests_as};
+use crate::harness::{Place, as_users, programs};
 use rustix::process::{Pid, Signal, kill_process};
 use std::time::Duration;
 
@@ -18,7 +18,9 @@ fn word(place: &Place) -> String {
 fn stubborn(place: &Place) -> Background {
     place.busybox("base");
     place.compile(programs::STUBBORN, "base/stubborn");
-    let running = place.wiac(["run", "./base", "./layer", "/stubborn", "/ready", &word(place)]).in_background();
+    let running = place
+        .wiac(["run", "./base", "./layer", "/stubborn", "/ready", &word(place)])
+        .in_background();
     wait_until("the container is ready", || place.has("layer/diff/ready"));
     running
 }
@@ -27,8 +29,21 @@ fn stubborn(place: &Place) -> Background {
 fn stubborn_on_an_image(place: &Place) -> Background {
     place.mkdir("ready");
     place.compile(programs::STUBBORN, "context/stubborn");
-    place.build("context", "FROM scratch\nCOPY stubborn /\n").args(["-t", "app"]).succeeds();
-    let running = place.wiac(["run", "-v", "./ready:/ready", "app", "/stubborn", "/ready/x", &word(place)]).in_background();
+    place
+        .build("context", "FROM scratch\nCOPY stubborn /\n")
+        .args(["-t", "app"])
+        .succeeds();
+    let running = place
+        .wiac([
+            "run",
+            "-v",
+            "./ready:/ready",
+            "app",
+            "/stubborn",
+            "/ready/x",
+            &word(place),
+        ])
+        .in_background();
     wait_until("the container is ready", || place.has("ready/x"));
     running
 }
@@ -43,65 +58,76 @@ fn monitor(running: &Background) -> i32 {
     children[0]
 }
 
-tests_as! {
-    [root, user, single]
-    fn the_caller_is_killed(place) {
-        let mut running = stubborn(place);
-        kill(running.pid());
-        assert_eq!(running.exit_code(), 137);
-        assert_nothing_within(SOON, place.dir(), &word(place));
-        // The container layer is free again, and what was written is there.
-        place.wiac(["run", "./base", "./layer", "ls", "/ready"]).succeeds().says("/ready");
-    }
+as_users!(the_caller_is_killed: root, user, single);
+fn the_caller_is_killed(place: &Place) {
+    let mut running = stubborn(place);
+    kill(running.pid());
+    assert_eq!(running.exit_code(), 137);
+    assert_nothing_within(SOON, place.dir(), &word(place));
+    // The container layer is free again, and what was written is there.
+    place
+        .wiac(["run", "./base", "./layer", "ls", "/ready"])
+        .succeeds()
+        .says("/ready");
+}
 
-    [root, user, single]
-    fn the_monitor_is_killed(place) {
-        let mut running = stubborn(place);
-        kill(monitor(&running));
-        assert_eq!(running.exit_code(), 137);
-        assert_nothing_within(SOON, place.dir(), &word(place));
-    }
+as_users!(the_monitor_is_killed: root, user, single);
+fn the_monitor_is_killed(place: &Place) {
+    let mut running = stubborn(place);
+    kill(monitor(&running));
+    assert_eq!(running.exit_code(), 137);
+    assert_nothing_within(SOON, place.dir(), &word(place));
+}
 
-    [root, user, single]
-    fn both_are_killed(place) {
-        let mut running = stubborn(place);
-        let monitor = monitor(&running);
-        running.gets(Signal::STOP);
-        kill(monitor);
-        kill(running.pid());
-        assert_eq!(running.exit_code(), 137);
-        assert_nothing_within(SOON, place.dir(), &word(place));
-    }
+as_users!(both_are_killed: root, user, single);
+fn both_are_killed(place: &Place) {
+    let mut running = stubborn(place);
+    let monitor = monitor(&running);
+    running.gets(Signal::STOP);
+    kill(monitor);
+    kill(running.pid());
+    assert_eq!(running.exit_code(), 137);
+    assert_nothing_within(SOON, place.dir(), &word(place));
+}
 
-    [root, user, single]
-    fn the_command_is_killed_from_outside(place) {
-        let mut running = stubborn(place);
-        let all = descendants(running.pid());
-        // The monitor first, then the container's process 1.
-        kill(all[1]);
-        assert_eq!(running.exit_code(), 137);
-        assert_nothing_within(SOON, place.dir(), &word(place));
-    }
+as_users!(the_command_is_killed_from_outside: root, user, single);
+fn the_command_is_killed_from_outside(place: &Place) {
+    let mut running = stubborn(place);
+    let all = descendants(running.pid());
+    // The monitor first, then the container's process 1.
+    kill(all[1]);
+    assert_eq!(running.exit_code(), 137);
+    assert_nothing_within(SOON, place.dir(), &word(place));
+}
 
-    [root, user]
-    fn the_next_command_sweeps_what_a_killed_one_left(place) {
-        let mut running = stubborn_on_an_image(place);
-        assert_eq!(std::fs::read_dir(place.path("data/tmp")).expect("a directory").count(), 1);
-        kill(running.pid());
-        running.exit_code();
-        assert_nothing_within(SOON, place.dir(), &word(place));
-        place.wiac(["images"]).succeeds();
-        assert_eq!(std::fs::read_dir(place.path("data/tmp")).expect("a directory").count(), 0, "swept");
-    }
+as_users!(the_next_command_sweeps_what_a_killed_one_left: root, user);
+fn the_next_command_sweeps_what_a_killed_one_left(place: &Place) {
+    let mut running = stubborn_on_an_image(place);
+    assert_eq!(
+        std::fs::read_dir(place.path("data/tmp")).expect("a directory").count(),
+        1
+    );
+    kill(running.pid());
+    running.exit_code();
+    assert_nothing_within(SOON, place.dir(), &word(place));
+    place.wiac(["images"]).succeeds();
+    assert_eq!(
+        std::fs::read_dir(place.path("data/tmp")).expect("a directory").count(),
+        0,
+        "swept"
+    );
+}
 
-    [root, user]
-    fn what_a_living_one_uses_is_not_swept(place) {
-        let mut running = stubborn_on_an_image(place);
-        place.wiac(["images"]).succeeds();
-        assert_eq!(std::fs::read_dir(place.path("data/tmp")).expect("a directory").count(), 1);
-        kill(running.pid());
-        running.exit_code();
-    }
+as_users!(what_a_living_one_uses_is_not_swept: root, user);
+fn what_a_living_one_uses_is_not_swept(place: &Place) {
+    let mut running = stubborn_on_an_image(place);
+    place.wiac(["images"]).succeeds();
+    assert_eq!(
+        std::fs::read_dir(place.path("data/tmp")).expect("a directory").count(),
+        1
+    );
+    kill(running.pid());
+    running.exit_code();
 }
 
 #[test]
@@ -112,7 +138,11 @@ fn who_asks_three_times_means_it() {
         running.gets(Signal::TERM);
         std::thread::sleep(Duration::from_millis(100));
     }
-    assert_eq!(descendants(running.pid()).len(), 3, "the monitor, the container's process 1 and its child");
+    assert_eq!(
+        descendants(running.pid()).len(),
+        3,
+        "the monitor, the container's process 1 and its child"
+    );
     running.gets(Signal::TERM);
     assert_eq!(running.exit_code(), 137);
     assert_nothing_within(SOON, place.dir(), &word(&place));
@@ -127,19 +157,31 @@ fn children_of_the_command_end_with_it() {
 
 #[test]
 fn a_step_of_a_build_ends_at_once_with_the_build() {
-    for (place, signal, code) in [(Place::root(), Signal::INT, 130), (Place::user(), Signal::TERM, 143), (Place::root(), Signal::KILL, 137)] {
+    for (place, signal, code) in [
+        (Place::root(), Signal::INT, 130),
+        (Place::user(), Signal::TERM, 143),
+        (Place::root(), Signal::KILL, 137),
+    ] {
         place.busybox("context/root");
         place.compile(programs::STUBBORN, "context/root/stubborn");
         let word = word(&place);
-        place.write("context/Dockerfile", format!("FROM scratch\nCOPY root /\nRUN echo first > /first\nRUN /stubborn /ready {word}\n"));
+        place.write(
+            "context/Dockerfile",
+            format!("FROM scratch\nCOPY root /\nRUN echo first > /first\nRUN /stubborn /ready {word}\n"),
+        );
         let mut running = place.wiac(["build", "context"]).in_background();
-        wait_until("the step runs", || !crate::harness::leftovers::processes_with(&format!("/ready {word}")).is_empty());
+        wait_until("the step runs", || {
+            !crate::harness::leftovers::processes_with(&format!("/ready {word}")).is_empty()
+        });
         std::thread::sleep(Duration::from_millis(100));
         running.gets(signal);
         assert_eq!(running.exit_code(), code);
         assert_nothing_within(SOON, place.dir(), &word);
         // What was finished before is used again, and nothing unfinished is left.
-        place.write("context/Dockerfile", "FROM scratch\nCOPY root /\nRUN echo first > /first\n");
+        place.write(
+            "context/Dockerfile",
+            "FROM scratch\nCOPY root /\nRUN echo first > /first\n",
+        );
         let said = place.wiac(["build", "context"]).succeeds();
         assert_eq!(said.stderr.matches("unchanged").count(), 3, "{}", said.stderr);
         assert_eq!(place.tree("data/tmp"), Vec::<String>::new());
@@ -151,7 +193,10 @@ fn a_key_ends_a_build_on_a_terminal() {
     let place = Place::root();
     place.busybox("context/root");
     let word = word(&place);
-    place.write("context/Dockerfile", format!("FROM scratch\nCOPY root /\nRUN echo at it; sleep 1000; echo {word}\n"));
+    place.write(
+        "context/Dockerfile",
+        format!("FROM scratch\nCOPY root /\nRUN echo at it; sleep 1000; echo {word}\n"),
+    );
     let mut build = place.wiac(["build", "context"]).on_terminal(24, 80);
     build.shows("at it\r\n");
     build.types("\u{3}");

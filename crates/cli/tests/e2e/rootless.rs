@@ -1,47 +1,93 @@
 //! What is particular to an ordinary user: ids, ownership, what can't be had with a single id.
 
-use crate::harness::{Place, tests_as, tools};
+use crate::harness::{Place, as_users, tools};
 use std::os::unix::fs::MetadataExt;
 
-tests_as! {
-    [user, single]
-    fn the_user_is_root_inside_and_itself_outside(place) {
-        place.image("app", "");
-        place.wiac(["run", "-v", "./shared:/mnt", "app", "sh", "-c", "id -u; touch /mnt/mine"]).succeeds().says("0");
-        let account = place.account().expect("an ordinary user");
-        assert_eq!(std::fs::metadata(place.path("shared/mine")).expect("made").uid(), account.uid);
-    }
+as_users!(the_user_is_root_inside_and_itself_outside: user, single);
+fn the_user_is_root_inside_and_itself_outside(place: &Place) {
+    place.image("app", "");
+    place
+        .wiac([
+            "run",
+            "-v",
+            "./shared:/mnt",
+            "app",
+            "sh",
+            "-c",
+            "id -u; touch /mnt/mine",
+        ])
+        .succeeds()
+        .says("0");
+    let account = place.account().expect("an ordinary user");
+    assert_eq!(
+        std::fs::metadata(place.path("shared/mine")).expect("made").uid(),
+        account.uid
+    );
+}
 
-    [user, single]
-    fn bundles_belong_to_root_inside(place) {
-        place.wiac(["run", "bundle://sh,ls,stat", "--", "stat", "-c", "%u:%g", "/", "/usr", "/usr/bin/ls"]).succeeds().says("0:0\n0:0\n0:0");
-    }
+as_users!(bundles_belong_to_root_inside: user, single);
+fn bundles_belong_to_root_inside(place: &Place) {
+    place
+        .wiac([
+            "run",
+            "bundle://sh,ls,stat",
+            "--",
+            "stat",
+            "-c",
+            "%u:%g",
+            "/",
+            "/usr",
+            "/usr/bin/ls",
+        ])
+        .succeeds()
+        .says("0:0\n0:0\n0:0");
+}
 
-    [user, single]
-    fn the_example_builds_and_runs(place) {
-        let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/hello");
-        place.host(&format!("cp -r {example} example && chmod -R a+rX example")).succeeds();
-        place.wiac(["run", "--build", "example"]).succeeds().mentions("run by wiac");
-    }
+as_users!(the_example_builds_and_runs: user, single);
+fn the_example_builds_and_runs(place: &Place) {
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/hello");
+    place
+        .host(&format!("cp -r {example} example && chmod -R a+rX example"))
+        .succeeds();
+    place
+        .wiac(["run", "--build", "example"])
+        .succeeds()
+        .mentions("run by wiac");
+}
 
-    [user, single]
-    fn everything_can_be_deleted_by_its_user(place) {
-        place.image("app", "RUN mkdir -m 0700 /closed && touch /closed/x");
-        place.wiac(["run", "app", "sh", "-c", "mkdir -m 000 /locked && touch /locked/x"]).succeeds();
-        assert_eq!(place.tree("data/tmp"), Vec::<String>::new());
-    }
+as_users!(everything_can_be_deleted_by_its_user: user, single);
+fn everything_can_be_deleted_by_its_user(place: &Place) {
+    place.image("app", "RUN mkdir -m 0700 /closed && touch /closed/x");
+    place
+        .wiac(["run", "app", "sh", "-c", "mkdir -m 000 /locked && touch /locked/x"])
+        .succeeds();
+    assert_eq!(place.tree("data/tmp"), Vec::<String>::new());
+}
 
-    [user, single]
-    fn devices_can_be_used(place) {
-        place.inside("echo x > /dev/null && test $(head -c 3 /dev/zero | wc -c) = 3 && test -c /dev/tty && echo used").succeeds().says("used");
-    }
+as_users!(devices_can_be_used: user, single);
+fn devices_can_be_used(place: &Place) {
+    place
+        .inside("echo x > /dev/null && test $(head -c 3 /dev/zero | wc -c) = 3 && test -c /dev/tty && echo used")
+        .succeeds()
+        .says("used");
 }
 
 #[test]
 fn other_users_have_ids_of_the_users_range() {
     let place = Place::user();
     place.image("app", "RUN touch /mine /anns && chown ann:staff /anns");
-    place.wiac(["run", "-u", "ann", "app", "sh", "-c", "id -u; id -G; stat -c %u:%g /anns /mine"]).succeeds().says("1000\n1000 50\n1000:50\n0:0");
+    place
+        .wiac([
+            "run",
+            "-u",
+            "ann",
+            "app",
+            "sh",
+            "-c",
+            "id -u; id -G; stat -c %u:%g /anns /mine",
+        ])
+        .succeeds()
+        .says("1000\n1000 50\n1000:50\n0:0");
     let said = place.wiac(["build", "-q", "app-context"]).succeeds();
     drop(said);
     let said = place.wiac(["build", "app-context"]).succeeds();
@@ -49,15 +95,24 @@ fn other_users_have_ids_of_the_users_range() {
     let meta = std::fs::metadata(format!("{top}/anns")).expect("made");
     let account = place.account().expect("an ordinary user");
     assert!(meta.uid() >= 100_000 && meta.uid() != account.uid, "{}", meta.uid());
-    assert_eq!(std::fs::metadata(format!("{top}/mine")).expect("made").uid(), account.uid);
-    place.wiac(["run", "-u", "70000", "app", "true"]).fails(125).complains(&["70000", "has the ids 0 to 65536"]);
+    assert_eq!(
+        std::fs::metadata(format!("{top}/mine")).expect("made").uid(),
+        account.uid
+    );
+    place
+        .wiac(["run", "-u", "70000", "app", "true"])
+        .fails(125)
+        .complains(&["70000", "has the ids 0 to 65536"]);
 }
 
 #[test]
 fn copied_files_have_the_owners_that_chown_names() {
     let place = Place::user();
     place.write("app-context/file", "x");
-    place.image("app", "COPY --chown=ann:staff file /srv/\nRUN stat -c %u:%g /srv/file > /list");
+    place.image(
+        "app",
+        "COPY --chown=ann:staff file /srv/\nRUN stat -c %u:%g /srv/file > /list",
+    );
     place.wiac(["run", "app", "cat", "/list"]).succeeds().says("1000:50");
 }
 
@@ -67,9 +122,14 @@ fn a_single_id_says_what_it_lacks() {
     place.image("app", "");
     let said = place.wiac(["run", "-u", "1000", "app", "true"]).fails(125);
     said.complains(&["1000", "has the id 0 alone", "/etc/subuid"]);
-    place.wiac(["run", "app", "chown", "1000", "/etc/passwd"]).fails(1).complains(&["Invalid argument"]);
+    place
+        .wiac(["run", "app", "chown", "1000", "/etc/passwd"])
+        .fails(1)
+        .complains(&["Invalid argument"]);
     place.write("app-context/file", "x");
-    let said = place.build("app-context", "FROM scratch\nCOPY root /\nRUN chown 1000 /etc/passwd\n").fails(1);
+    let said = place
+        .build("app-context", "FROM scratch\nCOPY root /\nRUN chown 1000 /etc/passwd\n")
+        .fails(1);
     said.complains(&["Dockerfile:3", "exit code 1"]);
 }
 
@@ -78,8 +138,21 @@ fn without_user_namespaces_the_message_names_the_switch() {
     let place = Place::user();
     place.busybox("base");
     // A limit of a user namespace of our own: nobody else's.
-    let script = "echo 0 > /proc/sys/user/max_user_namespaces; exec setpriv --reuid=1000 --regid=1000 --clear-groups \"$@\"";
-    let call = place.command(&tools::unshare()).args(["--user", "--map-root-user", "--map-auto", "bash", "-ec", script, "bash"]);
-    let call = call.arg(tools::wiac()).args(["run", "./base", "./layer", "true"]).env("WIAC_DATA", place.data());
-    call.fails(125).complains(&["can't make a user namespace", "/proc/sys/user/max_user_namespaces is 0"]);
+    let script =
+        "echo 0 > /proc/sys/user/max_user_namespaces; exec setpriv --reuid=1000 --regid=1000 --clear-groups \"$@\"";
+    let call = place.command(&tools::unshare()).args([
+        "--user",
+        "--map-root-user",
+        "--map-auto",
+        "bash",
+        "-ec",
+        script,
+        "bash",
+    ]);
+    let call = call
+        .arg(tools::wiac())
+        .args(["run", "./base", "./layer", "true"])
+        .env("WIAC_DATA", place.data());
+    call.fails(125)
+        .complains(&["can't make a user namespace", "/proc/sys/user/max_user_namespaces is 0"]);
 }

@@ -1,18 +1,25 @@
 //! On a terminal a container has one too.
 
-use crate::harness::tests_as;
+use crate::harness::{Place, as_users};
 
-tests_as! {
-    [root, user, single]
-    fn a_shell_on_a_terminal_has_one(place) {
-        place.busybox("base");
-        let mut shell = place.wiac(["run", "./base", "./layer", "sh"]).env("TERM", "xterm").on_terminal(33, 77);
-        shell.shows(" # ").types("test -t 0 && test -t 1 && test -t 2 && echo all three\n").shows("all three");
-        shell.types("tty; stty size\n").shows("/dev/pts/0").shows("33 77");
-        shell.is_resized(40, 100).types("sleep 0.2; stty size\n").shows("40 100");
-        shell.types("exit 9\n");
-        shell.ends(9);
-    }
+as_users!(a_shell_on_a_terminal_has_one: root, user, single);
+fn a_shell_on_a_terminal_has_one(place: &Place) {
+    place.busybox("base");
+    let mut shell = place
+        .wiac(["run", "./base", "./layer", "sh"])
+        .env("TERM", "xterm")
+        .on_terminal(33, 77);
+    shell
+        .shows(" # ")
+        .types("test -t 0 && test -t 1 && test -t 2 && echo all three\n")
+        .shows("all three");
+    shell.types("tty; stty size\n").shows("/dev/pts/0").shows("33 77");
+    shell
+        .is_resized(40, 100)
+        .types("sleep 0.2; stty size\n")
+        .shows("40 100");
+    shell.types("exit 9\n");
+    shell.ends(9);
 }
 
 #[test]
@@ -102,6 +109,6 @@ fn a_window_that_closes_ends_the_container() {
         ])
         .on_terminal(24, 80);
     shell.shows("ready");
-    shell.is_closed();
+    shell.closes();
     crate::harness::leftovers::assert_nothing_within(std::time::Duration::from_secs(2), place.dir(), &marker);
 }

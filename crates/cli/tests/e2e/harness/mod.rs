@@ -9,24 +9,19 @@ pub mod tools;
 
 pub use place::Place;
 
-/// A test for each kind of user: `[root, user, single] fn name(place) { … }` becomes `name::root`, `name::user` and
-/// `name::single`, each with a place of that user's own.
-macro_rules! tests_as {
-    ($([$($user:ident),+] fn $name:ident($place:ident) $body:block)+) => { $(
-        mod $name {
-            #[allow(unused_imports)]
-            use super::*;
-
-            fn check($place: &$crate::harness::Place) $body
-
+/// Tests of the function of this name, one for each kind of user: `as_users!(name: root, user, single)` makes
+/// `name::root`, `name::user` and `name::single`, each with a place of that user's own.
+macro_rules! as_users {
+    ($test:ident: $($user:ident),+) => {
+        mod $test {
             $(
                 #[test]
                 fn $user() {
-                    check(&$crate::harness::Place::$user());
+                    super::$test(&$crate::harness::Place::$user());
                 }
             )+
         }
-    )+ };
+    };
 }
 
-pub(crate) use tests_as;
+pub(crate) use as_users;

@@ -144,6 +144,21 @@ impl Place {
         fs::set_permissions(self.path(relative), fs::Permissions::from_mode(mode)).expect("chmod");
     }
 
+    /// Gives a file an extended attribute.
+    pub fn mark(&self, relative: &str, name: &str, value: &str) {
+        let flags = rustix::fs::XattrFlags::empty();
+        rustix::fs::setxattr(self.path(relative), name, value.as_bytes(), flags)
+            .unwrap_or_else(|error| panic!("setxattr {relative} {name}: {error}"));
+    }
+
+    /// The extended attribute of a file, by any path.
+    pub fn attribute(&self, path: &str, name: &str) -> String {
+        let mut value = [0; 256];
+        let length = rustix::fs::lgetxattr(self.path(path), name, &mut value[..])
+            .unwrap_or_else(|error| panic!("getxattr {path} {name}: {error}"));
+        String::from_utf8_lossy(&value[..length]).into_owned()
+    }
+
     /// Reads a file.
     pub fn read(&self, relative: &str) -> String {
         let path = self.path(relative);

@@ -10,7 +10,7 @@ int main(void) { puts("greetings from a small root"); return 0; }
 
 /// Ignores every signal that can be ignored, clears its death signal, has a child that does the same, and stays.
 /// Makes the file that is its argument when it is ready.
-pub const STUBBORN: &str = r#"#include <fcntl.h>
+pub const STUBBORN: &str = r"#include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -21,7 +21,7 @@ int main(int argc, char **argv) {
     if (argc > 1) close(open(argv[1], O_CREAT | O_WRONLY, 0644));
     for (;;) sleep(1000);
 }
-"#;
+";
 
 /// Prints which signals it starts with ignored or blocked.
 pub const SIGNALS: &str = r#"#include <signal.h>
@@ -94,14 +94,14 @@ int main(void) {
 "#;
 
 /// Exits with its first argument as the code, or ends itself by its second as a signal.
-pub const ENDS: &str = r#"#include <signal.h>
+pub const ENDS: &str = r"#include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
 int main(int argc, char **argv) {
     if (argc > 2) { signal(atoi(argv[2]), SIG_DFL); if (!fork()) { kill(getpid(), atoi(argv[2])); pause(); } pause(); }
     return argc > 1 ? atoi(argv[1]) : 0;
 }
-"#;
+";
 
 impl Place {
     /// Compiles `source` into a static program.

@@ -32,27 +32,50 @@ pub struct OnTerminal {
 impl Call {
     /// Starts the command with a new terminal of `rows` and `columns` as its streams and its controlling terminal.
     pub fn on_terminal(self, rows: u16, columns: u16) -> OnTerminal {
-        let master = rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
+        let master =
+            rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
         rustix::pty::grantpt(&master).expect("grantpt");
         rustix::pty::unlockpt(&master).expect("unlockpt");
-        let name = rustix::pty::ptsname(&master, Vec::new()).expect("ptsname").into_string().expect("text");
+        let name = rustix::pty::ptsname(&master, Vec::new())
+            .expect("ptsname")
+            .into_string()
+            .expect("text");
         if let Some(account) = self.owner() {
             std::os::unix::fs::chown(&name, Some(account.uid), Some(account.gid)).expect("the terminal's owner");
         }
         tcsetwinsize(&master, window(rows, columns)).expect("the size");
         let mut command = self.under_setsid();
-        let open = || File::options().read(true).write(true).open(&name).expect("the terminal's other side");
-        command.stdin(Stdio::from(open())).stdout(Stdio::from(open())).stderr(Stdio::from(open()));
+        let open = || {
+            File::options()
+                .read(true)
+                .write(true)
+                .open(&name)
+                .expect("the terminal's other side")
+        };
+        command
+            .stdin(Stdio::from(open()))
+            .stdout(Stdio::from(open()))
+            .stderr(Stdio::from(open()));
         let child = command.spawn().expect("setsid starts");
         // The command's streams are its own alone: the terminal has to end with it.
         drop(command);
         let said = Arc::new(Mutex::new(String::new()));
         let closed = Arc::new(AtomicBool::new(false));
         let reader = {
-            let (master, said, closed) = (master.try_clone().expect("a copy"), Arc::clone(&said), Arc::clone(&closed));
+            let (master, said, closed) = (
+                master.try_clone().expect("a copy"),
+                Arc::clone(&said),
+                Arc::clone(&closed),
+            );
             std::thread::spawn(move || listen(master, &said, &closed))
         };
-        OnTerminal { child, master: Some(File::from(master)), said, closed, reader: Some(reader) }
+        OnTerminal {
+            child,
+            master: Some(File::from(master)),
+            said,
+            closed,
+            reader: Some(reader),
+        }
     }
 
     /// setsid(1) makes the terminal the controlling one, and then becomes the command.
@@ -71,21 +94,33 @@ impl Call {
 }
 
 fn window(rows: u16, columns: u16) -> Winsize {
-    Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }
+    Winsize {
+        ws_row: rows,
+        ws_col: columns,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    }
 }
 
 /// Collects what comes from the terminal until it is closed on either side.
 fn listen(master: OwnedFd, said: &Mutex<String>, closed: &AtomicBool) {
     let mut master = File::from(master);
     let mut bytes = [0; 4096];
-    let moment = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
+    let moment = Timespec {
+        tv_sec: 0,
+        tv_nsec: 20_000_000,
+    };
     while !closed.load(Ordering::SeqCst) {
         let mut fds = [PollFd::new(&master, PollFlags::IN)];
         if !matches!(poll(&mut fds, Some(&moment)), Ok(1..)) {
             continue;
         }
-        let Ok(count @ 1..) = master.read(&mut bytes) else { return };
-        said.lock().expect("not poisoned").push_str(&String::from_utf8_lossy(&bytes[..count]));
+        let Ok(count @ 1..) = master.read(&mut bytes) else {
+            return;
+        };
+        said.lock()
+            .expect("not poisoned")
+            .push_str(&String::from_utf8_lossy(&bytes[..count]));
     }
 }
 
@@ -100,7 +135,11 @@ impl OnTerminal {
     pub fn shows(&mut self, text: &str) -> &mut Self {
         let started = Instant::now();
         while !self.screen().contains(text) {
-            assert!(started.elapsed() < PATIENCE, "{text:?} never came; the screen:\n{}", self.screen());
+            assert!(
+                started.elapsed() < PATIENCE,
+                "{text:?} never came; the screen:\n{}",
+                self.screen()
+            );
             std::thread::sleep(Duration::from_millis(5));
         }
         self
@@ -113,13 +152,16 @@ impl OnTerminal {
     }
 
     /// Closes the window, and waits for the end that this should be.
-    pub fn is_closed(mut self) {
+    pub fn closes(mut self) {
         self.closed.store(true, Ordering::SeqCst);
         drop(self.reader.take().map(JoinHandle::join));
         drop(self.master.take());
         let started = Instant::now();
         while self.child.try_wait().expect("waiting works").is_none() {
-            assert!(started.elapsed() < Duration::from_secs(5), "still there 5 s after its terminal was closed");
+            assert!(
+                started.elapsed() < Duration::from_secs(5),
+                "still there 5 s after its terminal was closed"
+            );
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -131,14 +173,21 @@ impl OnTerminal {
             if let Some(status) = self.child.try_wait().expect("waiting works") {
                 break status;
             }
-            assert!(started.elapsed() < PATIENCE, "not finished after {PATIENCE:?}; the screen:\n{}", self.screen());
+            assert!(
+                started.elapsed() < PATIENCE,
+                "not finished after {PATIENCE:?}; the screen:\n{}",
+                self.screen()
+            );
             std::thread::sleep(Duration::from_millis(5));
         };
         // The other side is closed with the command: the reader has come to the end of what was said.
         drop(self.reader.take().map(JoinHandle::join));
         let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
         let screen = self.screen();
-        assert!(code == expected, "expected exit code {expected}, got {code}; the screen:\n{screen}");
+        assert!(
+            code == expected,
+            "expected exit code {expected}, got {code}; the screen:\n{screen}"
+        );
         screen
     }
 

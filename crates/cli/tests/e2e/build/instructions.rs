@@ -1,0 +1,153 @@
+//! RUN, and the instructions that change the configuration.
+
+use super::{context, result};
+use crate::harness::Place;
+
+#[test]
+fn variables() {
+    let place = Place::root();
+    context(&place);
+    let dockerfile = "ARG BASE=scratch\nFROM $BASE\nARG BASE\nCOPY root /\nARG COLOUR=red\nARG UNSET\nENV SIZE=large\nENV COLOUR_TOO=${COLOUR}-ish SIZE_TOO=${SIZE:-small} NONE=${UNSET:-nothing}\n\
+        RUN echo \"$COLOUR $COLOUR_TOO $SIZE_TOO $NONE $BASE\" > /x\nENV A=1\nENV A=2 B=$A\nRUN echo $A $B >> /x\n";
+    place.build("context", dockerfile).args(["-t", "result"]).succeeds();
+    // ARG is for the build alone, ENV stays.
+    place
+        .wiac([
+            "run",
+            "result",
+            "sh",
+            "-c",
+            "cat /x; echo \"[$COLOUR] [$COLOUR_TOO] [$B]\"",
+        ])
+        .succeeds()
+        .says("red red-ish large nothing scratch\n2 1\n[] [red-ish] [1]");
+    place
+        .wiac(["build", "--build-arg", "COLOUR=blue", "-t", "result", "context"])
+        .succeeds();
+    place
+        .wiac(["run", "result", "cat", "/x"])
+        .succeeds()
+        .says("blue blue-ish large nothing scratch\n2 1");
+    place
+        .wiac(["build", "--build-arg", "COLOUR", "-t", "result", "context"])
+        .env("COLOUR", "green")
+        .succeeds();
+    place
+        .wiac(["run", "result", "head", "-n", "1", "/x"])
+        .succeeds()
+        .says("green green-ish large nothing scratch");
+    // ENV counts before ARG.
+    let shadowed = "FROM scratch\nCOPY root /\nENV V=env\nARG V=arg\nRUN echo $V > /x\n";
+    place
+        .build("context", shadowed)
+        .args(["--build-arg", "V=given", "-t", "result"])
+        .succeeds();
+    place.wiac(["run", "result", "cat", "/x"]).succeeds().says("env");
+    place
+        .wiac(["build", "--build-arg", "TYPO=1", "context"])
+        .succeeds()
+        .complains(&["no ARG declares", "TYPO"]);
+}
+
+#[test]
+fn shells_labels_and_forms_of_run() {
+    let place = Place::root();
+    let made = result(
+        &place,
+        "LABEL version=\"1.0\" \"with space\"=yes\nRUN [\"/bin/sh\", \"-c\", \"echo $0 exec > /x\"]\nSHELL [\"/bin/sh\", \"-eu\", \"-c\"]\nRUN echo $- >> /x; false || echo after >> /x\nUSER ann\nRUN id -u > /tmp-x || true\nWORKDIR /srv/deep\nWORKDIR er\nUSER root\nRUN pwd >> /x\nEXPOSE 80/tcp\nVOLUME /data\nSTOPSIGNAL SIGINT\nHEALTHCHECK NONE\nMAINTAINER nobody\n",
+        "cat /x; pwd; stat -c %u:%g:%a /srv/deep/er",
+    );
+    let lines: Vec<&str> = made.lines().collect();
+    assert_eq!(lines[0], "/bin/sh exec");
+    assert!(lines[1].contains('e') && lines[1].contains('u'), "{made}");
+    assert_eq!(lines[2..], ["after", "/srv/deep/er", "/srv/deep/er", "0:0:755"]);
+    // A set -e shell ends at the first failure.
+    place
+        .build(
+            "context",
+            "FROM scratch\nCOPY root /\nSHELL [\"/bin/sh\", \"-e\", \"-c\"]\nRUN false; echo on > /x\n",
+        )
+        .fails(1)
+        .complains(&["Dockerfile:4", "exit code 1"]);
+}
+
+#[test]
+fn heredocs() {
+    let place = Place::root();
+    let made = result(
+        &place,
+        "ENV NAME=Ann\nRUN <<EOF\necho one > /x\necho \"two $NAME\" >> /x\nEOF\nRUN <<'EOF'\n#!/bin/sh\necho three $NAME >> /x\nEOF\nCOPY <<one <<two /files/\nI am $NAME\none\nliteral\ntwo\nCOPY <<'RAW' /raw\n$NAME stays\nRAW\nRUN cat <<EOF >> /x\nfour\nEOF\n",
+        "cat /x /files/one /files/two /raw; stat -c %a /raw",
+    );
+    assert_eq!(
+        made,
+        "one\ntwo Ann\nthree Ann\nfour\nI am Ann\nliteral\n$NAME stays\n644\n"
+    );
+    place
+        .build("context", "FROM scratch\nCOPY root /\nRUN <<EOF\nfalse\nexit 9\nEOF\n")
+        .fails(1)
+        .complains(&["Dockerfile:3", "exit code 9"]);
+    place
+        .build("context", "FROM scratch\nRUN <<EOF\nnever ended\n")
+        .fails(1)
+        .complains(&["Dockerfile:2", "EOF", "never ended"]);
+}
+
+#[test]
+fn what_a_step_says_goes_to_standard_error() {
+    let place = Place::root();
+    context(&place);
+    let said = place
+        .build(
+            "context",
+            "FROM scratch\nCOPY root /\nRUN echo aloud; echo softly >&2; cat\n",
+        )
+        .stdin("not for it")
+        .succeeds();
+    assert_eq!(said.stdout.lines().count(), 1);
+    said.complains(&["aloud", "softly", "RUN echo aloud"])
+        .never_complains("not for it");
+    // -q is quiet but for what fails.
+    place
+        .build("context", "FROM scratch\nCOPY root /\nRUN echo why; exit 3\n")
+        .args(["-q"])
+        .fails(1)
+        .complains(&["exit code 3", "Dockerfile:3"]);
+}
+
+#[test]
+fn steps_have_the_network_that_is_asked_for() {
+    let place = Place::root();
+    context(&place);
+    place
+        .build(
+            "context",
+            "FROM scratch\nCOPY root /\nRUN ls /sys/class/net > /all\nRUN --network=none ls /sys/class/net > /none\n",
+        )
+        .args(["-t", "result"])
+        .succeeds();
+    place.wiac(["run", "result", "cat", "/none"]).succeeds().says("lo");
+    place
+        .wiac(["build", "--network", "none", "-t", "result", "context"])
+        .succeeds();
+    place.wiac(["run", "result", "cat", "/all"]).succeeds().says("lo");
+}
+
+#[test]
+fn what_is_not_there_yet_says_so() {
+    let place = Place::root();
+    context(&place);
+    for (instruction, says) in [
+        ("RUN --mount=type=cache,target=/c true", "--mount"),
+        ("ADD root.tar /", "ADD"),
+        ("COPY --parents root /", "--parents"),
+        ("ONBUILD RUN true", ""),
+    ] {
+        let call = place.build("context", &format!("FROM scratch\nCOPY root /\n{instruction}\n"));
+        if says.is_empty() {
+            call.succeeds();
+        } else {
+            call.fails(1).complains(&["Dockerfile:3", says]);
+        }
+    }
+}

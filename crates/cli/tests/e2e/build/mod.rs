@@ -1,0 +1,45 @@
+//! Building: what is run again and what isn't, the instructions, what goes into the context, and what failing says.
+
+mod cache;
+mod copy;
+mod instructions;
+mod stages;
+
+use crate::harness::Place;
+
+/// A context with busybox below `root/`.
+fn context(place: &Place) {
+    place.busybox("context/root");
+    place.write(
+        "context/root/etc/passwd",
+        "root:x:0:0:root:/:/bin/sh\nann:x:1000:1000:Ann:/home:/bin/sh\n",
+    );
+    place.write("context/root/etc/group", "root:x:0:\nann:x:1000:\nstaff:x:50:\n");
+}
+
+/// Which steps of a build weren't carried out again, by its progress.
+fn unchanged(progress: &str) -> Vec<bool> {
+    let lines: Vec<&str> = progress.lines().collect();
+    let steps = lines.iter().enumerate().filter(|(_, line)| line.starts_with('['));
+    steps
+        .map(|(number, _)| {
+            lines[number + 1..]
+                .iter()
+                .take_while(|line| !line.starts_with('['))
+                .any(|line| line.trim() == "unchanged")
+        })
+        .collect()
+}
+
+/// The directory of the topmost layer that a build printed.
+fn topmost(chain: &str) -> String {
+    chain.trim().split(':').next().expect("a layer").to_owned()
+}
+
+/// Builds `dockerfile` on busybox and runs `script` in the result.
+fn result(place: &Place, dockerfile: &str, script: &str) -> String {
+    context(place);
+    let dockerfile = format!("FROM scratch\nCOPY root /\n{dockerfile}");
+    place.build("context", &dockerfile).args(["-t", "result"]).succeeds();
+    place.wiac(["run", "result", "sh", "-c", script]).succeeds().stdout
+}

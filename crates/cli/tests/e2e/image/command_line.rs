@@ -1,0 +1,176 @@
+//! The command line of `wiac run`: names, options, what can't be understood.
+
+use crate::harness::Place;
+use crate::harness::leftovers::{locks, wait_until};
+use rustix::process::Signal;
+
+#[test]
+fn a_name_belongs_to_one_running_container() {
+    let place = Place::root();
+    place.image("app", "");
+    let call = place.wiac([
+        "run",
+        "--name",
+        "only",
+        "-v",
+        "./ready:/ready",
+        "app",
+        "sh",
+        "-c",
+        "touch /ready/x; sleep 100",
+    ]);
+    let mut first = call.in_background();
+    wait_until("the container is ready", || place.has("ready/x"));
+    place
+        .wiac(["run", "--name", "only", "app", "true"])
+        .fails(125)
+        .complains(&["--name only: a running container has this name"]);
+    place.wiac(["run", "--name", "other", "app", "true"]).succeeds();
+    first.gets(Signal::KILL);
+    first.exit_code();
+    wait_until("the name is free", || locks(place.dir()).is_empty());
+    place.wiac(["run", "--name", "only", "app", "true"]).succeeds();
+    place.wiac(["run", "--name", "-x", "app", "true"]).fails(125);
+    place
+        .wiac(["run", "--name", "no/slash", "app", "true"])
+        .fails(125)
+        .complains(&["no/slash"]);
+}
+
+#[test]
+fn options_that_docker_has_are_known_by_name() {
+    let place = Place::root();
+    place.image("app", "");
+    for option in [
+        "--privileged",
+        "-d",
+        "--detach",
+        "--cap-add=ALL",
+        "-p",
+        "--publish",
+        "--memory",
+        "-m",
+        "--init",
+        "--mount",
+        "--gpus",
+        "--security-opt",
+        "--tmpfs",
+        "--ulimit",
+        "--pull",
+        "--platform",
+        "--restart",
+        "--cpus=2",
+        "--userns",
+        "--pid=host",
+    ] {
+        place
+            .wiac(["run", option, "app", "true"])
+            .fails(125)
+            .complains(&["isn't there yet"]);
+    }
+    place
+        .wiac(["run", "--privliged", "app", "true"])
+        .fails(125)
+        .never_complains("isn't there yet");
+    for option in [
+        "--iidfile=x",
+        "--platform=linux/arm64",
+        "--secret=id=x",
+        "--ssh",
+        "--output=x",
+        "--progress=plain",
+    ] {
+        place
+            .wiac(["build", option, "."])
+            .fails(125)
+            .complains(&["isn't there yet"]);
+    }
+    // Behind the image they are the command's.
+    place
+        .wiac(["run", "app", "echo", "--privileged", "-d"])
+        .succeeds()
+        .says("--privileged -d");
+}
+
+#[test]
+fn images_have_names_and_ids() {
+    let place = Place::root();
+    place.image("app", "LABEL one=1");
+    place.image("tools", "LABEL two=2");
+    place.wiac(["images"]).succeeds().mentions("app").mentions("tools");
+    let said = place.wiac(["build", "-q", "app-context"]).succeeds();
+    let id = said.text().to_owned();
+    place.wiac(["run", &id, "echo", "by id"]).succeeds().says("by id");
+    let hex = id.strip_prefix("sha256:").unwrap_or(&id);
+    place
+        .wiac(["run", &hex[..12], "echo", "by its beginning"])
+        .succeeds()
+        .says("by its beginning");
+    place
+        .wiac(["run", "ap", "true"])
+        .fails(125)
+        .complains(&["no image is called \"ap\"", "did you mean app"]);
+    place
+        .wiac(["run", "localhost:5000/team/app:v1", "true"])
+        .fails(125)
+        .complains(&["no image is called"]);
+}
+
+#[test]
+fn build_and_run_in_one_go() {
+    let place = Place::root();
+    place.busybox("context/root");
+    place.write(
+        "context/Dockerfile",
+        "FROM scratch\nCOPY root /\nRUN echo made > /made\nCMD [\"cat\", \"/made\"]\n",
+    );
+    place.wiac(["run", "--build", "context"]).succeeds().says("made");
+    place
+        .wiac(["run", "--build", "context", "echo", "mine"])
+        .succeeds()
+        .says("mine");
+    place.write("context/Dockerfile", "FROM scratch\nCOPY root /\nRUN exit 3\n");
+    place
+        .wiac(["run", "--build", "context"])
+        .fails(1)
+        .complains(&["Dockerfile:3", "exit code 3"]);
+}
+
+#[test]
+fn the_example_runs_on_this_machine() {
+    let place = Place::root();
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/hello");
+    place
+        .wiac(["run", "--build", example])
+        .succeeds()
+        .mentions("run by wiac");
+}
+
+#[test]
+fn commands_that_can_not_be_understood_say_how_they_are_written() {
+    let place = Place::root();
+    place
+        .wiac(["run"])
+        .fails(125)
+        .complains(&["nothing to run", "bundle://"]);
+    place
+        .wiac(["run", "./a", "./b"])
+        .fails(125)
+        .complains(&["LOWER[:LOWER…] CONTAINERLAYER COMMAND"]);
+    place.wiac(["buld", "x"]).fails(125).complains(&["build"]);
+    place
+        .wiac(["--help"])
+        .succeeds()
+        .mentions("bundle")
+        .mentions("build")
+        .mentions("run")
+        .mentions("copy");
+    place.wiac(["run", "--help"]).succeeds().mentions("--hostname");
+    place.wiac(["--version"]).succeeds().mentions("wiac");
+    // A directory is not a name.
+    place.mkdir("rootfs");
+    place
+        .wiac(["run", "rootfs", "true"])
+        .fails(125)
+        .complains(&["./rootfs"]);
+}

@@ -1,0 +1,117 @@
+//! Standard streams, signals, and the network.
+
+use crate::harness::leftovers::wait_until;
+use crate::harness::{Place, as_users};
+use rustix::process::Signal;
+
+as_users!(without_a_network_there_is_only_loopback: root, user, single);
+fn without_a_network_there_is_only_loopback(place: &Place) {
+    place.image("app", "");
+    let said = place
+        .wiac([
+            "run",
+            "--network",
+            "none",
+            "app",
+            "sh",
+            "-c",
+            "ls /sys/class/net; cat /sys/class/net/lo/operstate; ping -c 1 -W 1 127.0.0.1 >/dev/null && echo answers",
+        ])
+        .succeeds();
+    said.mentions("lo\n").mentions("answers").never_mentions("eth");
+    let host = std::fs::read_link("/proc/self/ns/net")
+        .expect("a namespace")
+        .to_string_lossy()
+        .into_owned();
+    place
+        .wiac(["run", "--network", "host", "app", "readlink", "/proc/self/ns/net"])
+        .succeeds()
+        .says(&host);
+    place
+        .wiac(["run", "--net=none", "app", "readlink", "/proc/self/ns/net"])
+        .succeeds()
+        .never_mentions(&host);
+    place
+        .wiac(["run", "--network", "bridge", "app", "true"])
+        .fails(125)
+        .complains(&["isn't there yet", "host and none"]);
+}
+
+as_users!(signals_reach_the_command: root, user, single);
+fn signals_reach_the_command(place: &Place) {
+    place.image("app", "");
+    for (signal, name) in [
+        (Signal::TERM, "TERM"),
+        (Signal::INT, "INT"),
+        (Signal::HUP, "HUP"),
+        (Signal::USR1, "USR1"),
+    ] {
+        let script =
+            format!("trap 'echo got {name}; exit 33' {name}; touch /ready/{name}; while :; do sleep 0.05; done");
+        let call = place.wiac(["run", "-v", "./ready:/ready", "app", "sh", "-c", &script]);
+        let mut running = call.in_background();
+        wait_until("the container is ready", || place.has(&format!("ready/{name}")));
+        running.gets(signal);
+        assert_eq!(running.exit_code(), 33, "{name}");
+    }
+}
+
+#[test]
+fn standard_input_goes_to_who_asks_for_it() {
+    let place = Place::root();
+    place.image("app", "");
+    // A container that isn't interactive doesn't eat the input of a loop around it.
+    place
+        .wiac(["run", "app", "cat"])
+        .stdin("for the loop")
+        .succeeds()
+        .says("");
+    place
+        .wiac(["run", "-i", "app", "cat"])
+        .stdin("for the container")
+        .succeeds()
+        .says("for the container");
+    place
+        .wiac(["run", "--interactive", "app", "wc", "-c"])
+        .stdin("x".repeat(1 << 20))
+        .succeeds()
+        .says("1048576");
+    // A chain is as the original: the command has the caller's streams.
+    place
+        .inside("cat")
+        .stdin("for the chain")
+        .succeeds()
+        .says("for the chain");
+    // Nobody reads on: the command ends by SIGPIPE or is simply done, and wiac with it.
+    place
+        .host(&format!(
+            "WIAC_DATA={} {} run app yes | head -n 1",
+            place.data().display(),
+            crate::harness::tools::wiac().display()
+        ))
+        .succeeds()
+        .says("y");
+}
+
+#[test]
+fn output_and_errors_stay_apart() {
+    let place = Place::root();
+    place.image("app", "");
+    let said = place
+        .wiac(["run", "app", "sh", "-c", "echo out; echo err >&2"])
+        .succeeds();
+    assert_eq!((said.stdout.as_str(), said.stderr.as_str()), ("out\n", "err\n"));
+}
+
+#[test]
+fn closed_streams_do_no_harm() {
+    let place = Place::root();
+    place.busybox("base");
+    for closed in ["exec 0<&-", "exec 1>&-", "exec 2>&-", "exec 0<&- 1>&- 2>&-"] {
+        place.sh("./base", "./layer", "exit 5").after(closed).fails(5);
+        place
+            .sh("./base", "./layer", "echo x > /y; cat /y >&2; exit 6")
+            .after(closed)
+            .fails(6);
+    }
+}
