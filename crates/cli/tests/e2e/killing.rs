@@ -204,3 +204,25 @@ fn a_key_ends_a_build_on_a_terminal() {
     assert_nothing_within(SOON, place.dir(), &word);
     assert_eq!(place.tree("data/tmp"), Vec::<String>::new());
 }
+
+as_users!(killed_at_any_moment_nothing_is_left: root, user);
+fn killed_at_any_moment_nothing_is_left(place: &Place) {
+    place.busybox("context/root");
+    let word = word(place);
+    let dockerfile = format!("FROM scratch\nCOPY root /\nRUN echo {word} > /x\nRUN cat /x > /y\nRUN cat /y > /z\n");
+    place.write("context/Dockerfile", dockerfile);
+    for number in 0..24 {
+        let arguments = ["run", "--build", "context", "sh", "-c", "cat /z; sleep 1000", &word];
+        let mut running = place.wiac(arguments).in_background();
+        std::thread::sleep(Duration::from_millis(number * number / 2));
+        running.gets(Signal::KILL);
+        running.exit_code();
+        assert_nothing_within(SOON, place.dir(), &word);
+    }
+    // What the store holds by now is whole.
+    place
+        .wiac(["run", "--build", "context", "cat", "/z"])
+        .succeeds()
+        .says(&word);
+    assert_eq!(place.tree("data/tmp"), Vec::<String>::new());
+}

@@ -1,7 +1,6 @@
 //! The overlay, exactly: options, forms, the root's own metadata, stubs, many layers, paths with odd characters.
 
 use crate::harness::{Place, as_users, programs};
-use std::os::unix::fs::MetadataExt;
 
 as_users!(options_are_explicit: root, user, single);
 fn options_are_explicit(place: &Place) {
@@ -59,8 +58,8 @@ fn built_layers_hold_what_their_step_did_and_nothing_else(place: &Place) {
     assert_eq!(place.tree(&layers[1]), ["etc", "etc/motd", "proc2"]);
     assert_eq!(place.tree(&layers[0]), ["dev2"]);
     // A step that changed nothing left the times as they were.
-    let modified = |layer: &str| std::fs::metadata(layer).expect("a layer").mtime();
-    assert_eq!(modified(&layers[3]), modified(&layers[5]), "the root's time");
+    let modified = |layer: &str| std::fs::metadata(layer).expect("a layer").modified().expect("a time");
+    assert_eq!(modified(&layers[3]), modified(&layers[4]), "the root's time");
     let chain = said.text();
     place
         .sh(chain, "./box", "ls / /etc")
@@ -85,6 +84,58 @@ fn what_a_step_puts_where_stubs_are_stays(place: &Place) {
             .any(|name| name.contains("resolv.conf") || name.contains("hosts") || name == "dev"),
         "{tree:?}"
     );
+}
+
+as_users!(stubs_behind_links_go_too: root, user);
+fn stubs_behind_links_go_too(place: &Place) {
+    place.busybox("context/root");
+    // As Debian has it where systemd resolves names: a link to a file that only a running system has.
+    place.symlink(
+        "../run/systemd/resolve/stub-resolv.conf",
+        "context/root/etc/resolv.conf",
+    );
+    place.symlink("/usr/share/hosts", "context/root/etc/hosts");
+    place.symlink("var/dev", "context/root/dev");
+    place.mkdir("context/root/var");
+    let dockerfile =
+        "FROM scratch\nCOPY root /\nRUN grep -q . /etc/hosts && cat /etc/resolv.conf && echo > /dev/null\n";
+    let said = place.build("context", dockerfile).succeeds();
+    let top = said.text().split(':').next().expect("a layer").to_owned();
+    assert_eq!(place.tree(&top), Vec::<String>::new());
+    place
+        .sh(said.text(), "./box", "cat /etc/hosts; readlink /etc/resolv.conf")
+        .succeeds()
+        .mentions("localhost")
+        .mentions("stub-resolv");
+}
+
+as_users!(what_a_step_changes_in_a_directory_of_stubs_stays: root, user);
+fn what_a_step_changes_in_a_directory_of_stubs_stays(place: &Place) {
+    place.busybox("context/root");
+    place.mkdir("context/root/etc");
+    let cases: [(&str, &[&str], &str, &str); 5] = [
+        ("chmod 700 /etc", &["etc"], "stat -c %a etc", "700"),
+        (
+            "touch -d '2001-02-03 04:05:06' /etc",
+            &["etc"],
+            "stat -c %Y etc",
+            "981173106",
+        ),
+        ("mkdir /etc/mine", &["etc", "etc/mine"], "ls etc", "mine"),
+        ("chmod 1777 /", &[], "stat -c %a .", "1777"),
+        ("echo lost > /dev/x; mkdir /dev/shm/y", &[], "true", ""),
+    ];
+    for (change, tree, look, expected) in cases {
+        let said = place
+            .build("context", &format!("FROM scratch\nCOPY root /\nRUN {change}\n"))
+            .succeeds();
+        let top = said.text().split(':').next().expect("a layer").to_owned();
+        assert_eq!(place.tree(&top), tree, "{change}");
+        place
+            .host(&format!("cd {top} && TZ=UTC {look}"))
+            .succeeds()
+            .says(expected);
+    }
 }
 
 as_users!(a_container_layer_keeps_no_state_that_a_second_run_trips_over: root, user, single);

@@ -174,3 +174,38 @@ fn commands_that_can_not_be_understood_say_how_they_are_written() {
         .fails(125)
         .complains(&["./rootfs"]);
 }
+
+#[test]
+fn a_name_has_a_tag() {
+    let place = Place::root();
+    place.image("app", "");
+    for name in ["tools:v1", "localhost:5000/team/tools:v2", "docker.io/library/tools:v3"] {
+        place.wiac(["build", "-t", name, "app-context"]).succeeds();
+        place.wiac(["run", name, "echo", "tagged"]).succeeds().says("tagged");
+    }
+    place
+        .wiac(["run", "tools:v3", "echo", "the short name"])
+        .succeeds()
+        .says("the short name");
+    place
+        .wiac(["run", "tools", "true"])
+        .fails(125)
+        .complains(&["no image is called"]);
+    place
+        .wiac(["run", "app:latest", "echo", "latest"])
+        .succeeds()
+        .says("latest");
+    place
+        .wiac(["build", "-t", "Not A Name", "app-context"])
+        .fails(125)
+        .complains(&["Not A Name"]);
+    place
+        .wiac(["build", "-t", "one", "-t", "two", "app-context"])
+        .succeeds();
+    place
+        .wiac(["images"])
+        .succeeds()
+        .mentions("one")
+        .mentions("two")
+        .mentions("tools:v1");
+}
