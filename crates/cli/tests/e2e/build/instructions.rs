@@ -60,7 +60,7 @@ fn shells_labels_and_forms_of_run() {
     let lines: Vec<&str> = made.lines().collect();
     assert_eq!(lines[0], "/bin/sh exec");
     assert!(lines[1].contains('e') && lines[1].contains('u'), "{made}");
-    assert_eq!(lines[2..], ["after", "/srv/deep/er", "/srv/deep/er", "0:0:755"]);
+    assert_eq!(lines[2..], ["after", "/srv/deep/er", "/srv/deep/er", "1000:1000:755"]);
     // A set -e shell ends at the first failure.
     place
         .build(
