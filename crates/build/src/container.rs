@@ -47,8 +47,8 @@ pub struct Wishes {
 /// host's device.
 const WITHHELD: &str = "CAP_MKNOD";
 
-/// The runtime configuration of a container on `stack`. Its resolv.conf, hosts and hostname are written into `files`,
-/// a directory that lives as long as the container.
+/// The runtime configuration of a container on `stack`, in which its user is looked up. Its resolv.conf, hosts and
+/// hostname are written into `files`, a directory that lives as long as the container.
 ///
 /// # Errors
 /// An unknown user, no command, a wrong wish; or what the disk says.
@@ -200,15 +200,15 @@ fn diagnose(process: &Process, program: &str, root: &Root, errno: Option<i32>) -
 }
 
 /// What is known about a command that started and ended with `code`: the dynamic loader says 127 when a library is
-/// missing, and names it in words of its own.
-pub fn explain_end(stack: &LayerStack, runtime: &RuntimeConfig, code: i32) -> Option<String> {
+/// missing, and names it in words of its own. `stack` has the container's upper directory on top.
+pub fn explain_end(stack: &LayerStack, form: Form, runtime: &RuntimeConfig, code: i32) -> Option<String> {
     const LOADER_FAILED: i32 = 127;
     if code != LOADER_FAILED {
         return None;
     }
     let process = runtime.process.as_ref()?;
-    let user_xattrs = !rustix::process::geteuid().is_root();
-    let root = wiac_run::view::open_merged(stack.directories(), user_xattrs).ok()?;
+    // Not the caller's id: in a user namespace everybody is root.
+    let root = wiac_run::view::open_merged(stack.directories(), form == Form::User).ok()?;
     let root = Root::from_fd(root).ok()?;
     let diagnosis = diagnose(process, process.args.first()?, &root, None);
     (!matches!(diagnosis, wiac_loader::Diagnosis::NoFault(_))).then(|| diagnosis.to_string())

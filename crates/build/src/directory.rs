@@ -88,7 +88,7 @@ pub(crate) fn attributes(file: BorrowedFd<'_>) -> rustix::io::Result<Vec<(OsStri
     };
     let is_overlay = |name: &&[u8]| {
         let starts = |prefix: &&str| name.starts_with(prefix.as_bytes());
-        overlay_marks::PREFIXES.iter().any(|prefix| starts(prefix))
+        overlay_marks::PREFIXES.iter().any(starts)
     };
     let mut found = Vec::new();
     for name in names

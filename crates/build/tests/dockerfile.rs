@@ -54,7 +54,6 @@ impl Place {
     }
 
     /// Builds and returns the layers' directories, base first; or the message.
-    #[must_use]
     fn build(&self, dockerfile: &str) -> std::result::Result<Vec<PathBuf>, String> {
         let request = Request {
             context: self.file(""),

@@ -73,6 +73,11 @@ impl<E: std::error::Error> From<E> for Failure {
     }
 }
 
+/// Why an operation on a file failed, in words and without the error's number.
+pub(crate) fn words(error: &std::io::Error) -> String {
+    rustix::io::Errno::from_io_error(error).map_or_else(|| error.to_string(), wiac_sys::error::describe)
+}
+
 /// A container's exit code as this process's own.
 pub(crate) fn exit_code(code: i32) -> ExitCode {
     ExitCode::from(u8::try_from(code & 0xff).unwrap_or(CONTAINER_NOT_RUN))

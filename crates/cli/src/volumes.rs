@@ -1,6 +1,6 @@
 //! `-v HOST:CONTAINER[:OPTIONS]`.
 
-use crate::error::Failure;
+use crate::error::{Failure, words};
 use std::path::Path;
 use wiac_oci::runtime::Mount;
 
@@ -45,8 +45,9 @@ fn make_missing(source: &Path) -> Result<(), Failure> {
     if source.symlink_metadata().is_err() {
         std::fs::create_dir_all(source).map_err(|error| {
             Failure::usage(format!(
-                "can't make the volume's directory {}: {error}",
-                source.display()
+                "can't make the volume's directory {}: {}",
+                source.display(),
+                words(&error)
             ))
         })?;
     }

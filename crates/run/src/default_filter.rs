@@ -13,6 +13,7 @@ struct Embedded {
     instructions: &'static [Instruction],
 }
 
+#[expect(clippy::unreadable_literal, reason = "written by the build script, for no reader")]
 mod embedded {
     use super::{Embedded, Instruction};
     include!(concat!(env!("OUT_DIR"), "/default_filter.rs"));

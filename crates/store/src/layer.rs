@@ -8,6 +8,7 @@ use crate::temporary::{Temporary, random_name};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// The id of a layer: random, since a layer is known by what made it and not by its contents.
@@ -60,12 +61,14 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// Makes the directory of a new layer; its `diff` is empty, or not there if `bare`.
+    /// Makes the directory of a new layer. Its `diff` is empty and has mode 0755, whatever the caller's umask says:
+    /// on nothing it is the container's root.
     pub fn new(store: &Store) -> Result<Self> {
         let temporary = Temporary::new(store)?;
         let directory = temporary.create_dir("layer")?;
         let diff = directory.join("diff");
         fs::create_dir(&diff).on("create", &diff)?;
+        fs::set_permissions(&diff, fs::Permissions::from_mode(0o755)).on("change the mode of", &diff)?;
         Ok(Self { temporary, directory })
     }
 

@@ -65,6 +65,14 @@ impl LayerStack {
         &self.directories
     }
 
+    /// The same with one more directory on top.
+    #[must_use]
+    pub fn with_upper(&self, upper: &Path) -> Self {
+        let mut directories = self.directories.clone();
+        directories.push(upper.to_owned());
+        Self { directories }
+    }
+
     /// Whether there is no layer at all.
     pub fn is_empty(&self) -> bool {
         self.directories.is_empty()

@@ -145,10 +145,8 @@ fn clone_on(
         .and_then(rustix::process::Pid::from_raw)
         .ok_or(Errno::INVAL)?;
     // SAFETY: the kernel has just made this descriptor; nobody else knows it.
-    Ok(Process {
-        pid,
-        pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) },
-    })
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    Ok(Process { pid, pidfd })
 }
 
 /// Memory for a stack, with a page below it that faults.
@@ -253,7 +251,7 @@ mod tests {
     #[test]
     fn dropping_ends_both() {
         let sleep = || loop {
-            rustix::thread::nanosleep(&rustix::thread::Timespec { tv_sec: 1, tv_nsec: 0 });
+            let _ = rustix::thread::nanosleep(&rustix::thread::Timespec { tv_sec: 1, tv_nsec: 0 });
         };
         let outer = move |inner: Inner<'_>| {
             let _inner = inner.start(0);

@@ -134,7 +134,8 @@ impl Build<'_, '_> {
         };
         let rootfs = container::overlay(&stack, workspace, store.form(), true)?;
         let settings = container::settings(self.tools.user_namespace);
-        self.execute(&stack, &runtime, Plan::new(&runtime, &rootfs, &settings)?)?;
+        let seen = stack.with_upper(&draft.diff());
+        self.execute(&seen, &runtime, Plan::new(&runtime, &rootfs, &settings)?)?;
         stubs::remove(&stack, &draft.diff(), &targets(&runtime))
     }
 
@@ -214,7 +215,7 @@ impl Build<'_, '_> {
             0 => Ok(()),
             code => Err(Error::Failed {
                 code,
-                reason: container::explain_end(stack, runtime, code),
+                reason: container::explain_end(stack, self.tools.store.form(), runtime, code),
             }),
         }
     }

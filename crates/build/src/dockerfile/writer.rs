@@ -31,8 +31,6 @@ impl<'w> Writer<'w> {
         if let Some(top) = lower.directories().last() {
             crate::directory::copy_metadata_at(top, diff)?;
         }
-        let mut directories = lower.directories().to_vec();
-        directories.push(diff.to_owned());
         let (uid, gid) = prepared.owner;
         let options = Options {
             ownership: if prepared.keeps_owners {
@@ -45,7 +43,7 @@ impl<'w> Writer<'w> {
             ..Options::default()
         };
         Ok(Self {
-            stack: LayerStack::new(directories),
+            stack: lower.with_upper(diff),
             diff: directory::open(diff)?,
             copier: Copier::new(options),
             prepared,

@@ -1,6 +1,6 @@
 //! `wiac build PATH`.
 
-use crate::error::{Failure, exit_code};
+use crate::error::{Failure, exit_code, words};
 use crate::images::StoredImages;
 use crate::progress::Lines;
 use crate::{Global, data};
@@ -141,7 +141,8 @@ fn read_dockerfile(arguments: &Arguments) -> Result<(String, Option<PathBuf>, Ve
         Some(file) => file.clone(),
         None => find_dockerfile(&arguments.path)?,
     };
-    let text = std::fs::read(&path).map_err(|error| Failure::new(format!("can't read {}: {error}", path.display())))?;
+    let text = std::fs::read(&path)
+        .map_err(|error| Failure::new(format!("can't read {}: {}", path.display(), words(&error))))?;
     let name = path
         .file_name()
         .unwrap_or(path.as_os_str())

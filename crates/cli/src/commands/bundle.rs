@@ -1,7 +1,7 @@
 //! `wiac bundle PROGRAM… DIR`.
 
 use super::DryRun;
-use crate::error::Failure;
+use crate::error::{Failure, words};
 use clap::Args;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -87,7 +87,7 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<ExitCode, Failure> {
         }
         (Some(destination), None) => {
             std::fs::create_dir_all(&destination)
-                .map_err(|error| Failure::new(format!("can't make {}: {error}", destination.display())))?;
+                .map_err(|error| Failure::new(format!("can't make {}: {}", destination.display(), words(&error))))?;
             bundle::place(&place, &closure, &destination, Ownership::Keep)?;
         }
     }

@@ -17,6 +17,7 @@ use wiac_oci::runtime::RuntimeConfig;
 use wiac_run::attach::{Signals, attach};
 use wiac_run::io::Io;
 use wiac_run::{Container, Plan};
+use wiac_store::Form;
 
 // What may be written; clap makes the help of the comments below.
 #[derive(Debug, Args)]
@@ -126,7 +127,14 @@ fn run_container(global: &Global, mut arguments: Arguments) -> Result<ExitCode, 
     if arguments.dry_run == Some(DryRun::Shell) {
         return Ok(print_script(&plan, &data, &ground)?);
     }
-    Ok(execute(plan, &runtime, streams.io, &signals, &ground)?)
+    Ok(execute(
+        plan,
+        &runtime,
+        streams.io,
+        &signals,
+        &ground,
+        data.store.form(),
+    )?)
 }
 
 /// Prints the script, with the files that would be gone when it is run.
@@ -168,7 +176,8 @@ fn overrides(arguments: &Arguments, terminal: bool) -> ProcessOverrides {
 }
 
 fn plan(data: &Data, ground: &Ground, wishes: &Wishes) -> Result<(Plan, RuntimeConfig), Failure> {
-    let runtime = container::configure(&ground.stack, &ground.image, wishes, &ground.files)?;
+    let users = if ground.fresh { &ground.stack } else { &ground.seen() };
+    let runtime = container::configure(users, &ground.image, wishes, &ground.files)?;
     let rootfs = container::overlay(&ground.stack, ground.workspace.clone(), data.store.form(), ground.fresh)?;
     let settings = container::settings(data.user_namespace.as_ref());
     Ok((Plan::new(&runtime, &rootfs, &settings)?, runtime))
@@ -180,6 +189,7 @@ fn execute(
     io: Io,
     signals: &Signals,
     ground: &Ground,
+    form: Form,
 ) -> Result<ExitCode, Failure> {
     let mut container = match Container::run(plan, io) {
         Ok(container) => container,
@@ -190,7 +200,7 @@ fn execute(
         Err(error) => return Err(layers::explain_overlay(&error, ground).with_code(CONTAINER_NOT_RUN)),
     };
     let code = attach(&mut container, signals).map_err(not_run)?.exit_code();
-    if let Some(reason) = container::explain_end(&ground.stack, runtime, code) {
+    if let Some(reason) = container::explain_end(&ground.seen(), form, runtime, code) {
         eprintln!("wiac: {reason}");
     }
     Ok(exit_code(code))

@@ -3,7 +3,7 @@
 use super::Arguments;
 use crate::data::Data;
 use crate::docker_options;
-use crate::error::Failure;
+use crate::error::{Failure, words};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use wiac_build::bundle;
@@ -11,7 +11,7 @@ use wiac_build::container::Workspace;
 use wiac_oci::image::ImageConfig;
 use wiac_store::merged::LayerStack;
 use wiac_store::temporary::Temporary;
-use wiac_store::{Form, Lock, overlay_marks};
+use wiac_store::{Form, LayerInfo, Lock, overlay_marks};
 
 /// Directories looked at for overlayfs's marks in a layer that isn't from our store.
 const PROBED: usize = 100_000;
@@ -122,6 +122,11 @@ pub(super) struct Ground {
 }
 
 impl Ground {
+    /// What the container sees: a container layer may have brought its own users and libraries.
+    pub(super) fn seen(&self) -> LayerStack {
+        self.stack.with_upper(&self.workspace.upper)
+    }
+
     /// Finds the layers, locks them, and makes the directories.
     pub(super) fn prepare(data: &Data, request: Request, name: Option<&str>) -> Result<Self, Failure> {
         let temporary = Temporary::new(&data.store)?;
@@ -194,7 +199,8 @@ fn take_name(data: &Data, name: &str) -> Result<Lock, Failure> {
         )));
     }
     let path = data.store.root().join("containers").join(name);
-    std::fs::create_dir_all(&path).map_err(|error| Failure::new(format!("can't make {}: {error}", path.display())))?;
+    std::fs::create_dir_all(&path)
+        .map_err(|error| Failure::new(format!("can't make {}: {}", path.display(), words(&error))))?;
     Lock::try_exclusive(&path)?.ok_or_else(|| Failure::new(format!("--name {name}: a running container has this name")))
 }
 
@@ -221,10 +227,6 @@ fn chain_stack(lowers: &[PathBuf]) -> Result<LayerStack, Failure> {
         directories.push(std::path::absolute(lower)?);
     }
     Ok(LayerStack::new(directories))
-}
-
-fn words(error: &std::io::Error) -> String {
-    rustix::io::Errno::from_io_error(error).map_or_else(|| error.to_string(), wiac_sys::error::describe)
 }
 
 /// A layer of our own store is locked against deletion, by whatever path it was named.
@@ -279,20 +281,17 @@ fn record(data: &Data, layer: &Path, stack: &LayerStack) -> Result<(), Failure> 
         return Ok(());
     }
     refuse_other_form(stack, form)?;
-    std::fs::write(&path, text).map_err(|error| Failure::usage(format!("can't write {}: {error}", path.display())))
+    std::fs::write(&path, text)
+        .map_err(|error| Failure::usage(format!("can't write {}: {}", path.display(), words(&error))))
 }
 
 /// Marks of the other form mean nothing to the kernel: files deleted in an upper layer would be back.
 fn refuse_other_form(stack: &LayerStack, form: Form) -> Result<(), Failure> {
     // Marks in the lowest layer hide nothing.
     for directory in stack.directories().iter().skip(1) {
-        let found = match directory
-            .parent()
-            .map(|parent| parent.join("layer.json"))
-            .filter(|file| file.is_file())
-        {
-            Some(_) => None,
-            None => overlay_marks::probe(directory, PROBED)?,
+        let found = match recorded_form(directory) {
+            Some(recorded) if recorded == form => None,
+            _ => overlay_marks::probe(directory, PROBED)?,
         };
         if let Some(found) = found.filter(|found| *found != form) {
             return Err(Failure::usage(format!(
@@ -308,6 +307,12 @@ fn refuse_other_form(stack: &LayerStack, form: Form) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// The form that a layer of a store says it has, whoever's store it is.
+fn recorded_form(directory: &Path) -> Option<Form> {
+    let text = std::fs::read(directory.parent()?.join("layer.json")).ok()?;
+    serde_json::from_slice::<LayerInfo>(&text).ok().map(|info| info.form)
 }
 
 /// An error of the engine, with what to do where it is the root that couldn't be mounted.
@@ -337,6 +342,27 @@ pub(super) fn explain_overlay(error: &wiac_run::Error, ground: &Ground) -> Failu
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn marks_of_the_other_form_are_refused_in_a_store_s_layers_too() {
+        let place = tempfile::tempdir().expect("tempdir");
+        let layer = place.path().join("layer");
+        std::fs::create_dir_all(layer.join("diff/etc")).expect("mkdir");
+        let attribute = Form::User.attribute("opaque");
+        let flags = rustix::fs::XattrFlags::empty();
+        rustix::fs::setxattr(layer.join("diff/etc"), attribute, b"y", flags).expect("user xattrs on the test's disk");
+        let info = LayerInfo {
+            form: Form::User,
+            lineage: String::new(),
+            created_by: String::new(),
+            created: String::new(),
+        };
+        let text = serde_json::to_vec(&info).expect("json");
+        std::fs::write(layer.join("layer.json"), text).expect("write");
+        let stack = LayerStack::new(vec![place.path().to_owned(), layer.join("diff")]);
+        assert!(refuse_other_form(&stack, Form::Trusted).is_err());
+        assert!(refuse_other_form(&stack, Form::User).is_ok());
+    }
 
     #[test]
     fn chains_and_names() {
