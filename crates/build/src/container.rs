@@ -3,7 +3,6 @@
 use crate::error::{Error, Result};
 use crate::network_files;
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fd::OwnedFd;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use wiac_oci::convert::{self, ProcessOverrides};
@@ -13,7 +12,7 @@ use wiac_oci::user::lookup_user;
 use wiac_run::attach::Signals;
 use wiac_run::plan::{OverlayPaths, Rootfs, Settings};
 use wiac_run::user_namespace::UserNamespace;
-use wiac_run::{Container, Ended};
+use wiac_run::{Container, ContainerRoot, Ended};
 use wiac_store::Form;
 use wiac_store::merged::LayerStack;
 use wiac_sys::root::Root;
@@ -161,11 +160,11 @@ pub struct Explanation {
 }
 
 /// Finds out why `execve` failed with `errno` in the container with this root.
-pub fn explain_start(runtime: &RuntimeConfig, errno: rustix::io::Errno, root: Option<OwnedFd>) -> Explanation {
+pub fn explain_start(runtime: &RuntimeConfig, errno: rustix::io::Errno, root: Option<ContainerRoot>) -> Explanation {
     let Some((process, root)) = runtime
         .process
         .as_ref()
-        .zip(root.and_then(|root| Root::from_fd(root).ok()))
+        .zip(root.as_ref().and_then(|root| Root::from_fd(root.open().ok()?).ok()))
     else {
         return Explanation {
             message: wiac_sys::error::describe(errno),

@@ -24,7 +24,7 @@ pub(crate) struct Global {
 }
 
 fn main() -> ExitCode {
-    wiac_sys::signal::restore_broken_pipe();
+    wiac_sys::signal::restore_defaults();
     match run(&std::env::args_os().collect::<Vec<_>>()) {
         Ok(code) => code,
         Err(failure) => failure.report(),

@@ -8,18 +8,23 @@ use relay::Relay;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
+use std::time::{Duration, Instant};
 use wiac_sys::{ResultExt, signal};
 
+const SIGHUP: i32 = 1;
 const SIGINT: i32 = 2;
 const SIGKILL: i32 = 9;
 const SIGTERM: i32 = 15;
 const SIGWINCH: i32 = 28;
 
 /// What is passed on: HUP, INT, QUIT, USR1, USR2, TERM; WINCH as a change of the terminal's size.
-const FORWARDED: [i32; 7] = [1, SIGINT, 3, 10, 12, SIGTERM, SIGWINCH];
+const FORWARDED: [i32; 7] = [SIGHUP, SIGINT, 3, 10, 12, SIGTERM, SIGWINCH];
 
 /// A container's process 1 ignores signals it has no handler for. Who asks it to end this often means it.
 const PATIENCE: u32 = 3;
+
+/// How long a container may take to end after its caller's terminal is gone.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Signals of the caller, caught from the moment this is made. Make it before the container, so that none is lost.
 #[derive(Debug)]
@@ -70,15 +75,16 @@ pub fn attach(container: &mut Container, signals: &Signals) -> Result<Ended, Err
         None => None,
     };
     let _raw = relay.as_ref().and_then(|_| RawMode::enter());
-    let mut requests_to_end = 0;
+    let mut requests = Requests::default();
     loop {
-        let ended = wait_for_events(container, signals, relay.as_mut())?;
+        let ended = wait_for_events(container, signals, relay.as_mut(), requests.time_left())?;
         while let Some(number) = signals.next() {
-            pass_on(number, container, &mut requests_to_end);
+            requests.pass_on(number, container, relay.is_some());
         }
         if ended {
             break;
         }
+        requests.insist(container);
     }
     if let Some(relay) = &mut relay {
         relay.drain();
@@ -87,13 +93,19 @@ pub fn attach(container: &mut Container, signals: &Signals) -> Result<Ended, Err
 }
 
 /// Waits until something happens and relays the terminal; `true` when the container has ended.
-fn wait_for_events(container: &Container, signals: &Signals, relay: Option<&mut Relay>) -> Result<bool, Error> {
+fn wait_for_events(
+    container: &Container,
+    signals: &Signals,
+    relay: Option<&mut Relay>,
+    time_left: Option<Duration>,
+) -> Result<bool, Error> {
     let mut fds = vec![
         PollFd::from_borrowed_fd(container.ended_descriptor(), PollFlags::IN),
         PollFd::new(&signals.descriptor, PollFlags::IN),
     ];
     let sides = relay.as_ref().map(|relay| relay.add_to(&mut fds)).unwrap_or_default();
-    match poll(&mut fds, None) {
+    let time_left = time_left.and_then(|time| rustix::event::Timespec::try_from(time).ok());
+    match poll(&mut fds, time_left.as_ref()) {
         Err(rustix::io::Errno::INTR) => return Ok(false),
         result => result.call("poll", || "the container")?,
     };
@@ -107,14 +119,38 @@ fn wait_for_events(container: &Container, signals: &Signals, relay: Option<&mut 
     Ok(ended)
 }
 
-fn pass_on(number: i32, container: &Container, requests_to_end: &mut u32) {
-    if number == SIGWINCH {
-        return follow_size(container);
+/// What the caller was asked to pass on so far.
+#[derive(Debug, Default)]
+struct Requests {
+    to_end: u32,
+    /// The caller's terminal is gone: when the container has to be gone too.
+    deadline: Option<Instant>,
+}
+
+impl Requests {
+    fn pass_on(&mut self, number: i32, container: &Container, has_terminal: bool) {
+        if number == SIGWINCH {
+            return follow_size(container);
+        }
+        if matches!(number, SIGINT | SIGTERM) {
+            self.to_end += 1;
+        }
+        if number == SIGHUP && has_terminal {
+            self.deadline.get_or_insert(Instant::now() + GRACE);
+        }
+        container.signal(if self.to_end >= PATIENCE { SIGKILL } else { number });
     }
-    if matches!(number, SIGINT | SIGTERM) {
-        *requests_to_end += 1;
+
+    fn time_left(&self) -> Option<Duration> {
+        self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
-    container.signal(if *requests_to_end >= PATIENCE { SIGKILL } else { number });
+
+    /// Nobody can reach a container whose terminal is gone any more: it doesn't stay behind.
+    fn insist(&self, container: &Container) {
+        if self.time_left().is_some_and(|left| left.is_zero()) {
+            container.signal(SIGKILL);
+        }
+    }
 }
 
 /// Gives the container's terminal the size of the caller's.

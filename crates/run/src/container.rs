@@ -31,6 +31,24 @@ impl Ended {
     }
 }
 
+/// The root directory of a container whose program could not be started, with its mounts in place.
+#[derive(Debug)]
+pub struct ContainerRoot {
+    fd: OwnedFd,
+    /// Holds the mounts, where nobody else has the container.
+    _container: Option<Box<Container>>,
+}
+
+impl ContainerRoot {
+    /// A descriptor (O_PATH) of the root, good for as long as this is kept.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub fn open(&self) -> std::io::Result<OwnedFd> {
+        self.fd.try_clone()
+    }
+}
+
 /// A container whose processes exist. Dropping it ends them.
 #[derive(Debug)]
 pub struct Container {
@@ -72,8 +90,15 @@ impl Container {
     pub fn run(plan: Plan, io: Io) -> Result<Self, Error> {
         let mut container = Self::clone_processes(plan, io)?;
         container.send_start(protocol::START_AT_ONCE)?;
-        container.await_started()?;
-        Ok(container)
+        match container.await_started() {
+            Ok(()) => Ok(container),
+            // What is mounted in the root is to be seen as long as somebody looks into it.
+            Err(Error::Exec { errno, root: Some(root) }) => {
+                let root = ContainerRoot { _container: Some(Box::new(container)), ..root };
+                Err(Error::Exec { errno, root: Some(root) })
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn clone_processes(plan: Plan, io: Io) -> Result<Self, Error> {
@@ -138,6 +163,8 @@ impl Container {
                     Ok(())
                 }
             },
+            // It came to that point before the "start" was under way.
+            FromChild::Created => self.await_started(),
             other => Err(self.not_started(other)),
         }
     }
@@ -163,7 +190,9 @@ impl Container {
     fn not_started(&self, message: FromChild) -> Error {
         match message {
             FromChild::Failed(failure) => self.step_error(failure),
-            FromChild::ExecFailed { errno, root } => Error::Exec { errno, root },
+            FromChild::ExecFailed { errno, root } => {
+                Error::Exec { errno, root: root.map(|fd| ContainerRoot { fd, _container: None }) }
+            }
             FromChild::Created | FromChild::Terminal(_) | FromChild::Closed => Error::Killed,
         }
     }

@@ -1,7 +1,7 @@
 //! Why a container could not be made or started.
 
+use crate::container::ContainerRoot;
 use crate::protocol::Call;
-use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use std::path::PathBuf;
 use wiac_sys::error::describe;
@@ -60,7 +60,7 @@ pub enum Error {
         /// What execve said.
         errno: Errno,
         /// The container's root, to look for the reason in.
-        root: Option<OwnedFd>,
+        root: Option<ContainerRoot>,
     },
     /// The container's processes were killed from outside before they could say anything.
     #[error("the container was killed while it was being made")]

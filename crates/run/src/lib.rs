@@ -20,6 +20,6 @@ mod target;
 pub mod user_namespace;
 pub mod view;
 
-pub use container::{Container, Ended};
+pub use container::{Container, ContainerRoot, Ended};
 pub use error::Error;
 pub use plan::Plan;

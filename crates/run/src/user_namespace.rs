@@ -48,6 +48,11 @@ impl UserNamespace {
         self.groups.iter().any(|range| range.contains(gid))
     }
 
+    /// The highest group id in it.
+    pub fn last_group(&self) -> u32 {
+        self.groups.iter().map(|range| range.inside.saturating_add(range.count - 1)).max().unwrap_or(0)
+    }
+
     /// Whether only a single id is mapped.
     pub fn is_single(&self) -> bool {
         self.single

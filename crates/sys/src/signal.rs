@@ -69,8 +69,12 @@ pub fn read_one(descriptor: &OwnedFd) -> Option<i32> {
     }
 }
 
-/// Lets a write to a closed pipe end the process, as in any other program (Rust's runtime ignores it otherwise).
-pub fn restore_broken_pipe() {
-    // SAFETY: SIG_DFL is a valid action.
-    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+/// Gives two signals their default action that a program may start without: a write to a closed pipe ends the process,
+/// as in any other program (Rust's runtime ignores it otherwise), and children can be waited for (a caller that
+/// ignores its own passes that on).
+pub fn restore_defaults() {
+    for signal in [libc::SIGPIPE, libc::SIGCHLD] {
+        // SAFETY: SIG_DFL is a valid action.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
 }

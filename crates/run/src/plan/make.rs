@@ -4,6 +4,7 @@ use super::mounts::{self, MountTable};
 use super::step::{InRoot, Step};
 use super::{Plan, Rootfs, Settings, overlay, process};
 use crate::error::Error;
+use std::borrow::Cow;
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -117,10 +118,8 @@ fn filesystems(steps: &mut Vec<Step>, config: &RuntimeConfig, linux: &Linux, set
     // Kernel parameters while /proc/sys can still be written.
     for (key, value) in &linux.sysctl {
         let path = format!("/proc/sys/{}", key.replace('.', "/"));
-        steps.push(Step::Sysctl {
-            path: in_root("a kernel parameter", &path)?,
-            value: c_string("a value", value)?,
-        });
+        let value = mapped_sysctl(key, value, settings);
+        steps.push(Step::Sysctl { path: in_root("a kernel parameter", &path)?, value: c_string("a value", &*value)? });
     }
     // After all mounts, so that nothing is mounted over what hides.
     for path in &linux.masked_paths {
@@ -146,6 +145,14 @@ fn filesystems(steps: &mut Vec<Step>, config: &RuntimeConfig, linux: &Linux, set
     }
     steps.push(Step::PivotRoot);
     Ok(())
+}
+
+/// The groups that may send pings: those of them that the user namespace has.
+fn mapped_sysctl<'v>(key: &str, value: &'v str, settings: &Settings) -> Cow<'v, str> {
+    match &settings.user_namespace {
+        Some(namespace) if key == "net.ipv4.ping_group_range" => format!("0 {}", namespace.last_group()).into(),
+        _ => value.into(),
+    }
 }
 
 fn identity(steps: &mut Vec<Step>, config: &RuntimeConfig, linux: &Linux) -> Result<(), Error> {
