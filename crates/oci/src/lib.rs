@@ -5,7 +5,7 @@
 //! | module | what it holds | specification |
 //! |---|---|---|
 //! | [`digest`] | `Digest` and the names made of digests: `DiffId`, `ChainId`, `ImageId` | image-spec, descriptor.md, config.md |
-//! | [`reference`] | `host/repository:tag@digest` | distribution-spec; docker's defaults |
+//! | [`mod@reference`] | `host/repository:tag@digest` | distribution-spec; docker's defaults |
 //! | [`manifest`] | descriptors, manifests, indexes, the image layout | image-spec, manifest.md, image-index.md |
 //! | [`image`] | the image configuration with docker's extensions | image-spec, config.md |
 //! | [`runtime`] | the runtime configuration (`config.json`) | runtime-spec 1.2, config.md, config-linux.md |
