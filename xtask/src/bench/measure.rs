@@ -3,14 +3,18 @@
 use super::daemon::Daemon;
 use crate::{Outcome, shell};
 use nix::sys::resource::{UsageWho, getrusage};
+use rustix::event::{PollFd, PollFlags};
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long processes that a command leaves behind may take to end.
 const AFTERMATH: Duration = Duration::from_secs(5);
+
+/// A command that takes longer hangs.
+const LONGEST: Duration = Duration::from_mins(2);
 
 /// One run of a command.
 #[derive(Debug, Clone, Copy)]
@@ -100,10 +104,12 @@ fn run(contender: &Contender, log: &Path) -> Outcome<Sample> {
     let others = children()?;
     let before = processor(contender)?;
     let start = Instant::now();
-    let status = command
-        .status()
+    let mut child = command
+        .spawn()
         .map_err(|error| format!("{}: {}: {error}", contender.name, shell::shown(&command)))?;
+    await_end(&mut child).map_err(|error| format!("{}: {}: {error}", contender.name, shell::shown(&command)))?;
     let wall = start.elapsed();
+    let status = child.wait()?;
     if !status.success() {
         let said = std::fs::read_to_string(log)?;
         return Err(format!("{}: {}: {status}\n{said}", contender.name, shell::shown(&command)).into());
@@ -113,6 +119,19 @@ fn run(contender: &Contender, log: &Path) -> Outcome<Sample> {
         wall,
         processor: processor(contender)?.saturating_sub(before),
     })
+}
+
+/// Returns as soon as the process has ended; one that hangs is killed.
+fn await_end(child: &mut Child) -> Outcome {
+    let pid = rustix::process::Pid::from_child(child);
+    let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())?;
+    let mut ended = [PollFd::new(&pidfd, PollFlags::IN)];
+    if rustix::event::poll(&mut ended, Some(&LONGEST.try_into()?))? == 0 {
+        child.kill()?;
+        child.wait()?;
+        return Err(format!("hangs: not ended after {} seconds", LONGEST.as_secs()).into());
+    }
+    Ok(())
 }
 
 /// Of all children reaped so far, and of the daemon.
