@@ -1,7 +1,11 @@
 //! Compiles docker's default seccomp profile for the capabilities containers have by default, so that a container's
 //! start doesn't: the compiler is the crate's own, included here.
 
-#[expect(dead_code, unused_imports, reason = "of the compiler only the default profile is used here")]
+#[expect(
+    dead_code,
+    unused_imports,
+    reason = "of the compiler only the default profile is used here"
+)]
 #[path = "src/seccomp/mod.rs"]
 mod seccomp;
 
@@ -26,14 +30,22 @@ fn main() {
 
 fn compiled() -> Option<String> {
     let names = wiac_oci::capability::DEFAULT.iter().filter(|name| **name != WITHHELD);
-    let bounding = names.filter_map(|name| wiac_oci::capability::number(name)).fold(0u64, |mask, n| mask | 1 << n);
-    let program = seccomp::default_program(bounding).ok().filter(|program| !program.notify)?;
+    let bounding = names
+        .filter_map(|name| wiac_oci::capability::number(name))
+        .fold(0u64, |mask, n| mask | 1 << n);
+    let program = seccomp::default_program(bounding)
+        .ok()
+        .filter(|program| !program.notify)?;
     let mut text = format!(
         "pub(super) const EMBEDDED: Option<Embedded> = Some(Embedded {{ bounding: {bounding:#x}, flags: {:#x}, instructions: &[\n",
         program.flags
     );
     for i in &program.instructions {
-        let _ = writeln!(text, "Instruction {{ code: {:#x}, jt: {}, jf: {}, k: {:#x} }},", i.code, i.jt, i.jf, i.k);
+        let _ = writeln!(
+            text,
+            "Instruction {{ code: {:#x}, jt: {}, jf: {}, k: {:#x} }},",
+            i.code, i.jt, i.jf, i.k
+        );
     }
     text.push_str("] });\n");
     Some(text)

@@ -121,23 +121,28 @@ pub struct Workspace {
     pub volatile: bool,
 }
 
-/// The overlay of `stack` with the directories of `workspace`. The upper directory, if it is new (`fresh`), gets the
-/// owner, mode and attributes of the topmost root, which would be hidden by its own otherwise.
+/// Gives a new upper directory the owner, mode and attributes of the topmost root of `stack`, which would be hidden by
+/// its own otherwise.
 ///
 /// # Errors
-/// When the upper directory can't be prepared.
-pub fn overlay(stack: &LayerStack, workspace: Workspace, form: Form, fresh: bool) -> Result<Rootfs> {
-    if fresh && let Some(top) = stack.directories().last() {
-        crate::directory::copy_metadata_at(top, &workspace.upper)?;
+/// What the disk says.
+pub fn prepare_upper(stack: &LayerStack, upper: &Path) -> Result<()> {
+    match stack.directories().last() {
+        Some(top) => crate::directory::copy_metadata_at(top, upper),
+        None => Ok(()),
     }
-    Ok(Rootfs::Overlay(OverlayPaths {
+}
+
+/// The overlay of `stack` with the directories of `workspace`, whose upper one is prepared.
+pub fn overlay(stack: &LayerStack, workspace: Workspace, form: Form) -> Rootfs {
+    Rootfs::Overlay(OverlayPaths {
         layers: stack.directories().to_vec(),
         upper: workspace.upper,
         work: workspace.work,
         merged: workspace.merged,
         volatile: workspace.volatile,
         user_xattrs: form == Form::User,
-    }))
+    })
 }
 
 /// The engine's settings for the caller's user namespace.
@@ -160,11 +165,11 @@ pub struct Explanation {
 }
 
 /// Finds out why `execve` failed with `errno` in the container with this root.
-pub fn explain_start(runtime: &RuntimeConfig, errno: rustix::io::Errno, root: Option<ContainerRoot>) -> Explanation {
+pub fn explain_start(runtime: &RuntimeConfig, errno: rustix::io::Errno, root: Option<&ContainerRoot>) -> Explanation {
     let Some((process, root)) = runtime
         .process
         .as_ref()
-        .zip(root.as_ref().and_then(|root| Root::from_fd(root.open().ok()?).ok()))
+        .zip(root.and_then(|root| Root::from_fd(root.open().ok()?).ok()))
     else {
         return Explanation {
             message: wiac_sys::error::describe(errno),

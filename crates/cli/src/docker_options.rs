@@ -144,12 +144,15 @@ pub(crate) fn explain(error: &clap::Error, arguments: &[OsString]) -> Failure {
         _ => return Failure::from_clap(error),
     };
     let has = |command: &str| arguments.iter().skip(1).any(|argument| argument == command);
+    if has("run") {
+        return unknown_run_option(unknown);
+    }
     let known: &[&str] = if has("build") { &BUILD } else { &[] };
     not_there_yet(unknown, known).unwrap_or_else(|| Failure::from_clap(error))
 }
 
-/// The first word of `run` that begins with a dash: no option that is there.
-pub(crate) fn unknown_run_option(word: &str) -> Failure {
+/// An option of `run` that isn't there.
+fn unknown_run_option(word: &str) -> Failure {
     not_there_yet(word, &RUN).unwrap_or_else(|| {
         let names = RUN
             .iter()

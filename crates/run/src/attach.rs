@@ -142,7 +142,8 @@ impl Requests {
     }
 
     fn time_left(&self) -> Option<Duration> {
-        self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
+        self.deadline
+            .map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
     /// Nobody can reach a container whose terminal is gone any more: it doesn't stay behind.

@@ -93,9 +93,18 @@ impl Container {
         match container.await_started() {
             Ok(()) => Ok(container),
             // What is mounted in the root is to be seen as long as somebody looks into it.
-            Err(Error::Exec { errno, root: Some(root) }) => {
-                let root = ContainerRoot { _container: Some(Box::new(container)), ..root };
-                Err(Error::Exec { errno, root: Some(root) })
+            Err(Error::Exec {
+                errno,
+                root: Some(root),
+            }) => {
+                let root = ContainerRoot {
+                    _container: Some(Box::new(container)),
+                    ..root
+                };
+                Err(Error::Exec {
+                    errno,
+                    root: Some(root),
+                })
             }
             Err(error) => Err(error),
         }
@@ -156,13 +165,13 @@ impl Container {
     fn await_started(&mut self) -> Result<(), Error> {
         match self.next_but_terminal()? {
             // Close-on-exec: the program has started. Or the process is gone without a word.
-            FromChild::Closed => match protocol::peek_clone_failed(&self.control) {
-                Some(errno) => Err(Error::Clone(errno)),
-                None => {
-                    self.stay_dumpable();
-                    Ok(())
+            FromChild::Closed => {
+                if let Some(errno) = protocol::peek_clone_failed(&self.control) {
+                    return Err(Error::Clone(errno));
                 }
-            },
+                self.stay_dumpable();
+                Ok(())
+            }
             // It came to that point before the "start" was under way.
             FromChild::Created => self.await_started(),
             other => Err(self.not_started(other)),
@@ -190,9 +199,10 @@ impl Container {
     fn not_started(&self, message: FromChild) -> Error {
         match message {
             FromChild::Failed(failure) => self.step_error(failure),
-            FromChild::ExecFailed { errno, root } => {
-                Error::Exec { errno, root: root.map(|fd| ContainerRoot { fd, _container: None }) }
-            }
+            FromChild::ExecFailed { errno, root } => Error::Exec {
+                errno,
+                root: root.map(|fd| ContainerRoot { fd, _container: None }),
+            },
             FromChild::Created | FromChild::Terminal(_) | FromChild::Closed => Error::Killed,
         }
     }

@@ -49,14 +49,14 @@ pub(crate) fn run(common: &Common, inner: &Inner<'_>) -> ! {
     let _ = wiac_sys::signal::block_all();
     let _ = rustix::process::setsid();
     let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
-    let payload = start_payload(common, inner);
-    common.child.close();
-    common.io.close();
-    match payload {
+    match start_payload(common, inner) {
         Ok(payload) => {
+            common.child.close();
+            common.io.close();
             let _ = leave_streams();
             watch(&payload, common.monitor.as_fd());
         }
+        // Said before the child's socket closes, from which the caller would take that the program has started.
         Err(errno) => {
             let _ = protocol::send_clone_failed(common.monitor.as_fd(), errno);
         }

@@ -50,7 +50,11 @@ impl UserNamespace {
 
     /// The highest group id in it.
     pub fn last_group(&self) -> u32 {
-        self.groups.iter().map(|range| range.inside.saturating_add(range.count - 1)).max().unwrap_or(0)
+        self.groups
+            .iter()
+            .map(|range| range.inside.saturating_add(range.count - 1))
+            .max()
+            .unwrap_or(0)
     }
 
     /// Whether only a single id is mapped.

@@ -24,12 +24,14 @@ fn marks(store: &Store) -> Result<PathBuf> {
 pub(crate) fn mark(store: &Store, id: &LayerId) -> Result<()> {
     let marks = marks(store)?;
     let path = marks.join(id.as_str());
-    match fs::write(&path, "") {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            fs::create_dir_all(&marks).on("create", &marks)?;
-            fs::write(&path, "").on("write", &path)
+    loop {
+        match fs::write(&path, "") {
+            // Not there yet, or just removed by another process that had synced all in it.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                fs::create_dir_all(&marks).on("create", &marks)?;
+            }
+            result => return result.on("write", &path),
         }
-        result => result.on("write", &path),
     }
 }
 
@@ -61,28 +63,30 @@ impl Store {
 
     /// Writes a small file of the store so that it is either whole on the disk or not there.
     pub(crate) fn write_durably(&self, path: &Path, contents: &[u8]) -> Result<()> {
-        let fresh = self
-            .path("tmp")
-            .join(format!("file-{}", crate::temporary::random_name()?));
-        let write = || -> std::io::Result<()> {
-            let mut file = fs::File::create(&fresh)?;
+        self.write_by_rename(path, |fresh| {
+            let mut file = fs::File::create(fresh)?;
             std::io::Write::write_all(&mut file, contents)?;
-            file.sync_all()?;
-            fs::rename(&fresh, path)?;
-            match path.parent() {
-                Some(parent) => fs::File::open(parent)?.sync_all(),
-                None => Ok(()),
-            }
-        };
-        write().inspect_err(|_| drop(fs::remove_file(&fresh))).on("write", path)
+            file.sync_all()
+        })?;
+        match path.parent() {
+            Some(parent) => fs::File::open(parent)
+                .and_then(|directory| directory.sync_all())
+                .on("sync", parent),
+            None => Ok(()),
+        }
     }
 
     /// Writes a small file by rename: whole or not at all for every reader, but not forced to the disk.
     pub(crate) fn write_whole(&self, path: &Path, contents: &[u8]) -> Result<()> {
-        let fresh = self
-            .path("tmp")
-            .join(format!("file-{}", crate::temporary::random_name()?));
-        let result = fs::write(&fresh, contents).and_then(|()| fs::rename(&fresh, path));
+        self.write_by_rename(path, |fresh| fs::write(fresh, contents))
+    }
+
+    fn write_by_rename(&self, path: &Path, write: impl FnOnce(&Path) -> std::io::Result<()>) -> Result<()> {
+        let directory = self.path("tmp");
+        let fresh = directory.join(format!("file-{}", crate::temporary::random_name()?));
+        // A sweeper takes files in there for abandoned ones.
+        let _writing = Lock::shared(&directory)?;
+        let result = write(&fresh).and_then(|()| fs::rename(&fresh, path));
         result.inspect_err(|_| drop(fs::remove_file(&fresh))).on("write", path)
     }
 }
@@ -143,5 +147,23 @@ mod tests {
         mark(&store, &id).expect("marked");
         store.sync(std::slice::from_ref(&id)).expect("synced");
         assert!(!marks(&store).expect("boot id").join(id.as_str()).exists());
+    }
+
+    #[test]
+    fn a_sweep_takes_no_file_that_is_being_written() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let store = Store::open(dir.path(), Form::Trusted).expect("store");
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(|| {
+                for number in 0..2000 {
+                    store
+                        .write_whole(&store.path("cache/steps/x"), number.to_string().as_bytes())
+                        .expect("written");
+                }
+            });
+            while !writer.is_finished() {
+                crate::temporary::sweep(&store).expect("swept");
+            }
+        });
     }
 }

@@ -132,7 +132,8 @@ impl Build<'_, '_> {
             // The layer is synced with all others when the image is named.
             volatile: true,
         };
-        let rootfs = container::overlay(&stack, workspace, store.form(), true)?;
+        container::prepare_upper(&stack, &workspace.upper)?;
+        let rootfs = container::overlay(&stack, workspace, store.form());
         let settings = container::settings(self.tools.user_namespace);
         let seen = stack.with_upper(&draft.diff());
         self.execute(&seen, &runtime, Plan::new(&runtime, &rootfs, &settings)?)?;
@@ -202,7 +203,7 @@ impl Build<'_, '_> {
         let mut container = match Container::run(plan, io) {
             Ok(container) => container,
             Err(wiac_run::Error::Exec { errno, root }) => {
-                let why = container::explain_start(runtime, errno, root);
+                let why = container::explain_start(runtime, errno, root.as_ref());
                 return Err(Error::Failed {
                     code: why.code,
                     reason: Some(why.message),

@@ -3,7 +3,7 @@
 use crate::error::{Failure, exit_code, words};
 use crate::images::StoredImages;
 use crate::progress::Lines;
-use crate::{Global, data};
+use crate::{Global, data, overlay_hint};
 use clap::Args;
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -187,6 +187,11 @@ fn stopped(error: wiac_build::Error, file_name: &str, text: &[u8]) -> Stopped {
                 } = &source
                 {
                     message = format!("{message}\n{reason}");
+                }
+                if let Error::Run(error) = &source
+                    && let Some(hint) = overlay_hint::hint(error)
+                {
+                    message = format!("{message}\n{hint}");
                 }
                 Stopped::Failed(Failure::new(format!(
                     "{message}\n{}",

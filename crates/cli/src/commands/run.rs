@@ -6,7 +6,7 @@ use super::DryRun;
 use super::build::{Stopped, build_directory};
 use crate::data::{self, Data};
 use crate::error::{CONTAINER_NOT_RUN, Failure, exit_code};
-use crate::{Global, terminal, volumes};
+use crate::{Global, overlay_hint, terminal, volumes};
 use clap::Args;
 use layers::{Ground, Request};
 use std::path::PathBuf;
@@ -23,7 +23,7 @@ use wiac_store::Form;
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// LOWER[:LOWER…] CONTAINERLAYER COMMAND…, or IMAGE [COMMAND…], where IMAGE may be bundle://PROGRAM,…
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "WHAT")]
+    #[arg(trailing_var_arg = true, value_name = "WHAT")]
     words: Vec<String>,
     /// The first word is a chain of directories, whatever it begins with
     #[arg(long, value_name = "LOWER[:LOWER…]")]
@@ -176,9 +176,8 @@ fn overrides(arguments: &Arguments, terminal: bool) -> ProcessOverrides {
 }
 
 fn plan(data: &Data, ground: &Ground, wishes: &Wishes) -> Result<(Plan, RuntimeConfig), Failure> {
-    let users = if ground.fresh { &ground.stack } else { &ground.seen() };
-    let runtime = container::configure(users, &ground.image, wishes, &ground.files)?;
-    let rootfs = container::overlay(&ground.stack, ground.workspace.clone(), data.store.form(), ground.fresh)?;
+    let runtime = container::configure(&ground.seen(), &ground.image, wishes, &ground.files)?;
+    let rootfs = container::overlay(&ground.stack, ground.workspace.clone(), data.store.form());
     let settings = container::settings(data.user_namespace.as_ref());
     Ok((Plan::new(&runtime, &rootfs, &settings)?, runtime))
 }
@@ -194,10 +193,10 @@ fn execute(
     let mut container = match Container::run(plan, io) {
         Ok(container) => container,
         Err(wiac_run::Error::Exec { errno, root }) => {
-            let why = container::explain_start(runtime, errno, root);
+            let why = container::explain_start(runtime, errno, root.as_ref());
             return Err(Failure::new(why.message).with_code(u8::try_from(why.code).unwrap_or(CONTAINER_NOT_RUN)));
         }
-        Err(error) => return Err(layers::explain_overlay(&error, ground).with_code(CONTAINER_NOT_RUN)),
+        Err(error) => return Err(Failure::new(overlay_hint::with_hint(&error)).with_code(CONTAINER_NOT_RUN)),
     };
     let code = attach(&mut container, signals).map_err(not_run)?.exit_code();
     if let Some(reason) = container::explain_end(&ground.seen(), form, runtime, code) {

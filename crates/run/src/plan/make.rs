@@ -119,7 +119,10 @@ fn filesystems(steps: &mut Vec<Step>, config: &RuntimeConfig, linux: &Linux, set
     for (key, value) in &linux.sysctl {
         let path = format!("/proc/sys/{}", key.replace('.', "/"));
         let value = mapped_sysctl(key, value, settings);
-        steps.push(Step::Sysctl { path: in_root("a kernel parameter", &path)?, value: c_string("a value", &*value)? });
+        steps.push(Step::Sysctl {
+            path: in_root("a kernel parameter", &path)?,
+            value: c_string("a value", &*value)?,
+        });
     }
     // After all mounts, so that nothing is mounted over what hides.
     for path in &linux.masked_paths {
@@ -132,12 +135,14 @@ fn filesystems(steps: &mut Vec<Step>, config: &RuntimeConfig, linux: &Linux, set
             path: in_root("a read-only path", path)?,
         });
     }
-    if let Some(process) = &config.process {
-        if process.cwd.trim_matches('/') != "" {
-            steps.push(Step::WorkingDirectory {
-                path: in_root("the working directory", &process.cwd)?,
-            });
-        }
+    if let Some(process) = config
+        .process
+        .as_ref()
+        .filter(|process| !process.cwd.trim_matches('/').is_empty())
+    {
+        steps.push(Step::WorkingDirectory {
+            path: in_root("the working directory", &process.cwd)?,
+        });
     }
     // After everything that makes a missing target.
     if config.root.as_ref().is_some_and(|root| root.readonly) {

@@ -146,7 +146,8 @@ fn bind(mount: &Mount, options: &Options, mut target: Target) -> Result<Step, Er
     let source = Path::new(mount.source.as_deref().unwrap_or_default());
     if !source.is_absolute() {
         return Err(invalid(format!(
-            "the source of a bind mount must be an absolute path, not {source:?}"
+            "the source of a bind mount must be an absolute path, not {}",
+            source.display()
         )));
     }
     let meta = std::fs::metadata(source).map_err(|error| Error::Directory {
@@ -239,11 +240,10 @@ impl Options {
             "nosymfollow" | "rnosymfollow" => self.switch(attr::NOSYMFOLLOW, true),
             "bind" => self.bind = self.bind.or(Some(false)),
             "rbind" => self.bind = Some(true),
-            // Everything is private in the container's mount namespace; these ask for nothing that is not so.
+            // Everything is private in the container's mount namespace; these ask for nothing that is not so. And
+            // z and Z, SELinux labels: nothing to do where there is no SELinux.
             "private" | "rprivate" | "slave" | "rslave" | "shared" | "rshared" | "unbindable" | "runbindable"
-            | "defaults" | "async" => {}
-            // SELinux labels: nothing to do where there is no SELinux.
-            "z" | "Z" => {}
+            | "defaults" | "async" | "z" | "Z" => {}
             other => {
                 let (key, value) = match other.split_once('=') {
                     Some((key, value)) => (key, Some(value.to_owned())),

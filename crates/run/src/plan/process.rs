@@ -114,7 +114,9 @@ pub(super) fn seccomp(linux: &Linux, bounding: u64, settings: &Settings) -> Resu
         (SeccompChoice::FromConfig, Some(profile)) => {
             let compiled = seccomp::compile(profile).map_err(failed)?;
             if compiled.notify {
-                return Err(Error::Seccomp("a profile that notifies a listener isn't there yet".to_owned()));
+                return Err(Error::Seccomp(
+                    "a profile that notifies a listener isn't there yet".to_owned(),
+                ));
             }
             (compiled.instructions.into(), compiled.flags)
         }

@@ -1,7 +1,7 @@
 //! The steps of a container: what is done, in which order, between the clone and the exec.
 //!
 //! Every string is a C string already, so that the child can walk the list without allocating. The same list is
-//! executed ([`crate::child`]) and rendered as shell commands ([`crate::shell`]).
+//! executed (`child`) and rendered as shell commands ([`crate::shell`]).
 
 use std::borrow::Cow;
 use std::ffi::CString;
@@ -132,7 +132,7 @@ pub struct Exec {
     pub environment: CStringArray,
 }
 
-/// One step. The order of a plan's steps is explained where it is made ([`crate::plan::make`]).
+/// One step. The order of a plan's steps is explained where it is made (`plan::make`).
 #[derive(Debug)]
 pub enum Step {
     /// Mounts made here must not reach the host, nor the host's come in.

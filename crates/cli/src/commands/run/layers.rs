@@ -2,12 +2,11 @@
 
 use super::Arguments;
 use crate::data::Data;
-use crate::docker_options;
 use crate::error::{Failure, words};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use wiac_build::bundle;
-use wiac_build::container::Workspace;
+use wiac_build::container::{self, Workspace};
 use wiac_oci::image::ImageConfig;
 use wiac_store::merged::LayerStack;
 use wiac_store::temporary::Temporary;
@@ -48,9 +47,6 @@ impl Request {
             ));
         }
         let first = arguments.words.remove(0);
-        if first.starts_with('-') {
-            return Err(docker_options::unknown_run_option(&first));
-        }
         if is_chain(&first) {
             return Self::chain(&first, &mut arguments.words);
         }
@@ -111,8 +107,6 @@ pub(super) struct Ground {
     pub(super) image: ImageConfig,
     /// The overlay's own directories.
     pub(super) workspace: Workspace,
-    /// The upper directory is new.
-    pub(super) fresh: bool,
     /// Where resolv.conf and the like are written.
     pub(super) files: PathBuf,
     /// Names the container.
@@ -124,7 +118,12 @@ pub(super) struct Ground {
 impl Ground {
     /// What the container sees: a container layer may have brought its own users and libraries.
     pub(super) fn seen(&self) -> LayerStack {
-        self.stack.with_upper(&self.workspace.upper)
+        let is_new = self.workspace.volatile;
+        if is_new {
+            self.stack.clone()
+        } else {
+            self.stack.with_upper(&self.workspace.upper)
+        }
     }
 
     /// Finds the layers, locks them, and makes the directories.
@@ -143,12 +142,12 @@ impl Ground {
         if let Some(name) = name {
             locks.push(take_name(data, name)?);
         }
-        let (stack, image, workspace, fresh) = match request {
+        let (stack, image, workspace) = match request {
             Request::Chain { lowers, layer } => {
                 let stack = chain_stack(&lowers)?;
                 locks.extend(stack.directories().iter().filter_map(|path| lock_if_stored(path)));
-                let (workspace, fresh) = container_layer(data, &layer, &stack, &mut locks)?;
-                (stack, ImageConfig::default(), workspace, fresh)
+                let workspace = container_layer(data, &layer, &stack, &mut locks)?;
+                (stack, ImageConfig::default(), workspace)
             }
             Request::Image(name) => {
                 let (layers, image) = find_layers(data, &name)?;
@@ -156,7 +155,8 @@ impl Ground {
                     locks.push(data.store.use_layer(layer)?);
                 }
                 let stack = LayerStack::new(layers.iter().map(|id| data.store.layer_diff(id)).collect());
-                (stack, image, throw_away(&temporary)?, true)
+                let workspace = throw_away(&temporary, &stack)?;
+                (stack, image, workspace)
             }
             Request::Build(_) => return Err(Failure::new("the build has to come first")),
         };
@@ -167,7 +167,6 @@ impl Ground {
             stack,
             image,
             workspace,
-            fresh,
             files,
             id,
             _temporary: temporary,
@@ -204,13 +203,15 @@ fn take_name(data: &Data, name: &str) -> Result<Lock, Failure> {
     Lock::try_exclusive(&path)?.ok_or_else(|| Failure::new(format!("--name {name}: a running container has this name")))
 }
 
-fn throw_away(temporary: &Temporary) -> Result<Workspace, Failure> {
-    Ok(Workspace {
+fn throw_away(temporary: &Temporary, stack: &LayerStack) -> Result<Workspace, Failure> {
+    let workspace = Workspace {
         upper: temporary.create_dir("diff")?,
         work: temporary.create_dir("work")?,
         merged: temporary.create_dir("merged")?,
         volatile: true,
-    })
+    };
+    container::prepare_upper(stack, &workspace.upper)?;
+    Ok(workspace)
 }
 
 fn chain_stack(lowers: &[PathBuf]) -> Result<LayerStack, Failure> {
@@ -238,12 +239,7 @@ fn lock_if_stored(directory: &Path) -> Option<Lock> {
 }
 
 /// The directories of a container layer, made where missing; what it runs on is recorded in it.
-fn container_layer(
-    data: &Data,
-    layer: &Path,
-    stack: &LayerStack,
-    locks: &mut Vec<Lock>,
-) -> Result<(Workspace, bool), Failure> {
+fn container_layer(data: &Data, layer: &Path, stack: &LayerStack, locks: &mut Vec<Lock>) -> Result<Workspace, Failure> {
     let layer = std::path::absolute(layer)?;
     let make = |path: PathBuf| {
         std::fs::create_dir_all(&path)
@@ -255,15 +251,20 @@ fn container_layer(
         Lock::try_exclusive(&layer)?
             .ok_or_else(|| Failure::usage(format!("{} is in use by another container", layer.display())))?,
     );
-    let fresh = !layer.join("diff").is_dir();
-    let workspace = Workspace {
-        upper: make(layer.join("diff"))?,
+    record(data, &layer, stack)?;
+    let upper = layer.join("diff");
+    if !upper.is_dir() {
+        // In one step: an upper directory that is there looks like the root.
+        let fresh = make(layer.join("diff.new"))?;
+        container::prepare_upper(stack, &fresh)?;
+        std::fs::rename(&fresh, &upper)?;
+    }
+    Ok(Workspace {
+        upper,
         work: make(layer.join("work"))?,
         merged: make(layer.join("merged"))?,
         volatile: false,
-    };
-    record(data, &layer, stack)?;
-    Ok((workspace, fresh))
+    })
 }
 
 /// Writes down what the container layer runs on, after making sure that its layers' marks are of one form.
@@ -313,30 +314,6 @@ fn refuse_other_form(stack: &LayerStack, form: Form) -> Result<(), Failure> {
 fn recorded_form(directory: &Path) -> Option<Form> {
     let text = std::fs::read(directory.parent()?.join("layer.json")).ok()?;
     serde_json::from_slice::<LayerInfo>(&text).ok().map(|info| info.form)
-}
-
-/// An error of the engine, with what to do where it is the root that couldn't be mounted.
-pub(super) fn explain_overlay(error: &wiac_run::Error, ground: &Ground) -> Failure {
-    let wiac_run::Error::Step {
-        is_root: true, errno, ..
-    } = error
-    else {
-        return Failure::new(error);
-    };
-    let upper = ground.workspace.upper.display();
-    let hint = match errno.raw_os_error() {
-        // EINVAL: the upper directory's file system can't carry an upper layer.
-        22 => format!(
-            "{upper} may be on a file system that can't hold an overlay's upper directory, such as another overlay or \
-             NFS: use a directory on ext4, xfs, btrfs or tmpfs (a volume, in a container)"
-        ),
-        1 => "this user or this container may not mount an overlay; run as root, or where user namespaces are allowed"
-            .to_owned(),
-        40 => format!("one of the directories contains another: choose a container layer outside of {upper}"),
-        28 => "the disk is full: free some space".to_owned(),
-        _ => return Failure::new(error),
-    };
-    Failure::new(format!("{error}\n{hint}"))
 }
 
 #[cfg(test)]
