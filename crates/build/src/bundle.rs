@@ -1,7 +1,7 @@
 //! Bundles: programs with everything they need to start, as a directory or as the layer of an image.
 
 use crate::copy;
-use crate::directory::{self, Shown, open_in};
+use crate::directory::{self, Owner, Shown, open_in};
 use crate::dockerfile::empty_config;
 use crate::error::{Error, IoExt, Result};
 use crate::hashes::HashTable;
@@ -63,6 +63,10 @@ pub fn place(root: &Path, closure: &Closure, destination: &Path, ownership: copy
             ownership,
             ..copy::Options::default()
         }),
+        owner: match ownership {
+            copy::Ownership::Keep => Owner::Copied,
+            copy::Ownership::Fixed { .. } | copy::Ownership::Caller => Owner::Left,
+        },
         open: vec![(
             PathBuf::from("/"),
             directory::open(root)?,
@@ -86,6 +90,8 @@ pub fn place(root: &Path, closure: &Closure, destination: &Path, ownership: copy
 /// A walk through the sorted entries of a closure.
 struct Placing<'p> {
     copier: copy::Copier,
+    /// Of directories.
+    owner: Owner,
     /// Directories entered, the root first: path, source, copy, and whether the copy was made here.
     open: Vec<(PathBuf, OwnedFd, OwnedFd, bool)>,
     root: &'p Path,
@@ -106,7 +112,7 @@ impl Placing<'_> {
                     directory: to.as_fd(),
                     path: &to_path,
                 };
-                directory::copy_metadata(from, to)?;
+                directory::copy_metadata(from, to, self.owner)?;
             }
         }
         Ok(())

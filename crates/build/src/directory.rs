@@ -28,16 +28,25 @@ pub(crate) fn open_in(parent: impl AsFd, name: &OsStr) -> rustix::io::Result<Own
     rustix::fs::openat(parent, name, flags, Mode::empty())
 }
 
-/// Gives the directory `to` owner, mode, extended attributes (but overlayfs's own) and times of `from`.
+/// Whose a directory is after its metadata was copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// The original's.
+    Copied,
+    /// Whose it was.
+    Left,
+}
+
+/// Gives the directory `to` owner (if asked to), mode, extended attributes (but overlayfs's own) and times of `from`.
 ///
 /// # Errors
 /// What the kernel refuses, but for attributes the file system doesn't have and owners that an ordinary user can't set.
-pub(crate) fn copy_metadata(from: Shown<'_>, to: Shown<'_>) -> Result<()> {
+pub(crate) fn copy_metadata(from: Shown<'_>, to: Shown<'_>, owner: Owner) -> Result<()> {
     let (wanted, is) = (
         fstat(from.directory).on("look at", from.path)?,
         fstat(to.directory).on("look at", to.path)?,
     );
-    if (wanted.st_uid, wanted.st_gid) != (is.st_uid, is.st_gid) {
+    if owner == Owner::Copied && (wanted.st_uid, wanted.st_gid) != (is.st_uid, is.st_gid) {
         let (uid, gid) = (Uid::from_raw(wanted.st_uid), Gid::from_raw(wanted.st_gid));
         match rustix::fs::fchown(to.directory, Some(uid), Some(gid)) {
             Err(Errno::PERM | Errno::INVAL) => {}
@@ -121,5 +130,6 @@ pub(crate) fn copy_metadata_at(from: &Path, to: &Path) -> Result<()> {
             directory: to_fd.as_fd(),
             path: to,
         },
+        Owner::Copied,
     )
 }

@@ -5,7 +5,7 @@ use super::transfer::Prepared;
 use super::tree::{self, Picked};
 use crate::context::Source;
 use crate::copy::{Choice, Copier, ModeRule, Options, Ownership, Place};
-use crate::directory::{self, Shown, open_in};
+use crate::directory::{self, Owner, Shown, open_in};
 use crate::error::{Error, IoExt, Result};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid};
@@ -232,7 +232,7 @@ impl<'w> Writer<'w> {
                     directory: directory.as_fd(),
                     path,
                 });
-                directory::copy_metadata(from, to)?;
+                directory::copy_metadata(from, to, Owner::Copied)?;
             }
         } else {
             let (uid, gid) = self.prepared.owner;

@@ -161,7 +161,7 @@ fn the_environment_is_the_images_and_the_command_lines() {
     place
         .wiac(["run", "-e", "COLOUR=blue", "-eSIZE=", "app"])
         .succeeds()
-        .says("blue  /srv/app");
+        .says("blue /srv/app");
     place
         .wiac(["run", "-e", "TAKEN", "-e", "UNSET", "app", "env"])
         .env("TAKEN", "from here")
