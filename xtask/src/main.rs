@@ -2,6 +2,7 @@
 
 mod bench;
 mod dist;
+mod dist;
 mod lint;
 mod shell;
 mod test;
@@ -26,6 +27,8 @@ enum Task {
     Test(test::Arguments),
     /// Formatting, clippy, and the project's own rules about its sources
     Lint,
+    /// Put the release binary and its documents into an archive
+    Dist,
     /// Measure wiac against its peers
     Bench(bench::Arguments),
     /// Pack the release binary
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
         Task::Test(arguments) => test::run(&arguments),
         Task::Lint => lint::run(),
+        Task::Dist => dist::run(),
         Task::Bench(arguments) => bench::run(&arguments),
         Task::Dist => dist::run(),
     };
