@@ -2,7 +2,6 @@
 
 mod bench;
 mod dist;
-mod dist;
 mod lint;
 mod shell;
 mod test;
@@ -31,8 +30,6 @@ enum Task {
     Dist,
     /// Measure wiac against its peers
     Bench(bench::Arguments),
-    /// Pack the release binary
-    Dist,
 }
 
 fn main() -> ExitCode {
@@ -41,7 +38,6 @@ fn main() -> ExitCode {
         Task::Lint => lint::run(),
         Task::Dist => dist::run(),
         Task::Bench(arguments) => bench::run(&arguments),
-        Task::Dist => dist::run(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
