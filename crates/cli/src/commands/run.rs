@@ -114,6 +114,7 @@ fn run_container(global: &Global, mut arguments: Arguments) -> Result<ExitCode, 
         arguments.interactive || matches!(request, Request::Chain { .. }),
         arguments.tty,
     )?;
+    let dry_layer = DryLayer::new(&request, arguments.dry_run.is_some());
     let ground =
         Ground::prepare(&data, request, arguments.name.as_deref()).map_err(|f| f.with_code(CONTAINER_NOT_RUN))?;
     let wishes = Wishes {
@@ -125,7 +126,9 @@ fn run_container(global: &Global, mut arguments: Arguments) -> Result<ExitCode, 
     };
     let (plan, runtime) = plan(&data, &ground, &wishes).map_err(|failure| failure.with_code(CONTAINER_NOT_RUN))?;
     if arguments.dry_run == Some(DryRun::Shell) {
-        return Ok(print_script(&plan, &data, &ground)?);
+        let printed = print_script(&plan, &data, &ground);
+        drop(dry_layer);
+        return Ok(printed?);
     }
     Ok(execute(
         plan,
@@ -135,6 +138,27 @@ fn run_container(global: &Global, mut arguments: Arguments) -> Result<ExitCode, 
         &ground,
         data.store.form(),
     )?)
+}
+
+/// A container layer that only a dry run made, to be taken away again: a plan needs directories that are there.
+struct DryLayer(Option<PathBuf>);
+
+impl DryLayer {
+    fn new(request: &Request, dry_run: bool) -> Self {
+        match request {
+            Request::Chain { layer, .. } if dry_run && layer.symlink_metadata().is_err() => Self(Some(layer.clone())),
+            _ => Self(None),
+        }
+    }
+}
+
+impl Drop for DryLayer {
+    fn drop(&mut self) {
+        if let Some(layer) = &self.0 {
+            // What is left would be an empty container layer: no harm.
+            let _ = std::fs::remove_dir_all(layer);
+        }
+    }
 }
 
 /// Prints the script, with the files that would be gone when it is run.

@@ -151,3 +151,13 @@ fn volumes_and_networks_by_hand() {
         .succeeds()
         .says("of the host\nbox\n/srv\nlo\nread-only");
 }
+
+#[test]
+fn a_dry_run_makes_no_container_layer() {
+    let place = Place::root();
+    place.busybox("base");
+    place
+        .wiac(["run", "--dry-run=shell", "./base", "./layer", "/bin/sh"])
+        .succeeds();
+    assert!(!place.has("layer"));
+}
