@@ -11,20 +11,30 @@ use std::ffi::{OsStr, OsString};
 use std::io::Read;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 /// Symlinks followed in one lookup, as in the kernel.
 const MAX_LINKS: usize = 40;
 
 /// Directories of layers, base first.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Default)]
 pub struct LayerStack {
     directories: Vec<PathBuf>,
+    /// The directories opened, topmost first, from the first lookup on.
+    roots: OnceLock<Vec<Arc<OwnedFd>>>,
+}
+
+/// A clone opens the directories anew.
+impl Clone for LayerStack {
+    fn clone(&self) -> Self {
+        Self::new(self.directories.clone())
+    }
 }
 
 /// One directory of the merged tree: the directories it is merged from, topmost first.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct MergedDirectory {
-    parts: Vec<OwnedFd>,
+    parts: Vec<Arc<OwnedFd>>,
 }
 
 /// What a lookup found.
@@ -35,7 +45,7 @@ pub enum Found {
     /// Anything else: its directory in the topmost layer that has it, its name there, its status.
     Other {
         /// The directory in one layer.
-        parent: OwnedFd,
+        parent: Arc<OwnedFd>,
         /// The name in it.
         name: OsString,
         /// Its status.
@@ -57,7 +67,10 @@ pub struct Resolved {
 impl LayerStack {
     /// The stack of these directories, base first.
     pub fn new(directories: Vec<PathBuf>) -> Self {
-        Self { directories }
+        Self {
+            directories,
+            roots: OnceLock::new(),
+        }
     }
 
     /// The directories, base first.
@@ -70,7 +83,7 @@ impl LayerStack {
     pub fn with_upper(&self, upper: &Path) -> Self {
         let mut directories = self.directories.clone();
         directories.push(upper.to_owned());
-        Self { directories }
+        Self::new(directories)
     }
 
     /// Whether there is no layer at all.
@@ -80,12 +93,17 @@ impl LayerStack {
 
     /// The root directory.
     pub fn root(&self) -> Result<MergedDirectory> {
+        if let Some(roots) = self.roots.get() {
+            return Ok(MergedDirectory { parts: roots.clone() });
+        }
         let mut parts = Vec::with_capacity(self.directories.len());
         for path in self.directories.iter().rev() {
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            parts.push(rustix::fs::open(path, flags, Mode::empty()).on("open", path)?);
+            parts.push(Arc::new(rustix::fs::open(path, flags, Mode::empty()).on("open", path)?));
         }
-        Ok(MergedDirectory { parts })
+        Ok(MergedDirectory {
+            parts: self.roots.get_or_init(|| parts).clone(),
+        })
     }
 
     /// Follows `path`, symlinks included, from the root; ".." never leads above it.
@@ -120,19 +138,12 @@ impl LayerStack {
 impl MergedDirectory {
     /// The directory in the topmost layer that has it: the one whose owner, mode and times count.
     pub fn topmost(&self) -> Option<&OwnedFd> {
-        self.parts.first()
-    }
-
-    fn try_clone(&self) -> Result<Self> {
-        let clone = |fd: &OwnedFd| fd.try_clone().on("copy a descriptor of", Path::new("a layer"));
-        Ok(Self {
-            parts: self.parts.iter().map(clone).collect::<Result<_>>()?,
-        })
+        self.parts.first().map(AsRef::as_ref)
     }
 
     /// Looks `name` up, without following it if it is a symlink.
     pub fn entry(&self, name: &OsStr) -> Result<Option<Found>> {
-        let mut merged: Vec<OwnedFd> = Vec::new();
+        let mut merged: Vec<Arc<OwnedFd>> = Vec::new();
         for part in &self.parts {
             let Some(stat) = status(part, name).on("look up", Path::new(name))? else {
                 continue;
@@ -143,9 +154,8 @@ impl MergedDirectory {
             if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
                 // A file below a directory of a higher layer is hidden by it.
                 if merged.is_empty() {
-                    let parent = part.try_clone().on("copy a descriptor of", Path::new("a layer"))?;
                     return Ok(Some(Found::Other {
-                        parent,
+                        parent: Arc::clone(part),
                         name: name.to_owned(),
                         status: Box::new(stat),
                     }));
@@ -155,7 +165,7 @@ impl MergedDirectory {
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let directory = rustix::fs::openat(part, name, flags, Mode::empty()).on("open", Path::new(name))?;
             let opaque = is_opaque(directory.as_fd())?;
-            merged.push(directory);
+            merged.push(Arc::new(directory));
             if opaque {
                 break;
             }
@@ -244,7 +254,7 @@ impl Walk {
                 reason: "the stack has no root",
             });
         };
-        let found = Found::Directory(last.try_clone()?);
+        let found = Found::Directory(last.clone());
         self.finish(Some(found), Vec::new())
     }
 
