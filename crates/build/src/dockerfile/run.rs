@@ -60,12 +60,12 @@ impl Build<'_, '_> {
         }
         let draft = Draft::new(store)?;
         make(self, stage, &draft)?;
-        let layer = self.commit(draft, key, &said)?;
-        stage.add_layer(store, layer, said)?;
+        let (layer, info) = self.commit(draft, key, &said)?;
+        stage.push_layer(layer, info, said);
         Ok(false)
     }
 
-    fn commit(&mut self, draft: Draft, key: &str, said: &str) -> Result<LayerId> {
+    fn commit(&mut self, draft: Draft, key: &str, said: &str) -> Result<(LayerId, LayerInfo)> {
         let store = self.tools.store;
         // A step that was made to run again is another one for what builds on it.
         let lineage = if self.request.no_cache {
@@ -82,7 +82,7 @@ impl Build<'_, '_> {
         let layer = draft.commit(store, &info)?;
         store.remember_step(key, &layer)?;
         self.hold(std::slice::from_ref(&layer))?;
-        Ok(layer)
+        Ok((layer, info))
     }
 
     /// Everything the command can see: the layers below, itself, its environment and user.
@@ -226,14 +226,17 @@ fn standard_error() -> Result<OwnedFd> {
     rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stderr().as_fd(), 3).on("copy", Path::new("standard error"))
 }
 
-/// The places where the container's mounts may have left stubs.
+/// The places where the container's mounts may have left stubs: those that don't lie in another mount, the deepest first.
 fn targets(runtime: &RuntimeConfig) -> Vec<PathBuf> {
-    // Deeper ones first: /dev/pts is gone before /dev.
-    let mut targets: Vec<PathBuf> = runtime
-        .mounts
-        .iter()
-        .map(|mount| PathBuf::from(&mount.destination))
-        .collect();
+    let mut mounted: Vec<&Path> = Vec::new();
+    let mut targets: Vec<PathBuf> = Vec::new();
+    for mount in &runtime.mounts {
+        let destination = Path::new(&mount.destination);
+        if !mounted.iter().any(|above| destination.starts_with(above)) {
+            targets.push(destination.to_owned());
+        }
+        mounted.push(destination);
+    }
     targets.sort_by_key(|path| std::cmp::Reverse(path.components().count()));
     targets
 }

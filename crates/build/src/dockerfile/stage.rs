@@ -9,7 +9,7 @@ use wiac_dockerfile::expand::{Expanded, Expander};
 use wiac_oci::image::{History, ImageConfig};
 use wiac_oci::runtime::DEFAULT_PATH;
 use wiac_store::merged::LayerStack;
-use wiac_store::{ImageRecord, LayerId, Store};
+use wiac_store::{ImageRecord, LayerId, LayerInfo, Store};
 
 /// The shell of the shell forms where SHELL doesn't say.
 const DEFAULT_SHELL: [&str; 2] = ["/bin/sh", "-c"];
@@ -92,13 +92,18 @@ impl Stage {
     /// Adds a layer, with its entry in the history.
     pub(super) fn add_layer(&mut self, store: &Store, id: LayerId, created_by: String) -> Result<()> {
         let info = store.layer_info(&id)?;
+        self.push_layer(id, info, created_by);
+        Ok(())
+    }
+
+    /// As [`Stage::add_layer`], for a layer whose description is known.
+    pub(super) fn push_layer(&mut self, id: LayerId, info: LayerInfo, created_by: String) {
         self.layers.push(StageLayer {
             id,
             lineage: info.lineage,
         });
         self.created = Some(info.created);
         self.add_history(created_by, false);
-        Ok(())
     }
 
     /// Adds an entry to the history.
