@@ -7,6 +7,7 @@ mod data;
 mod docker_options;
 mod error;
 mod images;
+mod network;
 mod overlay_hint;
 mod progress;
 mod terminal;

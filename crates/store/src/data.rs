@@ -6,7 +6,7 @@ use crate::{sync, temporary};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What the file `format` of a data directory says.
+/// What the file `format` of a data directory says, before the form of its layers.
 const FORMAT: &str = "wiac 1";
 
 /// The directories of the layout.
@@ -33,6 +33,14 @@ pub enum Form {
 }
 
 impl Form {
+    /// As it stands in the file `format`.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Trusted => "trusted",
+            Self::User => "user",
+        }
+    }
+
     /// The name of one of overlayfs's attributes in this form.
     pub fn attribute(self, name: &str) -> String {
         match self {
@@ -84,8 +92,8 @@ impl Store {
     /// When the directory isn't ours, has an unknown format, or can't be written.
     pub fn open(root: &Path, form: Form) -> Result<Self> {
         let root = std::path::absolute(root).on("find", root)?;
-        if !check_format(&root)? {
-            create(&root)?;
+        if !check_format(&root, form)? {
+            create(&root, form)?;
         }
         let store = Self {
             root,
@@ -121,26 +129,33 @@ impl Store {
     }
 }
 
-/// Whether `root` is a data directory already.
-fn check_format(root: &Path) -> Result<bool> {
+/// Whether `root` is a data directory already: one whose layers have marks of this form. Those of the other form would
+/// mean nothing to the kernel, and deleted files be back.
+fn check_format(root: &Path, form: Form) -> Result<bool> {
     let path = root.join("format");
-    match fs::read_to_string(&path) {
-        Ok(text) if text.trim_end() == FORMAT => Ok(true),
-        Ok(text) => Err(Error::Format {
+    let text = match fs::read_to_string(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        result => result.on("read", &path)?,
+    };
+    match text.trim_end().strip_prefix(FORMAT).map(str::trim) {
+        Some(word) if word == form.word() => Ok(true),
+        Some(word) if [Form::Trusted, Form::User].iter().any(|known| known.word() == word) => Err(Error::OtherForm {
+            path: root.to_owned(),
+            owner: if form == Form::User { "root" } else { "an ordinary user" },
+        }),
+        _ => Err(Error::Format {
             path: root.to_owned(),
             found: text.trim_end().to_owned(),
             known: FORMAT,
         }),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error).on("read", &path),
     }
 }
 
 /// Makes the layout; the format file last, so that an interrupted start is made good by the next.
-fn create(root: &Path) -> Result<()> {
+fn create(root: &Path, form: Form) -> Result<()> {
     fs::create_dir_all(root).on("create", root)?;
     let lock = Lock::exclusive(root)?;
-    if check_format(root)? {
+    if check_format(root, form)? {
         return Ok(());
     }
     let is_ours = |name: &std::ffi::OsStr| DIRECTORIES.iter().any(|known| known.split('/').next() == name.to_str());
@@ -157,7 +172,7 @@ fn create(root: &Path) -> Result<()> {
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
     fs::set_permissions(root, mode).on("protect", root)?;
     let path = root.join("format.new");
-    fs::write(&path, format!("{FORMAT}\n")).on("write", &path)?;
+    fs::write(&path, format!("{FORMAT} {}\n", form.word())).on("write", &path)?;
     fs::rename(&path, root.join("format")).on("rename", &path)?;
     drop(lock);
     Ok(())
@@ -184,6 +199,14 @@ mod tests {
             Store::open(dir.path(), Form::Trusted),
             Err(Error::Foreign { .. })
         ));
+    }
+
+    #[test]
+    fn refuses_layers_of_the_other_form() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        Store::open(dir.path(), Form::Trusted).expect("made");
+        let error = Store::open(dir.path(), Form::User).expect_err("the other form");
+        assert!(error.to_string().contains("made by root"), "{error}");
     }
 
     #[test]

@@ -35,6 +35,15 @@ pub enum Error {
         /// What this version writes.
         known: &'static str,
     },
+    /// The data directory's layers have marks that mean nothing to this user's overlays.
+    #[error("the data directory {} was made by {owner}, whose layers mark deleted files in another way; \
+        name another one (--data DIR or WIAC_DATA)", path.display())]
+    OtherForm {
+        /// The data directory.
+        path: PathBuf,
+        /// Whose it is.
+        owner: &'static str,
+    },
     /// The data directory is not ours.
     #[error("{} is not empty and not a data directory of wiac; name another one (--data DIR or WIAC_DATA)",
         path.display())]

@@ -40,7 +40,7 @@ pub(crate) struct Arguments {
     #[arg(short, long, value_name = "NAME")]
     tag: Vec<Reference>,
     /// The network of RUN: host or none
-    #[arg(long, value_name = "NETWORK", default_value = "host", value_parser = super::run::network)]
+    #[arg(long, value_name = "NETWORK", default_value = "host", value_parser = crate::network::parse)]
     network: Network,
     /// Say nothing, and print the image's id alone
     #[arg(short, long)]

@@ -6,7 +6,7 @@ use super::DryRun;
 use super::build::{Stopped, build_directory};
 use crate::data::{self, Data};
 use crate::error::{CONTAINER_NOT_RUN, Failure, exit_code};
-use crate::{Global, overlay_hint, terminal, volumes};
+use crate::{Global, network, overlay_hint, terminal, volumes};
 use clap::Args;
 use layers::{Ground, Request};
 use std::path::PathBuf;
@@ -65,7 +65,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     read_only: bool,
     /// The network: host or none
-    #[arg(long, visible_alias = "net", value_name = "NETWORK", default_value = "host", value_parser = network)]
+    #[arg(long, visible_alias = "net", value_name = "NETWORK", default_value = "host", value_parser = network::parse)]
     network: Network,
     /// Print the commands that do the same by hand, and do nothing
     #[arg(long, value_name = "AS")]
@@ -73,16 +73,6 @@ pub(crate) struct Arguments {
     /// Print help
     #[arg(long, action = clap::ArgAction::Help)]
     help: Option<bool>,
-}
-
-/// Reads `--network`.
-pub(crate) fn network(text: &str) -> Result<Network, String> {
-    match text {
-        "host" => Ok(Network::Host),
-        "none" => Ok(Network::None),
-        "bridge" | "default" => Err("a network of its own isn't there yet: host and none are".to_owned()),
-        _ => Err("the networks are host and none".to_owned()),
-    }
 }
 
 /// Runs the command.
