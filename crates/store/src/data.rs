@@ -146,7 +146,7 @@ fn check_format(root: &Path, form: Form) -> Result<bool> {
         _ => Err(Error::Format {
             path: root.to_owned(),
             found: text.trim_end().to_owned(),
-            known: FORMAT,
+            known: format!("{FORMAT} {}", form.word()),
         }),
     }
 }

@@ -33,7 +33,7 @@ pub enum Error {
         /// What its format file says.
         found: String,
         /// What this version writes.
-        known: &'static str,
+        known: String,
     },
     /// The data directory's layers have marks that mean nothing to this user's overlays.
     #[error("the data directory {} was made by {owner}, whose layers mark deleted files in another way; \
