@@ -61,6 +61,8 @@ pub struct Request {
     pub build_args: BTreeMap<String, String>,
     /// Run every step again.
     pub no_cache: bool,
+    /// Show what a step says only where it fails.
+    pub quiet: bool,
     /// The network of RUN.
     pub network: Network,
 }

@@ -136,7 +136,19 @@ impl Build<'_, '_> {
         let rootfs = container::overlay(&stack, workspace, store.form());
         let settings = container::settings(self.tools.user_namespace);
         let seen = stack.with_upper(&draft.diff());
-        self.execute(&seen, &runtime, Plan::new(&runtime, &rootfs, &settings)?)?;
+        let log = room.path().join("output");
+        let plan = Plan::new(&runtime, &rootfs, &settings)?;
+        let io = if self.request.quiet {
+            to_file(&log)?
+        } else {
+            to_standard_error()?
+        };
+        let result = self.execute(&seen, &runtime, plan, io);
+        if self.request.quiet {
+            result.map_err(|error| with_output(error, &log))
+        } else {
+            result
+        }?;
         stubs::remove(&stack, &draft.diff(), &targets(&runtime))
     }
 
@@ -193,13 +205,8 @@ impl Build<'_, '_> {
         })
     }
 
-    /// Runs the container to its end. What it says goes to standard error: standard output is for the result.
-    fn execute(&mut self, stack: &LayerStack, runtime: &RuntimeConfig, plan: Plan) -> Result<()> {
-        let io = Io {
-            input: Stream::Null,
-            output: Stream::Descriptor(standard_error()?),
-            error: Stream::Inherit,
-        };
+    /// Runs the container to its end.
+    fn execute(&mut self, stack: &LayerStack, runtime: &RuntimeConfig, plan: Plan, io: Io) -> Result<()> {
         let mut container = match Container::run(plan, io) {
             Ok(container) => container,
             Err(wiac_run::Error::Exec { errno, root }) => {
@@ -222,8 +229,39 @@ impl Build<'_, '_> {
     }
 }
 
-fn standard_error() -> Result<OwnedFd> {
-    rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stderr().as_fd(), 3).on("copy", Path::new("standard error"))
+/// What a step says goes to standard error: standard output is for the result.
+fn to_standard_error() -> Result<Io> {
+    let copy = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stderr().as_fd(), 3);
+    Ok(Io {
+        input: Stream::Null,
+        output: Stream::Descriptor(copy.on("copy", Path::new("standard error"))?),
+        error: Stream::Inherit,
+    })
+}
+
+/// Of a quiet build, to a file that is shown only where the step fails.
+fn to_file(log: &Path) -> Result<Io> {
+    let file = OwnedFd::from(std::fs::File::create(log).on("create", log)?);
+    Ok(Io {
+        input: Stream::Null,
+        output: Stream::Descriptor(file.try_clone().on("copy a descriptor of", log)?),
+        error: Stream::Descriptor(file),
+    })
+}
+
+/// A failure with the last of what the step said.
+fn with_output(error: Error, log: &Path) -> Error {
+    /// More than a screen.
+    const LAST: usize = 8 << 10;
+    let Error::Failed { code, reason } = error else {
+        return error;
+    };
+    let said = std::fs::read(log).unwrap_or_default();
+    let said = String::from_utf8_lossy(&said[said.len().saturating_sub(LAST)..]).into_owned();
+    let parts = [said.trim_end(), reason.as_deref().unwrap_or_default()];
+    let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    let reason = (!parts.is_empty()).then(|| parts.join("\n"));
+    Error::Failed { code, reason }
 }
 
 /// The places where the container's mounts may have left stubs: those that don't lie in another mount, the deepest first.

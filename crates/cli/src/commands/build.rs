@@ -106,6 +106,7 @@ fn build(data: &data::Data, signals: &Signals, arguments: &Arguments) -> Result<
         target: arguments.target.clone(),
         build_args: build_arguments(&arguments.build_arg),
         no_cache: arguments.no_cache,
+        quiet: arguments.quiet,
         network: arguments.network,
     };
     let tools = Tools {

@@ -112,7 +112,16 @@ fn what_a_step_says_goes_to_standard_error() {
         .build("context", "FROM scratch\nCOPY root /\nRUN echo why; exit 3\n")
         .args(["-q"])
         .fails(1)
-        .complains(&["exit code 3", "Dockerfile:3"]);
+        .complains(&["why", "exit code 3", "Dockerfile:3"]);
+    place
+        .build(
+            "context",
+            "FROM scratch\nCOPY root /\nRUN echo chatter; echo more >&2\n",
+        )
+        .args(["-q"])
+        .succeeds()
+        .never_complains("chatter")
+        .never_complains("more");
 }
 
 #[test]
