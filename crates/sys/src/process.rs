@@ -125,36 +125,6 @@ pub fn exec(path: &CStr, arguments: &CStringArray, environment: &CStringArray) -
     crate::error::last_errno()
 }
 
-/// Replaces the program by the file that `file` refers to; returns only on failure. Child-safe. See `execveat(2)`.
-pub fn exec_fd(file: BorrowedFd<'_>, arguments: &CStringArray, environment: &CStringArray) -> Errno {
-    // SAFETY: as for `exec`; the empty path with AT_EMPTY_PATH names the descriptor itself.
-    unsafe {
-        libc::syscall(
-            libc::SYS_execveat,
-            file.as_raw_fd(),
-            c"".as_ptr(),
-            arguments.pointers.as_ptr(),
-            environment.pointers.as_ptr(),
-            libc::AT_EMPTY_PATH,
-        )
-    };
-    crate::error::last_errno()
-}
-
-/// Marks every descriptor from `first` on as close-on-exec. Child-safe. See `close_range(2)`, Linux 5.11.
-pub fn close_on_exec_from(first: u32) -> Result<()> {
-    // SAFETY: only flags of descriptors change; none is closed under a Rust owner.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_close_range,
-            first,
-            libc::c_uint::MAX,
-            libc::CLOSE_RANGE_CLOEXEC,
-        )
-    };
-    check(result).map(drop)
-}
-
 /// Closes every descriptor above 2 but `keep`. Child-safe; only for a child that is about to exec or exit: owners of
 /// the closed descriptors must not be used again.
 pub fn close_all_but(keep: BorrowedFd<'_>) -> Result<()> {
@@ -231,12 +201,6 @@ pub fn set_resource_limit(resource: u32, soft: u64, hard: u64) -> Result<()> {
         )
     };
     check(result).map(drop)
-}
-
-/// Gives back to the kernel what the allocator holds free at its top.
-pub fn trim_memory() {
-    // SAFETY: no preconditions.
-    unsafe { libc::malloc_trim(0) };
 }
 
 #[cfg(test)]

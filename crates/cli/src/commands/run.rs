@@ -95,7 +95,12 @@ fn run_container(global: &Global, mut arguments: Arguments) -> Result<ExitCode, 
     let data = data::open(global).map_err(|failure| failure.with_code(CONTAINER_NOT_RUN))?;
     let request = match request {
         Request::Build(path) => {
-            let (id, _) = build_directory(&data, &signals, &path)?;
+            // Nothing of the container has run: that is what the exit code says, as where a pull fails in docker.
+            let built = build_directory(&data, &signals, &path).map_err(|stopped| match stopped {
+                Stopped::Failed(failure) => Stopped::Failed(failure.with_code(CONTAINER_NOT_RUN)),
+                interrupted @ Stopped::Interrupted(_) => interrupted,
+            });
+            let (id, _) = built?;
             Request::Image(id.to_string())
         }
         request => request,

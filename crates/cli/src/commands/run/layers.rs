@@ -39,7 +39,7 @@ impl Request {
             return Ok(Self::Build(path));
         }
         if let Some(chain) = arguments.lower.take() {
-            return Self::chain(&chain, &mut arguments.words);
+            return Self::chain(&chain, arguments);
         }
         if arguments.words.is_empty() {
             return Err(Failure::usage(
@@ -48,13 +48,19 @@ impl Request {
         }
         let first = arguments.words.remove(0);
         if is_chain(&first) {
-            return Self::chain(&first, &mut arguments.words);
+            return Self::chain(&first, arguments);
         }
         strip_separator(&mut arguments.words);
         Ok(Self::Image(first))
     }
 
-    fn chain(text: &str, words: &mut Vec<String>) -> Result<Self, Failure> {
+    fn chain(text: &str, arguments: &mut Arguments) -> Result<Self, Failure> {
+        if arguments.rm {
+            return Err(Failure::usage(
+                "--rm: a container layer that is named stays; delete its directory, or run an image",
+            ));
+        }
+        let words = &mut arguments.words;
         if words.len() < 2 {
             return Err(Failure::usage("usage: wiac run LOWER[:LOWER…] CONTAINERLAYER COMMAND…"));
         }

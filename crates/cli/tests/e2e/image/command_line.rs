@@ -132,7 +132,7 @@ fn build_and_run_in_one_go() {
     place.write("context/Dockerfile", "FROM scratch\nCOPY root /\nRUN exit 3\n");
     place
         .wiac(["run", "--build", "context"])
-        .fails(1)
+        .fails(125)
         .complains(&["Dockerfile:3", "exit code 3"]);
 }
 
@@ -208,4 +208,15 @@ fn a_name_has_a_tag() {
         .mentions("one")
         .mentions("two")
         .mentions("tools:v1");
+}
+
+#[test]
+fn a_named_container_layer_is_not_deleted() {
+    let place = Place::root();
+    place.busybox("base");
+    place
+        .wiac(["run", "--rm", "./base", "./layer", "/bin/sh"])
+        .fails(125)
+        .complains(&["--rm", "a container layer that is named stays"]);
+    assert!(!place.has("layer"));
 }
