@@ -11,11 +11,12 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, Mode};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use wiac_layer::Form;
 use wiac_loader::{Closure, Collector, EntryKind, Set};
 use wiac_oci::image::{History, ImageConfig};
 use wiac_oci::runtime::DEFAULT_PATH;
 use wiac_store::layer::Draft;
-use wiac_store::{Form, LayerId, LayerInfo, Store};
+use wiac_store::{LayerId, LayerInfo, Store};
 use wiac_sys::root::Root;
 
 /// What the name of a bundle begins with wherever an image is named: `bundle://bash,ls`.

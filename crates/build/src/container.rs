@@ -5,6 +5,8 @@ use crate::network_files;
 use rustix::event::{PollFd, PollFlags, poll};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use wiac_layer::Form;
+use wiac_layer::merged::LayerStack;
 use wiac_oci::convert::{self, ProcessOverrides};
 use wiac_oci::image::ImageConfig;
 use wiac_oci::runtime::{ConsoleSize, Mount, Process, RuntimeConfig};
@@ -13,8 +15,6 @@ use wiac_run::attach::Signals;
 use wiac_run::plan::{OverlayPaths, Rootfs, Settings};
 use wiac_run::user_namespace::UserNamespace;
 use wiac_run::{Container, ContainerRoot, Ended};
-use wiac_store::Form;
-use wiac_store::merged::LayerStack;
 use wiac_sys::root::Root;
 
 /// The network a container sees.

@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use wiac_store::overlay_marks;
+use wiac_layer::marks;
 
 /// A directory and how messages call it.
 #[derive(Debug, Clone, Copy)]
@@ -97,7 +97,7 @@ pub(crate) fn attributes(file: BorrowedFd<'_>) -> rustix::io::Result<Vec<(OsStri
     };
     let is_overlay = |name: &&[u8]| {
         let starts = |prefix: &&str| name.starts_with(prefix.as_bytes());
-        overlay_marks::PREFIXES.iter().any(starts)
+        marks::PREFIXES.iter().any(starts)
     };
     let mut found = Vec::new();
     for name in names

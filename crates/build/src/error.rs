@@ -10,6 +10,9 @@ pub enum Error {
     /// The data directory.
     #[error(transparent)]
     Store(#[from] wiac_store::Error),
+    /// A layer directory.
+    #[error(transparent)]
+    Layer(#[from] wiac_layer::Error),
     /// The engine.
     #[error(transparent)]
     Run(#[from] wiac_run::Error),

@@ -8,7 +8,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat, Timespec, 
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use wiac_store::merged::{Found, LayerStack};
+use wiac_layer::merged::{Found, LayerStack};
 
 /// Removes from `upper`, whose lower layers are `stack`, what mounting on `targets` (absolute paths in the container)
 /// made there. What the step itself put in their place stays.

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use wiac_build::dockerfile::{Base, BaseImages, Request, Tools, build};
 use wiac_build::progress::{Event, Progress};
 use wiac_build::{Error, Result};
+use wiac_layer::Form;
 use wiac_run::attach::Signals;
-use wiac_store::{Form, Store};
+use wiac_store::Store;
 
 /// A store and a build context.
 struct Place {

@@ -2,8 +2,9 @@
 
 use crate::Global;
 use crate::error::Failure;
+use wiac_layer::Form;
 use wiac_run::user_namespace::{self, UserNamespace};
-use wiac_store::{Form, Store};
+use wiac_store::Store;
 
 /// The store, opened, in the user namespace it is used from.
 pub(crate) struct Data {

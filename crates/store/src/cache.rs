@@ -45,7 +45,7 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::Form;
+    use wiac_layer::Form;
 
     #[test]
     fn a_step_without_its_layer_is_forgotten() {

@@ -5,6 +5,7 @@ use crate::lock::Lock;
 use crate::{sync, temporary};
 use std::fs;
 use std::path::{Path, PathBuf};
+use wiac_layer::Form;
 
 /// What the file `format` of a data directory says, before the form of its layers.
 const FORMAT: &str = "wiac 1";
@@ -21,34 +22,6 @@ const DIRECTORIES: [&str; 9] = [
     "tmp",
     "quarantine",
 ];
-
-/// Which extended attributes overlayfs marks deletions with in this store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Form {
-    /// `trusted.overlay.*`, as root.
-    Trusted,
-    /// `user.overlay.*`, in a user namespace.
-    User,
-}
-
-impl Form {
-    /// As it stands in the file `format`.
-    fn word(self) -> &'static str {
-        match self {
-            Self::Trusted => "trusted",
-            Self::User => "user",
-        }
-    }
-
-    /// The name of one of overlayfs's attributes in this form.
-    pub fn attribute(self, name: &str) -> String {
-        match self {
-            Self::Trusted => format!("trusted.overlay.{name}"),
-            Self::User => format!("user.overlay.{name}"),
-        }
-    }
-}
 
 /// An open data directory.
 #[derive(Debug)]

@@ -76,14 +76,9 @@ pub enum Error {
     /// A name isn't an image reference.
     #[error(transparent)]
     Reference(#[from] wiac_oci::reference::ReferenceError),
-    /// A path of the merged tree leads nowhere.
-    #[error("{}: {reason}", path.display())]
-    Merged {
-        /// The path in the tree.
-        path: PathBuf,
-        /// Why it can't be followed.
-        reason: &'static str,
-    },
+    /// A layer directory.
+    #[error(transparent)]
+    Layer(#[from] wiac_layer::Error),
 }
 
 /// What most of this crate returns.

@@ -177,7 +177,7 @@ fn file_name(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::Form;
+    use wiac_layer::Form;
 
     #[test]
     fn names_ids_and_what_is_near() {

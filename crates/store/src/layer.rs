@@ -1,6 +1,6 @@
 //! Layers: a directory in overlayfs's form each, with a random id and a small description beside it.
 
-use crate::data::{Form, Store};
+use crate::data::Store;
 use crate::error::{Error, IoExt, Result};
 use crate::lock::Lock;
 use crate::sync;
@@ -10,6 +10,7 @@ use std::fmt;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use wiac_layer::Form;
 
 /// The id of a layer: random, since a layer is known by what made it and not by its contents.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -1,4 +1,4 @@
-//! Layers, images, names and locks on disk: the data directory, and the merged view of a stack of layers.
+//! Layers, images, names and locks on disk: the data directory, on disk: the data directory.
 //!
 //! The layout is written down in `docs/store.md`. A layer is a directory in overlayfs's own form: it is never made
 //! into a tar here, and its contents are never hashed. Nothing unfinished is ever seen: everything is put together
@@ -10,12 +10,10 @@ pub mod error;
 pub mod image;
 pub mod layer;
 mod lock;
-pub mod merged;
-pub mod overlay_marks;
 mod sync;
 pub mod temporary;
 
-pub use data::{Form, Store, default_location};
+pub use data::{Store, default_location};
 pub use error::{Error, Result};
 pub use image::{ImageRecord, LocalId};
 pub use layer::{LayerId, LayerInfo};

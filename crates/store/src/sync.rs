@@ -123,7 +123,7 @@ fn quarantine_boot(store: &Store, marks: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::Form;
+    use wiac_layer::Form;
 
     #[test]
     fn layers_of_another_boot_are_set_aside() {

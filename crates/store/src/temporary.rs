@@ -156,7 +156,7 @@ fn remove_entry(path: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::Form;
+    use wiac_layer::Form;
 
     #[test]
     fn sweeps_only_what_is_abandoned() {

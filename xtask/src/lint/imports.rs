@@ -11,20 +11,35 @@ struct Rule {
 }
 
 /// From the top down. What a crate may import stands below it.
-const RULES: [Rule; 9] = [
+const RULES: [Rule; 12] = [
     rule(
         "cli",
-        &["build", "store", "run", "oci", "dockerfile", "loader", "suggest", "sys"],
+        &[
+            "build",
+            "store",
+            "foreign",
+            "run",
+            "loader",
+            "layer",
+            "oci",
+            "dockerfile",
+            "template",
+            "suggest",
+            "sys",
+        ],
     ),
     rule(
         "build",
-        &["store", "run", "oci", "dockerfile", "loader", "suggest", "sys"],
+        &["store", "run", "loader", "layer", "oci", "dockerfile", "suggest", "sys"],
     ),
-    rule("store", &["oci", "suggest", "sys"]),
+    rule("store", &["layer", "oci", "suggest", "sys"]),
+    rule("foreign", &["layer", "oci", "suggest", "sys"]),
     rule("run", &["oci", "sys"]),
     rule("loader", &["suggest", "sys"]),
+    rule("layer", &["sys"]),
     pure("oci", &["suggest"]),
     pure("dockerfile", &["suggest"]),
+    pure("template", &[]),
     pure("suggest", &[]),
     rule("sys", &[]),
 ];

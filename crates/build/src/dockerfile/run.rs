@@ -9,13 +9,13 @@ use crate::time::now;
 use rustix::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use wiac_dockerfile::{Command, Network, Run, Script, Security};
+use wiac_layer::merged::LayerStack;
 use wiac_oci::convert::ProcessOverrides;
 use wiac_oci::image::ImageConfig;
 use wiac_oci::runtime::RuntimeConfig;
 use wiac_run::io::{Io, Stream};
 use wiac_run::{Container, Plan};
 use wiac_store::layer::Draft;
-use wiac_store::merged::LayerStack;
 use wiac_store::{LayerId, LayerInfo};
 
 /// Where a script of a heredoc is seen in the container while it runs.

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use wiac_dockerfile::Word;
 use wiac_dockerfile::expand::{Expanded, Expander};
+use wiac_layer::merged::LayerStack;
 use wiac_oci::image::{History, ImageConfig};
 use wiac_oci::runtime::DEFAULT_PATH;
-use wiac_store::merged::LayerStack;
 use wiac_store::{ImageRecord, LayerId, LayerInfo, Store};
 
 /// The shell of the shell forms where SHELL doesn't say.

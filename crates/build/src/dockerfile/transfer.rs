@@ -10,9 +10,9 @@ use crate::key::KeyMaker;
 use std::path::{Path, PathBuf};
 use wiac_dockerfile::stages::Source as StageSource;
 use wiac_dockerfile::{Copy, CopySource, Transfer, Word};
+use wiac_layer::Form;
+use wiac_layer::merged::{Found, LayerStack};
 use wiac_oci::user::{UserSpec, lookup_user};
-use wiac_store::Form;
-use wiac_store::merged::{Found, LayerStack};
 use wiac_sys::root::Root;
 
 /// A COPY with its variables replaced and its names looked up.

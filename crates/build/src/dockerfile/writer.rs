@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::io::Write;
 use std::path::{Component, Path, PathBuf};
-use wiac_store::merged::{Found, LayerStack};
+use wiac_layer::merged::{Found, LayerStack};
 use wiac_sys::root::FileKind;
 
 /// Writes into the directory `diff` of a new layer.

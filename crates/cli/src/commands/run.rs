@@ -12,12 +12,12 @@ use layers::{Ground, Request};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use wiac_build::container::{self, Network, Wishes};
+use wiac_layer::Form;
 use wiac_oci::convert::ProcessOverrides;
 use wiac_oci::runtime::RuntimeConfig;
 use wiac_run::attach::{Signals, attach};
 use wiac_run::io::Io;
 use wiac_run::{Container, Plan};
-use wiac_store::Form;
 
 // What may be written; clap makes the help of the comments below.
 #[derive(Debug, Args)]

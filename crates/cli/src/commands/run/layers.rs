@@ -7,10 +7,11 @@ use serde_json::json;
 use std::path::{Path, PathBuf};
 use wiac_build::bundle;
 use wiac_build::container::{self, Workspace};
+use wiac_layer::merged::LayerStack;
+use wiac_layer::{Form, marks};
 use wiac_oci::image::ImageConfig;
-use wiac_store::merged::LayerStack;
 use wiac_store::temporary::Temporary;
-use wiac_store::{Form, LayerInfo, Lock, overlay_marks};
+use wiac_store::{LayerInfo, Lock};
 
 /// Directories looked at for overlayfs's marks in a layer that isn't from our store.
 const PROBED: usize = 100_000;
@@ -300,7 +301,7 @@ fn refuse_other_form(stack: &LayerStack, form: Form) -> Result<(), Failure> {
             Some(recorded) if recorded == form => None,
             // Only root can read trusted attributes: what the store says has to do.
             Some(Form::Trusted) => Some(Form::Trusted),
-            _ => overlay_marks::probe(directory, PROBED)?,
+            _ => marks::probe(directory, PROBED)?,
         };
         if let Some(found) = found.filter(|found| *found != form) {
             return Err(Failure::usage(format!(

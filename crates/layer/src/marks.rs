@@ -1,6 +1,6 @@
 //! The marks overlayfs keeps in a layer: whiteouts and opaque directories, and which form of them a directory has.
 
-use crate::data::Form;
+use crate::Form;
 use crate::error::{IoExt, Result};
 use rustix::fd::{AsFd, AsRawFd};
 use rustix::fs::{AtFlags, FileType, Stat};

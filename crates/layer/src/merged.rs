@@ -4,7 +4,7 @@
 //! written by a stranger can't lead out of the stack.
 
 use crate::error::{Error, IoExt, Result};
-use crate::overlay_marks::{is_opaque, is_whiteout, status};
+use crate::marks::{is_opaque, is_whiteout, status};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{FileType, Mode, OFlags, Stat};
 use std::ffi::{OsStr, OsString};
@@ -305,7 +305,7 @@ impl Walk {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::Form;
+    use crate::Form;
     use std::fs;
     use std::os::unix::fs::symlink;
 

@@ -1,0 +1,53 @@
+//! What can go wrong with a layer directory.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// An error of this crate.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An operation on a file failed.
+    #[error("can't {action} {}: {}", path.display(), cause(source))]
+    Io {
+        /// What was attempted: "read", "create" …
+        action: &'static str,
+        /// On which path.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// A path of the merged tree leads nowhere.
+    #[error("{}: {reason}", path.display())]
+    Merged {
+        /// The path in the tree.
+        path: PathBuf,
+        /// Why it can't be followed.
+        reason: &'static str,
+    },
+}
+
+/// What most of this crate returns.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+fn cause(error: &io::Error) -> String {
+    match rustix::io::Errno::from_io_error(error) {
+        Some(errno) => wiac_sys::error::describe(errno),
+        None => error.to_string(),
+    }
+}
+
+/// Says what was attempted on which path.
+pub trait IoExt<T> {
+    /// Turns an I/O error into [`Error::Io`].
+    fn on(self, action: &'static str, path: &Path) -> Result<T>;
+}
+
+impl<T, E: Into<io::Error>> IoExt<T> for std::result::Result<T, E> {
+    fn on(self, action: &'static str, path: &Path) -> Result<T> {
+        self.map_err(|error| Error::Io {
+            action,
+            path: path.to_owned(),
+            source: error.into(),
+        })
+    }
+}

@@ -1,0 +1,12 @@
+//! Layer directories in overlayfs's form: their marks, and the merged view of a stack of them.
+//!
+//! A layer is a directory that overlayfs takes as a lower one. This crate knows what stands in such a directory, and
+//! nothing of stores, images or containers.
+
+pub mod error;
+mod form;
+pub mod marks;
+pub mod merged;
+
+pub use error::{Error, Result};
+pub use form::Form;
