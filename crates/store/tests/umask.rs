@@ -1,8 +1,9 @@
 //! The umask is the whole process's: a test of its own program.
 
 use std::os::unix::fs::PermissionsExt;
+use wiac_layer::Form;
+use wiac_store::Store;
 use wiac_store::layer::Draft;
-use wiac_store::{Form, Store};
 
 #[test]
 fn a_new_root_is_for_everybody() {
