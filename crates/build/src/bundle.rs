@@ -16,7 +16,7 @@ use wiac_loader::{Closure, Collector, EntryKind, Set};
 use wiac_oci::image::{History, ImageConfig};
 use wiac_oci::runtime::DEFAULT_PATH;
 use wiac_store::layer::Draft;
-use wiac_store::{LayerId, LayerInfo, Store};
+use wiac_store::{HeldLayer, LayerId, LayerInfo, Store};
 use wiac_sys::root::Root;
 
 /// What the name of a bundle begins with wherever an image is named: `bundle://bash,ls`.
@@ -170,8 +170,8 @@ fn outside() -> Error {
 /// A bundle in the store.
 #[derive(Debug)]
 pub struct Bundle {
-    /// Its one layer.
-    pub layer: LayerId,
+    /// Its one layer, held.
+    pub layer: HeldLayer,
     /// An image configuration for it: it starts the first program.
     pub config: ImageConfig,
     /// The layer was there already.
@@ -201,12 +201,13 @@ pub fn layer(store: &Store, programs: &str) -> Result<Bundle> {
             lineage: key.clone(),
             created_by: said.clone(),
             created: now(),
+            unpacked_from: None,
         };
         let layer = draft.commit(store, &info)?;
-        store.remember_step(&key, &layer)?;
+        store.remember_step(&key, &layer.id)?;
         layer
     };
-    let config = config(store, &closure, &layer, said)?;
+    let config = config(store, &closure, &layer.id, said)?;
     Ok(Bundle {
         layer,
         config,

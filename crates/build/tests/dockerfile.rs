@@ -69,7 +69,7 @@ impl Place {
             signals: &Signals::catch().expect("signals"),
             user_namespace: None,
         };
-        let record = build(&request, tools).map_err(|error| error.to_string())?;
+        let record = build(&request, tools).map_err(|error| error.to_string())?.record;
         Ok(record.layers.iter().map(|id| self.store.layer_diff(id)).collect())
     }
 

@@ -2,7 +2,7 @@
 
 use crate::data::Store;
 use crate::error::{IoExt, Result};
-use crate::layer::LayerId;
+use crate::layer::{HeldLayer, LayerId};
 use std::fs;
 use std::path::PathBuf;
 
@@ -11,11 +11,14 @@ impl Store {
         self.path("cache/steps").join(key)
     }
 
-    /// The layer that a step with this key made before, if it is still there. `key` is hexadecimal.
-    pub fn cached_step(&self, key: &str) -> Result<Option<LayerId>> {
+    /// The layer that a step with this key made before, held, if it is still there. `key` is hexadecimal.
+    pub fn cached_step(&self, key: &str) -> Result<Option<HeldLayer>> {
         let path = self.step_path(key);
         match fs::read_to_string(&path) {
-            Ok(text) => Ok(LayerId::parse(text.trim()).filter(|id| self.has_layer(id))),
+            Ok(text) => match LayerId::parse(text.trim()) {
+                Some(id) => self.hold_layer(id),
+                None => Ok(None),
+            },
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error).on("read", &path),
         }
@@ -53,9 +56,10 @@ mod tests {
         let store = Store::open(dir.path(), Form::Trusted).expect("store");
         let id = LayerId::random().expect("random");
         store.remember_step("abc", &id).expect("written");
-        assert_eq!(store.cached_step("abc").expect("read"), None);
+        assert!(store.cached_step("abc").expect("read").is_none());
         fs::create_dir_all(store.layer_diff(&id)).expect("mkdir");
         fs::write(store.layer_directory(&id).join("layer.json"), "{}").expect("write");
-        assert_eq!(store.cached_step("abc").expect("read"), Some(id));
+        let held = store.cached_step("abc").expect("read").expect("there");
+        assert_eq!(held.id, id);
     }
 }

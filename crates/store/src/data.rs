@@ -8,16 +8,23 @@ use std::path::{Path, PathBuf};
 use wiac_layer::Form;
 
 /// What the file `format` of a data directory says, before the form of its layers.
-const FORMAT: &str = "wiac 1";
+const FORMAT: &str = "wiac 2";
+
+/// The format before: the same without blobs, diff IDs, exports and leases.
+const OLDER: &str = "wiac 1";
 
 /// The directories of the layout.
-const DIRECTORIES: [&str; 9] = [
+const DIRECTORIES: [&str; 13] = [
     "layers",
+    "blobs",
+    "diff-ids",
     "images/names",
     "images/records",
+    "images/exports",
     "cache/steps",
     "cache/files",
     "containers",
+    "leases",
     "unsynced",
     "tmp",
     "quarantine",
@@ -110,7 +117,9 @@ fn check_format(root: &Path, form: Form) -> Result<bool> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
         result => result.on("read", &path)?,
     };
-    match text.trim_end().strip_prefix(FORMAT).map(str::trim) {
+    let known = text.strip_prefix(FORMAT).or_else(|| text.strip_prefix(OLDER));
+    match known.map(str::trim) {
+        Some(word) if word == form.word() && text.starts_with(OLDER) => Ok(false),
         Some(word) if word == form.word() => Ok(true),
         Some(word) if [Form::Trusted, Form::User].iter().any(|known| known.word() == word) => Err(Error::OtherForm {
             path: root.to_owned(),
@@ -124,14 +133,18 @@ fn check_format(root: &Path, form: Form) -> Result<bool> {
     }
 }
 
-/// Makes the layout; the format file last, so that an interrupted start is made good by the next.
+/// Makes the layout, or adds what an older one lacks; the format file last, so that an interrupted start is made good
+/// by the next.
 fn create(root: &Path, form: Form) -> Result<()> {
     fs::create_dir_all(root).on("create", root)?;
     let lock = Lock::exclusive(root)?;
     if check_format(root, form)? {
         return Ok(());
     }
-    let is_ours = |name: &std::ffi::OsStr| DIRECTORIES.iter().any(|known| known.split('/').next() == name.to_str());
+    let is_ours = |name: &std::ffi::OsStr| {
+        let name = name.to_str().unwrap_or_default();
+        name == "format" || DIRECTORIES.iter().any(|known| known.split('/').next() == Some(name))
+    };
     for entry in fs::read_dir(root).on("read", root)? {
         if !is_ours(&entry.on("read", root)?.file_name()) {
             return Err(Error::Foreign { path: root.to_owned() });
@@ -180,6 +193,18 @@ mod tests {
         Store::open(dir.path(), Form::Trusted).expect("made");
         let error = Store::open(dir.path(), Form::User).expect_err("the other form");
         assert!(error.to_string().contains("made by root"), "{error}");
+    }
+
+    #[test]
+    fn an_older_one_gets_what_it_lacks() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        fs::create_dir(dir.path().join("layers")).expect("mkdir");
+        fs::write(dir.path().join("format"), "wiac 1 trusted\n").expect("write");
+        assert!(Store::open(dir.path(), Form::User).is_err(), "of the other form");
+        Store::open(dir.path(), Form::Trusted).expect("opened");
+        assert!(dir.path().join("diff-ids").is_dir());
+        let format = fs::read_to_string(dir.path().join("format")).expect("read");
+        assert_eq!(format, "wiac 2 trusted\n");
     }
 
     #[test]

@@ -73,6 +73,12 @@ pub enum Error {
         /// Its id.
         id: String,
     },
+    /// A blob isn't there.
+    #[error("blob {digest} is missing; load or pull the image again")]
+    NoSuchBlob {
+        /// Its digest.
+        digest: String,
+    },
     /// A name isn't an image reference.
     #[error(transparent)]
     Reference(#[from] wiac_oci::reference::ReferenceError),

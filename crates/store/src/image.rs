@@ -3,12 +3,14 @@
 use crate::data::Store;
 use crate::error::{Error, IoExt, Result};
 use crate::layer::{LayerId, from_json, to_json};
+use crate::lock::Lock;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::fs;
 use std::path::PathBuf;
 use wiac_oci::digest::Digest;
 use wiac_oci::image::ImageConfig;
+use wiac_oci::manifest::Descriptor;
 use wiac_oci::reference::Reference;
 
 /// The local id of an image: the SHA-256 of its record. The `ImageId` of other tools needs every layer's diff ID,
@@ -44,10 +46,34 @@ pub struct ImageRecord {
     pub config: ImageConfig,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-struct NameFile {
-    name: String,
-    image: LocalId,
+/// An image that may have no name yet, with the lock that keeps it from being deleted.
+#[derive(Debug)]
+pub struct HeldImage {
+    /// Which one.
+    pub id: LocalId,
+    _lock: Lock,
+}
+
+/// What an image is called outside: written when it comes in or first goes out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Export {
+    /// Its configuration with every diff ID: the blob whose digest other tools call the image's id.
+    pub config: Digest,
+    /// Manifests of it, the newest last.
+    #[serde(default)]
+    pub manifests: Vec<Descriptor>,
+}
+
+/// A name and what it points to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Name {
+    /// In full: `docker.io/library/debian:12`.
+    pub name: String,
+    /// The image.
+    pub image: LocalId,
+    /// The manifest that the name had where it came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<Digest>,
 }
 
 impl Store {
@@ -59,44 +85,131 @@ impl Store {
         self.path("images/names").join(file_name(name))
     }
 
-    /// Writes an image's record, after its layers were synced. One that is there already stays as it is.
-    pub fn add_image(&self, record: &ImageRecord) -> Result<LocalId> {
+    fn export_path(&self, id: &LocalId) -> PathBuf {
+        self.path("images/exports").join(format!("{id}.json"))
+    }
+
+    /// Held by whoever adds an image or a name, so that a collector sees all of it or nothing.
+    pub(crate) fn adding_images(&self) -> Result<Lock> {
+        Lock::shared(&self.path("images"))
+    }
+
+    /// Writes the record of an image made here, after its layers were synced. One that is there already stays as it
+    /// is. The caller holds the layers.
+    pub fn add_image(&self, record: &ImageRecord) -> Result<HeldImage> {
         let bytes = to_json(record);
         let id = LocalId(Digest::sha256(&bytes).hex().to_owned());
+        let _adding = self.adding_images()?;
         let path = self.record_path(&id);
         if !path.exists() {
             self.sync(&record.layers)?;
             self.write_durably(&path, &bytes)?;
         }
-        Ok(id)
+        let lock = Lock::shared(&path)?;
+        Ok(HeldImage { id, _lock: lock })
+    }
+
+    /// Writes the record of an image that came in: its id is the digest of its configuration, as everywhere else.
+    /// The caller holds the layers and the blobs, which are synced here, and has compared all digests.
+    pub fn add_imported(&self, record: &ImageRecord, export: &Export, blobs: &[Digest]) -> Result<HeldImage> {
+        let id = LocalId(export.config.hex().to_owned());
+        let _adding = self.adding_images()?;
+        self.sync_all(&record.layers, blobs)?;
+        // Written anew: layers of an older record may have been set aside.
+        let path = self.record_path(&id);
+        if from_json::<ImageRecord>(&path).ok().as_ref() != Some(record) {
+            self.write_durably(&path, &to_json(record))?;
+        }
+        self.add_export(&id, export)?;
+        let lock = Lock::shared(&path)?;
+        Ok(HeldImage { id, _lock: lock })
+    }
+
+    /// What an image is called outside; `None` as long as nobody asked.
+    pub fn export(&self, id: &LocalId) -> Result<Option<Export>> {
+        match from_json(&self.export_path(id)) {
+            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            result => result.map(Some),
+        }
+    }
+
+    /// Writes down what an image is called outside; manifests that were known stay.
+    pub fn add_export(&self, id: &LocalId, export: &Export) -> Result<()> {
+        let known = self.export(id)?;
+        let mut manifests = known.as_ref().map(|known| known.manifests.clone()).unwrap_or_default();
+        manifests.retain(|old| export.manifests.iter().all(|new| new.digest != old.digest));
+        manifests.extend(export.manifests.iter().cloned());
+        let export = Export {
+            config: export.config.clone(),
+            manifests,
+        };
+        if known.as_ref() == Some(&export) {
+            return Ok(());
+        }
+        self.write_durably(&self.export_path(id), &to_json(&export))
     }
 
     /// Lets `name` point to an image.
     pub fn name_image(&self, name: &Reference, image: &LocalId) -> Result<()> {
-        let name = name.clone().with_default_tag().to_string();
-        let path = self.name_path(&name);
-        if from_json::<NameFile>(&path).is_ok_and(|file| file.image == *image) {
+        self.name_manifest(name, image, None)
+    }
+
+    /// The same for an image that had this manifest under the name.
+    pub fn name_manifest(&self, name: &Reference, image: &LocalId, manifest: Option<&Digest>) -> Result<()> {
+        let file = Name {
+            name: name.clone().with_default_tag().to_string(),
+            image: image.clone(),
+            manifest: manifest.cloned(),
+        };
+        let _adding = self.adding_images()?;
+        if !self.record_path(image).exists() {
+            return Err(self.no_such_image(image.as_str()));
+        }
+        let path = self.name_path(&file.name);
+        if from_json::<Name>(&path).is_ok_and(|known| known == file) {
             return Ok(());
         }
-        self.write_durably(
-            &path,
-            &to_json(&NameFile {
-                name,
-                image: image.clone(),
-            }),
-        )
+        self.write_durably(&path, &to_json(&file))
     }
 
     /// All names with what they point to, sorted.
-    pub fn names(&self) -> Result<Vec<(String, LocalId)>> {
+    pub fn names(&self) -> Result<Vec<Name>> {
         let directory = self.path("images/names");
         let mut names = Vec::new();
         for entry in fs::read_dir(&directory).on("read", &directory)? {
-            let file: NameFile = from_json(&entry.on("read", &directory)?.path())?;
-            names.push((file.name, file.image));
+            match from_json::<Name>(&entry.on("read", &directory)?.path()) {
+                Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
+                result => names.push(result?),
+            }
         }
         names.sort();
         Ok(names)
+    }
+
+    /// The ids of all images, sorted.
+    pub fn images(&self) -> Result<Vec<LocalId>> {
+        let directory = self.path("images/records");
+        let mut ids = Vec::new();
+        for entry in fs::read_dir(&directory).on("read", &directory)? {
+            let name = entry.on("read", &directory)?.file_name();
+            ids.extend(
+                name.to_string_lossy()
+                    .strip_suffix(".json")
+                    .map(|id| LocalId(id.to_owned())),
+            );
+        }
+        ids.sort();
+        Ok(ids)
+    }
+
+    /// An image's record.
+    pub fn image(&self, id: &LocalId) -> Result<ImageRecord> {
+        match from_json(&self.record_path(id)) {
+            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                Err(self.no_such_image(id.as_str()))
+            }
+            result => result,
+        }
     }
 
     /// The image that `text` names: a name, with the defaults docker has, or the beginning of a local id.
@@ -108,20 +221,35 @@ impl Store {
             Some(id) => id,
             None => self.find_id(text)?.ok_or_else(|| self.no_such_image(text))?,
         };
-        let record = from_json(&self.record_path(&id))?;
+        let record = self.image(&id)?;
         Ok((id, record))
     }
 
-    fn find_name(&self, text: &str) -> Result<Option<LocalId>> {
+    /// What a name points to, with the defaults docker has; `None` where nothing is called so.
+    pub fn find_name(&self, text: &str) -> Result<Option<LocalId>> {
         let Ok(reference) = text.parse::<Reference>() else {
             return Ok(None);
         };
+        if let Some(digest) = reference.digest() {
+            return self.find_manifest(digest);
+        }
         let path = self.name_path(&reference.with_default_tag().to_string());
-        match from_json::<NameFile>(&path) {
+        match from_json::<Name>(&path) {
             Ok(file) => Ok(Some(file.image)),
             Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// The image that has this manifest.
+    fn find_manifest(&self, digest: &Digest) -> Result<Option<LocalId>> {
+        let has = |export: &Export| export.manifests.iter().any(|manifest| manifest.digest == *digest);
+        for id in self.images()? {
+            if self.export(&id)?.as_ref().is_some_and(has) {
+                return Ok(Some(id));
+            }
+        }
+        Ok(None)
     }
 
     fn find_id(&self, text: &str) -> Result<Option<LocalId>> {
@@ -129,13 +257,15 @@ impl Store {
         if prefix.is_empty() || !prefix.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Ok(None);
         }
-        let directory = self.path("images/records");
-        let mut found = Vec::new();
-        for entry in fs::read_dir(&directory).on("read", &directory)? {
-            let name = entry.on("read", &directory)?.file_name();
-            let id = name.to_string_lossy().trim_end_matches(".json").to_owned();
-            if id.starts_with(prefix) {
-                found.push(LocalId(id));
+        let all = self.images()?;
+        let mut found: Vec<LocalId> = all.iter().filter(|id| id.0.starts_with(prefix)).cloned().collect();
+        if found.is_empty() {
+            // An image made here has another id outside.
+            for id in all {
+                let export = self.export(&id)?;
+                if export.is_some_and(|export| export.config.hex().starts_with(prefix)) {
+                    found.push(id);
+                }
             }
         }
         match found.len() {
@@ -147,10 +277,9 @@ impl Store {
         }
     }
 
-    fn no_such_image(&self, text: &str) -> Error {
+    pub(crate) fn no_such_image(&self, text: &str) -> Error {
         let names = self.names().unwrap_or_default();
-        let familiar = |name: &String| Some(name.parse::<Reference>().ok()?.familiar());
-        let familiar: Vec<String> = names.iter().filter_map(|(name, _)| familiar(name)).collect();
+        let familiar: Vec<String> = names.iter().filter_map(Name::familiar).collect();
         let candidates = familiar
             .iter()
             .flat_map(|name| [name.as_str(), name.trim_end_matches(":latest")]);
@@ -159,6 +288,13 @@ impl Store {
             name: text.to_owned(),
             nearest,
         }
+    }
+}
+
+impl Name {
+    /// As docker shows it: `debian:12`.
+    pub fn familiar(&self) -> Option<String> {
+        Some(self.name.parse::<Reference>().ok()?.familiar())
     }
 }
 
@@ -187,7 +323,7 @@ mod tests {
             layers: Vec::new(),
             config: ImageConfig::default(),
         };
-        let id = store.add_image(&record).expect("added");
+        let id = store.add_image(&record).expect("added").id;
         store.name_image(&"hello".parse().expect("name"), &id).expect("named");
         assert_eq!(store.find_image("hello:latest").expect("found").0, id);
         assert_eq!(store.find_image(id.short()).expect("found").0, id);

@@ -11,6 +11,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use wiac_layer::Form;
+use wiac_oci::digest::DiffId;
 
 /// The id of a layer: random, since a layer is known by what made it and not by its contents.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -41,7 +42,16 @@ impl fmt::Display for LayerId {
     }
 }
 
-/// What `layer.json` says.
+/// A layer with the lock that keeps it from being deleted.
+#[derive(Debug)]
+pub struct HeldLayer {
+    /// Which one.
+    pub id: LayerId,
+    /// Held as long as the layer is needed.
+    pub lock: Lock,
+}
+
+/// What `layer.json` says: written once, with the layer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LayerInfo {
     /// Which marks it has.
@@ -52,6 +62,9 @@ pub struct LayerInfo {
     pub created_by: String,
     /// When, RFC 3339, UTC.
     pub created: String,
+    /// The hash of the tar that it was unpacked from; `None` for a layer made here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unpacked_from: Option<DiffId>,
 }
 
 /// A layer being made: its directory `diff` fills up in `tmp/`, then becomes the layer by one rename.
@@ -83,17 +96,28 @@ impl Draft {
         &self.temporary
     }
 
+    /// Writes a file that stands beside the layer's `diff`.
+    pub(crate) fn write(&self, name: &str, contents: &[u8]) -> Result<()> {
+        let path = self.directory.join(name);
+        fs::write(&path, contents).on("write", &path)
+    }
+
     /// Makes it a layer of the store. Any overlay on it must be gone.
-    pub fn commit(self, store: &Store, info: &LayerInfo) -> Result<LayerId> {
+    ///
+    /// The layer is locked before it can be seen: nobody refers to it yet, so a collector would take it.
+    pub fn commit(self, store: &Store, info: &LayerInfo) -> Result<HeldLayer> {
         let id = LayerId::random()?;
-        let description = self.directory.join("layer.json");
-        fs::write(&description, to_json(info)).on("write", &description)?;
-        sync::mark(store, &id)?;
+        self.write(DESCRIPTION, &to_json(info))?;
+        let lock = Lock::shared(&self.directory)?;
+        sync::mark(store, id.as_str())?;
         let directory = store.layer_directory(&id);
         fs::rename(&self.directory, &directory).on("move into place", &self.directory)?;
-        Ok(id)
+        Ok(HeldLayer { id, lock })
     }
 }
+
+/// What a layer is, beside its `diff`.
+const DESCRIPTION: &str = "layer.json";
 
 pub(crate) fn to_json(value: &impl Serialize) -> Vec<u8> {
     // Serialising plain structs to memory can't fail.
@@ -122,7 +146,7 @@ impl Store {
 
     /// Whether the layer is there.
     pub fn has_layer(&self, id: &LayerId) -> bool {
-        self.layer_directory(id).join("layer.json").is_file()
+        self.layer_directory(id).join(DESCRIPTION).is_file()
     }
 
     /// What is known about a layer.
@@ -130,7 +154,7 @@ impl Store {
     /// # Errors
     /// [`Error::NoSuchLayer`], or a damaged description.
     pub fn layer_info(&self, id: &LayerId) -> Result<LayerInfo> {
-        match from_json(&self.layer_directory(id).join("layer.json")) {
+        match from_json(&self.layer_directory(id).join(DESCRIPTION)) {
             Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
                 Err(Error::NoSuchLayer { id: id.to_string() })
             }
@@ -140,13 +164,39 @@ impl Store {
 
     /// Locks a layer against deletion for as long as the lock is held. Take it before the layer is mounted or read,
     /// in a process that lives as long as the mount.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchLayer`] where it isn't there (any more).
     pub fn use_layer(&self, id: &LayerId) -> Result<Lock> {
-        match Lock::shared(&self.layer_directory(id)) {
-            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
-                Err(Error::NoSuchLayer { id: id.to_string() })
-            }
-            result => result,
+        let directory = self.layer_directory(id);
+        let missing = || Error::NoSuchLayer { id: id.to_string() };
+        match Lock::shared(&directory) {
+            // A collector may have moved it away while this process waited.
+            Ok(lock) if lock.is_of(&directory)? => Ok(lock),
+            Ok(_) => Err(missing()),
+            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Err(missing()),
+            Err(error) => Err(error),
         }
+    }
+
+    /// The same, with `None` where the layer isn't there.
+    pub fn hold_layer(&self, id: LayerId) -> Result<Option<HeldLayer>> {
+        match self.use_layer(&id) {
+            Ok(lock) => Ok(self.has_layer(&id).then_some(HeldLayer { id, lock })),
+            Err(Error::NoSuchLayer { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The ids of all layers, in no order.
+    pub fn layers(&self) -> Result<Vec<LayerId>> {
+        let directory = self.path("layers");
+        let mut ids = Vec::new();
+        for entry in fs::read_dir(&directory).on("read", &directory)? {
+            let name = entry.on("read", &directory)?.file_name();
+            ids.extend(name.to_str().and_then(LayerId::parse));
+        }
+        Ok(ids)
     }
 }
 
@@ -165,8 +215,9 @@ mod tests {
             lineage: "x".into(),
             created_by: "COPY".into(),
             created: "1970-01-01T00:00:00Z".into(),
+            unpacked_from: None,
         };
-        let id = draft.commit(&store, &info).expect("committed");
+        let id = draft.commit(&store, &info).expect("committed").id;
         assert_eq!(
             fs::read_to_string(store.layer_diff(&id).join("hello")).expect("read"),
             "hi"

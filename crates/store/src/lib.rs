@@ -1,11 +1,13 @@
-//! Layers, images, names and locks on disk: the data directory, on disk: the data directory.
+//! Layers, blobs, images, names and locks on disk: the data directory.
 //!
-//! The layout is written down in `docs/store.md`. A layer is a directory in overlayfs's own form: it is never made
-//! into a tar here, and its contents are never hashed. Nothing unfinished is ever seen: everything is put together
+//! The layout is written down in `docs/store.md`. A layer is a directory in overlayfs's own form: a tar is made
+//! of it, and its contents are hashed, only when it leaves. Nothing unfinished is ever seen: everything is put together
 //! in `tmp/` and moved into place by one rename; a name or an image is written only after its layers were synced.
 
+pub mod blobs;
 pub mod cache;
 mod data;
+pub mod digests;
 pub mod error;
 pub mod image;
 pub mod layer;
@@ -14,7 +16,8 @@ mod sync;
 pub mod temporary;
 
 pub use data::{Store, default_location};
+pub use digests::{LayerDigests, LayerTar};
 pub use error::{Error, Result};
-pub use image::{ImageRecord, LocalId};
-pub use layer::{LayerId, LayerInfo};
+pub use image::{Export, HeldImage, ImageRecord, LocalId, Name};
+pub use layer::{HeldLayer, LayerId, LayerInfo};
 pub use lock::Lock;

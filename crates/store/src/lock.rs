@@ -9,7 +9,7 @@ use std::path::Path;
 /// A held lock. Children made by clone hold it too, until the last of them lets go.
 #[derive(Debug)]
 pub struct Lock {
-    _fd: OwnedFd,
+    fd: OwnedFd,
 }
 
 impl Lock {
@@ -28,7 +28,19 @@ impl Lock {
         let fd = open(path)?;
         match flock(&fd, FlockOperation::NonBlockingLockExclusive) {
             Err(Errno::WOULDBLOCK) => Ok(None),
-            result => result.on("lock", path).map(|()| Some(Self { _fd: fd })),
+            result => result.on("lock", path).map(|()| Some(Self { fd })),
+        }
+    }
+}
+
+impl Lock {
+    /// Whether what is locked still stands at `path`: it may have been moved away before the lock was given.
+    pub fn is_of(&self, path: &Path) -> Result<bool> {
+        let held = rustix::fs::fstat(&self.fd).on("look at", path)?;
+        match rustix::fs::lstat(path) {
+            Ok(found) => Ok((found.st_dev, found.st_ino) == (held.st_dev, held.st_ino)),
+            Err(Errno::NOENT) => Ok(false),
+            Err(errno) => Err(errno).on("look at", path),
         }
     }
 }
@@ -40,5 +52,5 @@ fn open(path: &Path) -> Result<OwnedFd> {
 fn lock(path: &Path, operation: FlockOperation) -> Result<Lock> {
     let fd = open(path)?;
     rustix::io::retry_on_intr(|| flock(&fd, operation)).on("lock", path)?;
-    Ok(Lock { _fd: fd })
+    Ok(Lock { fd })
 }

@@ -1,8 +1,9 @@
 //! Durability: one syncfs for all the layers of a build, and what becomes of layers that a crash came before.
 //!
-//! `unsynced/<boot id>/<layer id>` stands from before a layer is moved into place until it was synced. After a crash
-//! of the machine the boot id is another one, and the layers still listed are set aside.
+//! `unsynced/<boot id>/<layer id>` (or a blob's name) stands from before a layer is moved into place until it was
+//! synced. After a crash of the machine the boot id is another one, and the layers still listed are set aside.
 
+use crate::blobs;
 use crate::data::Store;
 use crate::error::{IoExt, Result};
 use crate::layer::LayerId;
@@ -20,10 +21,10 @@ fn marks(store: &Store) -> Result<PathBuf> {
     Ok(store.path("unsynced").join(store.boot_id()?))
 }
 
-/// Lists a layer that is about to be moved into place.
-pub(crate) fn mark(store: &Store, id: &LayerId) -> Result<()> {
+/// Lists what is about to be moved into place: a layer by its id, a blob by the name of its file.
+pub(crate) fn mark(store: &Store, name: &str) -> Result<()> {
     let marks = marks(store)?;
-    let path = marks.join(id.as_str());
+    let path = marks.join(name);
     loop {
         match fs::write(&path, "") {
             // Not there yet, or just removed by another process that had synced all in it.
@@ -41,10 +42,14 @@ impl Store {
     /// # Errors
     /// What the disk says: the layers then stay listed as not synced.
     pub fn sync(&self, layers: &[LayerId]) -> Result<()> {
+        self.sync_names(layers.iter().map(LayerId::as_str))
+    }
+
+    /// The same for whatever was listed under these names by [`mark`].
+    pub(crate) fn sync_names<'n>(&self, names: impl Iterator<Item = &'n str>) -> Result<()> {
         let directory = marks(self)?;
-        let waiting: Vec<PathBuf> = layers
-            .iter()
-            .map(|id| directory.join(id.as_str()))
+        let waiting: Vec<PathBuf> = names
+            .map(|name| directory.join(name))
             .filter(|path| path.exists())
             .collect();
         if waiting.is_empty() {
@@ -110,10 +115,11 @@ fn quarantine_boot(store: &Store, marks: &Path) -> Result<()> {
     };
     for entry in entries {
         let entry = entry.on("read", marks)?;
-        let layer = store.path("layers").join(entry.file_name());
+        let place =
+            blobs::place_of(store, &entry.file_name()).unwrap_or_else(|| store.path("layers").join(entry.file_name()));
         let aside = store.path("quarantine").join(entry.file_name());
-        match fs::rename(&layer, &aside) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error).on("set aside", &layer),
+        match fs::rename(&place, &aside) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error).on("set aside", &place),
             _ => fs::remove_file(entry.path()).on("delete", &entry.path())?,
         }
     }
@@ -144,7 +150,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("tempdir");
         let store = Store::open(dir.path(), Form::Trusted).expect("store");
         let id = LayerId::random().expect("random");
-        mark(&store, &id).expect("marked");
+        mark(&store, id.as_str()).expect("marked");
         store.sync(std::slice::from_ref(&id)).expect("synced");
         assert!(!marks(&store).expect("boot id").join(id.as_str()).exists());
     }

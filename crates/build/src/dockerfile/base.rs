@@ -42,8 +42,8 @@ impl Build<'_, '_> {
     pub(super) fn base_image(&mut self, name: &str) -> Result<(Vec<LayerId>, ImageConfig, bool)> {
         if let Some(programs) = name.strip_prefix(bundle::SCHEME) {
             let bundle = bundle::layer(self.tools.store, programs)?;
-            self.hold(std::slice::from_ref(&bundle.layer))?;
-            return Ok((vec![bundle.layer], bundle.config, bundle.cached));
+            self.locks.push(bundle.layer.lock);
+            return Ok((vec![bundle.layer.id], bundle.config, bundle.cached));
         }
         let base = self.tools.images.find(name)?;
         self.hold(&base.layers)?;

@@ -81,11 +81,20 @@ pub struct Tools<'t> {
     pub user_namespace: Option<&'t UserNamespace>,
 }
 
+/// A built image that is not in the store yet.
+#[derive(Debug)]
+pub struct Built {
+    /// Its layers and configuration.
+    pub record: ImageRecord,
+    /// Of its layers: keep them until the record is written, since until then nothing refers to them.
+    pub locks: Vec<Lock>,
+}
+
 /// Builds what `request` asks for. The layers are in the store, but not synced yet.
 ///
 /// # Errors
 /// The first thing that goes wrong; the layers made before it stay and are found again by the next build.
-pub fn build(request: &Request, tools: Tools<'_>) -> Result<ImageRecord> {
+pub fn build(request: &Request, tools: Tools<'_>) -> Result<Built> {
     let dockerfile = wiac_dockerfile::parse(&request.text)?;
     let lookup = |name: &str| request.build_args.get(name).cloned();
     let target = dockerfile.target(request.target.as_deref())?;
@@ -130,7 +139,7 @@ struct Build<'b, 't> {
 }
 
 impl Build<'_, '_> {
-    fn run(mut self, order: &[usize], target: usize) -> Result<ImageRecord> {
+    fn run(mut self, order: &[usize], target: usize) -> Result<Built> {
         let result = order.iter().try_for_each(|&index| self.build_stage(index));
         // Whatever happened, what was read need not be read again.
         let saved = self.context.save_hashes(self.tools.store);
@@ -141,7 +150,10 @@ impl Build<'_, '_> {
             .remove(&target)
             .ok_or_else(|| Error::wrong("the target was not built"))?;
         self.warn_of_unused_arguments();
-        Ok(stage.into_record())
+        Ok(Built {
+            record: stage.into_record(),
+            locks: self.locks,
+        })
     }
 
     fn build_stage(&mut self, index: usize) -> Result<()> {

@@ -54,8 +54,8 @@ impl Build<'_, '_> {
             store.cached_step(key)?
         };
         if let Some(layer) = cached {
-            self.hold(std::slice::from_ref(&layer))?;
-            stage.add_layer(store, layer, said)?;
+            self.locks.push(layer.lock);
+            stage.add_layer(store, layer.id, said)?;
             return Ok(true);
         }
         let draft = Draft::new(store)?;
@@ -78,11 +78,12 @@ impl Build<'_, '_> {
             lineage,
             created_by: said.to_owned(),
             created: now(),
+            unpacked_from: None,
         };
         let layer = draft.commit(store, &info)?;
-        store.remember_step(key, &layer)?;
-        self.hold(std::slice::from_ref(&layer))?;
-        Ok((layer, info))
+        self.locks.push(layer.lock);
+        store.remember_step(key, &layer.id)?;
+        Ok((layer.id, info))
     }
 
     /// Everything the command can see: the layers below, itself, its environment and user.

@@ -80,8 +80,8 @@ impl Build<'_, '_> {
         if !self.request.no_cache
             && let Some(layer) = self.tools.store.cached_step(&by_layers)?
         {
-            self.hold(std::slice::from_ref(&layer))?;
-            stage.add_layer(self.tools.store, layer, said)?;
+            self.locks.push(layer.lock);
+            stage.add_layer(self.tools.store, layer.id, said)?;
             return Ok(true);
         }
         let mut source = self.open_tree(layers, description)?;

@@ -13,7 +13,7 @@ use wiac_build::container::Network;
 use wiac_build::dockerfile::{Request, Tools};
 use wiac_oci::reference::Reference;
 use wiac_run::attach::Signals;
-use wiac_store::{ImageRecord, LocalId};
+use wiac_store::{HeldImage, ImageRecord};
 
 /// The names a Dockerfile is looked for by, in order.
 const NAMES: [&str; 3] = ["Dockerfile", "dockerfile", "Containerfile"];
@@ -51,13 +51,13 @@ pub(crate) struct Arguments {
 pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Failure> {
     let signals = Signals::catch()?;
     let data = data::open(global)?;
-    let (id, record) = match build(&data, &signals, arguments) {
+    let (image, record) = match build(&data, &signals, arguments) {
         Err(Stopped::Interrupted(signal)) => return Ok(exit_code(128 + signal)),
         Err(Stopped::Failed(failure)) => return Err(failure),
         Ok(built) => built,
     };
     if arguments.quiet {
-        println!("{id}");
+        println!("{}", image.id);
     } else {
         println!("{}", chain(&data, &record));
     }
@@ -83,7 +83,7 @@ pub(crate) fn build_directory(
     data: &data::Data,
     signals: &Signals,
     path: &Path,
-) -> Result<(LocalId, ImageRecord), Stopped> {
+) -> Result<(HeldImage, ImageRecord), Stopped> {
     let arguments = Arguments {
         path: path.to_owned(),
         file: None,
@@ -97,7 +97,7 @@ pub(crate) fn build_directory(
     build(data, signals, &arguments)
 }
 
-fn build(data: &data::Data, signals: &Signals, arguments: &Arguments) -> Result<(LocalId, ImageRecord), Stopped> {
+fn build(data: &data::Data, signals: &Signals, arguments: &Arguments) -> Result<(HeldImage, ImageRecord), Stopped> {
     let (file_name, dockerfile_path, text) = read_dockerfile(arguments)?;
     let request = Request {
         context: arguments.path.clone(),
@@ -116,13 +116,13 @@ fn build(data: &data::Data, signals: &Signals, arguments: &Arguments) -> Result<
         signals,
         user_namespace: data.user_namespace.as_ref(),
     };
-    let record =
+    let built =
         wiac_build::dockerfile::build(&request, tools).map_err(|error| stopped(error, &file_name, &request.text))?;
-    let id = data.store.add_image(&record)?;
+    let image = data.store.add_image(&built.record)?;
     for name in &arguments.tag {
-        data.store.name_image(name, &id)?;
+        data.store.name_image(name, &image.id)?;
     }
-    Ok((id, record))
+    Ok((image, built.record))
 }
 
 /// The Dockerfile's name for messages, its path where it is a file, its text.

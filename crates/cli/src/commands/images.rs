@@ -20,11 +20,11 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
     if !arguments.quiet && !names.is_empty() {
         println!("{:<12}  NAME", "ID");
     }
-    for (name, id) in names {
+    for name in names {
         if arguments.quiet {
-            println!("{id}");
+            println!("{}", name.image);
         } else {
-            println!("{}  {name}", id.short());
+            println!("{}  {}", name.image.short(), name.name);
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -93,6 +93,8 @@ fn run_container(global: &Global, mut arguments: Arguments) -> Result<ExitCode, 
         .map(|text| volumes::parse(text))
         .collect::<Result<_, _>>()?;
     let data = data::open(global).map_err(|failure| failure.with_code(CONTAINER_NOT_RUN))?;
+    // An image without a name is kept by its lock until its layers have theirs.
+    let mut built_image = None;
     let request = match request {
         Request::Build(path) => {
             // Nothing of the container has run: that is what the exit code says, as where a pull fails in docker.
@@ -100,8 +102,8 @@ fn run_container(global: &Global, mut arguments: Arguments) -> Result<ExitCode, 
                 Stopped::Failed(failure) => Stopped::Failed(failure.with_code(CONTAINER_NOT_RUN)),
                 interrupted @ Stopped::Interrupted(_) => interrupted,
             });
-            let (id, _) = built?;
-            Request::Image(id.to_string())
+            let image = built_image.insert(built?.0);
+            Request::Image(image.id.to_string())
         }
         request => request,
     };
@@ -112,6 +114,7 @@ fn run_container(global: &Global, mut arguments: Arguments) -> Result<ExitCode, 
     let dry_layer = DryLayer::new(&request, arguments.dry_run.is_some());
     let ground =
         Ground::prepare(&data, request, arguments.name.as_deref()).map_err(|f| f.with_code(CONTAINER_NOT_RUN))?;
+    drop(built_image);
     let wishes = Wishes {
         process: overrides(&arguments, streams.terminal),
         network: arguments.network,

@@ -11,7 +11,7 @@ use wiac_layer::merged::LayerStack;
 use wiac_layer::{Form, marks};
 use wiac_oci::image::ImageConfig;
 use wiac_store::temporary::Temporary;
-use wiac_store::{LayerInfo, Lock};
+use wiac_store::{LayerId, LayerInfo, Lock};
 
 /// Directories looked at for overlayfs's marks in a layer that isn't from our store.
 const PROBED: usize = 100_000;
@@ -157,10 +157,7 @@ impl Ground {
                 (stack, ImageConfig::default(), workspace)
             }
             Request::Image(name) => {
-                let (layers, image) = find_layers(data, &name)?;
-                for layer in &layers {
-                    locks.push(data.store.use_layer(layer)?);
-                }
+                let (layers, image) = find_layers(data, &name, &mut locks)?;
                 let stack = LayerStack::new(layers.iter().map(|id| data.store.layer_diff(id)).collect());
                 let workspace = throw_away(&temporary, &stack)?;
                 (stack, image, workspace)
@@ -182,13 +179,20 @@ impl Ground {
     }
 }
 
-fn find_layers(data: &Data, name: &str) -> Result<(Vec<wiac_store::LayerId>, ImageConfig), Failure> {
+/// The layers of an image, locked from here on, and its configuration.
+fn find_layers(data: &Data, name: &str, locks: &mut Vec<Lock>) -> Result<(Vec<LayerId>, ImageConfig), Failure> {
     if let Some(programs) = name.strip_prefix(bundle::SCHEME) {
         let bundle = bundle::layer(&data.store, programs)?;
-        return Ok((vec![bundle.layer], bundle.config));
+        locks.push(bundle.layer.lock);
+        return Ok((vec![bundle.layer.id], bundle.config));
     }
     match data.store.find_image(name) {
-        Ok((_, record)) => Ok((record.layers, record.config)),
+        Ok((_, record)) => {
+            for layer in &record.layers {
+                locks.push(data.store.use_layer(layer)?);
+            }
+            Ok((record.layers, record.config))
+        }
         Err(error @ wiac_store::Error::NoSuchImage { .. }) if Path::new(name).exists() => Err(Failure::new(format!(
             "{error}; for a directory write ./{name} (LOWER[:LOWER…] CONTAINERLAYER COMMAND…)"
         ))),
@@ -342,6 +346,7 @@ mod tests {
             lineage: String::new(),
             created_by: String::new(),
             created: String::new(),
+            unpacked_from: None,
         };
         let text = serde_json::to_vec(&info).expect("json");
         std::fs::write(layer.join("layer.json"), text).expect("write");

@@ -1,0 +1,259 @@
+//! Blobs: files known by the hash of their bytes. Layers as they came in, so that they go out byte for byte, and the
+//! configurations and manifests of images that came in or went out.
+
+use crate::data::Store;
+use crate::error::{Error, IoExt, Result};
+use crate::lock::Lock;
+use crate::sync;
+use crate::temporary::Temporary;
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use wiac_oci::digest::{Digest, Hasher};
+
+/// The largest document (configuration, manifest, index) that is read: as large as registries and docker take.
+pub const DOCUMENT_LIMIT: u64 = 4 << 20;
+
+/// A blob being written: it gets its name when its bytes turn out to have the digest it should have.
+#[derive(Debug)]
+pub struct BlobDraft {
+    path: PathBuf,
+    file: File,
+    hasher: Hasher,
+    size: u64,
+}
+
+/// A blob that is there, with the lock that keeps it from being deleted.
+#[derive(Debug)]
+pub struct HeldBlob {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its length in bytes.
+    pub size: u64,
+    path: PathBuf,
+    /// Held as long as the blob is needed.
+    _lock: Lock,
+}
+
+impl HeldBlob {
+    /// Opens it for reading.
+    pub fn open(&self) -> Result<File> {
+        File::open(&self.path).on("open", &self.path)
+    }
+
+    /// Its bytes, for a document: compared with its digest.
+    pub fn read(&self) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let limited = self.open()?.take(DOCUMENT_LIMIT + 1).read_to_end(&mut bytes);
+        limited.on("read", &self.path)?;
+        self.digest.verify(&bytes).map_err(|error| Error::Damaged {
+            path: self.path.clone(),
+            reason: error.to_string(),
+        })?;
+        Ok(bytes)
+    }
+}
+
+impl BlobDraft {
+    /// An empty one in `room`, to get a digest of `like`'s algorithm.
+    pub fn new(room: &Temporary, name: &str, like: Option<&Digest>) -> Result<Self> {
+        let path = room.path().join(name);
+        let file = File::create_new(&path).on("create", &path)?;
+        let algorithm = like.map_or(wiac_oci::digest::Algorithm::Sha256, Digest::algorithm);
+        Ok(Self {
+            path,
+            file,
+            hasher: Hasher::new(algorithm),
+            size: 0,
+        })
+    }
+
+    /// How much was written.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Ends the writing: the digest and size of what was written, to be compared, and then the blob to be put in place.
+    pub fn finish(self) -> FinishedBlob {
+        FinishedBlob {
+            path: self.path,
+            digest: self.hasher.finish(),
+            size: self.size,
+        }
+    }
+}
+
+impl Write for BlobDraft {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.hasher.update(&bytes[..written]);
+        self.size += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A blob that is written and has no name yet.
+#[derive(Debug)]
+pub struct FinishedBlob {
+    path: PathBuf,
+    /// Of the bytes written.
+    pub digest: Digest,
+    /// Their number.
+    pub size: u64,
+}
+
+impl FinishedBlob {
+    /// Puts it in place. It may not be on the disk before [`Store::sync_blobs`].
+    pub fn commit(self, store: &Store) -> Result<HeldBlob> {
+        if let Some(held) = store.hold_blob(&self.digest)? {
+            let _ = fs::remove_file(&self.path);
+            return Ok(held);
+        }
+        let lock = Lock::shared(&self.path)?;
+        let path = store.blob_path(&self.digest);
+        sync::mark(store, &mark_name(&self.digest))?;
+        make_parent(&path)?;
+        fs::rename(&self.path, &path).on("move into place", &self.path)?;
+        Ok(HeldBlob {
+            digest: self.digest,
+            size: self.size,
+            path,
+            _lock: lock,
+        })
+    }
+}
+
+fn make_parent(path: &Path) -> Result<()> {
+    match path.parent() {
+        Some(parent) if !parent.is_dir() => fs::create_dir_all(parent).on("create", parent),
+        _ => Ok(()),
+    }
+}
+
+/// The name under which a blob is listed as not synced.
+fn mark_name(digest: &Digest) -> String {
+    digest.as_str().replace(':', "-")
+}
+
+/// The blob that is listed under `name` as not synced; `None` where that is no blob.
+pub(crate) fn place_of(store: &Store, name: &OsStr) -> Option<PathBuf> {
+    let digest: Digest = name.to_str()?.replacen('-', ":", 1).parse().ok()?;
+    Some(store.blob_path(&digest))
+}
+
+impl Store {
+    pub(crate) fn blob_path(&self, digest: &Digest) -> PathBuf {
+        self.path("blobs").join(digest.algorithm().name()).join(digest.hex())
+    }
+
+    /// The blob with this digest, locked against deletion; `None` where it isn't here.
+    pub fn hold_blob(&self, digest: &Digest) -> Result<Option<HeldBlob>> {
+        let path = self.blob_path(digest);
+        let lock = match Lock::shared(&path) {
+            Ok(lock) if lock.is_of(&path)? => lock,
+            Ok(_) => return Ok(None),
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let size = path.metadata().on("look at", &path)?.len();
+        Ok(Some(HeldBlob {
+            digest: digest.clone(),
+            size,
+            path,
+            _lock: lock,
+        }))
+    }
+
+    /// Writes a document as a blob, on the disk when this returns.
+    pub fn add_document(&self, bytes: &[u8]) -> Result<HeldBlob> {
+        let digest = Digest::sha256(bytes);
+        if let Some(held) = self.hold_blob(&digest)? {
+            return Ok(held);
+        }
+        let path = self.blob_path(&digest);
+        make_parent(&path)?;
+        self.write_durably(&path, bytes)?;
+        self.hold_blob(&digest)?.ok_or_else(|| Error::NoSuchBlob {
+            digest: digest.to_string(),
+        })
+    }
+
+    /// Reads a document that must be here.
+    pub fn document(&self, digest: &Digest) -> Result<Vec<u8>> {
+        let held = self.hold_blob(digest)?.ok_or_else(|| Error::NoSuchBlob {
+            digest: digest.to_string(),
+        })?;
+        held.read()
+    }
+
+    /// Writes blobs and layers to the disk, once, if one of them isn't there yet.
+    pub fn sync_all(&self, layers: &[crate::LayerId], blobs: &[Digest]) -> Result<()> {
+        let blobs: Vec<String> = blobs.iter().map(mark_name).collect();
+        let names = layers.iter().map(crate::LayerId::as_str);
+        self.sync_names(names.chain(blobs.iter().map(String::as_str)))
+    }
+
+    /// The digests of all blobs, in no order.
+    pub fn blobs(&self) -> Result<Vec<Digest>> {
+        let parent = self.path("blobs");
+        let mut digests = Vec::new();
+        for algorithm in fs::read_dir(&parent).on("read", &parent)? {
+            let directory = algorithm.on("read", &parent)?;
+            for entry in fs::read_dir(directory.path()).on("read", &directory.path())? {
+                let entry = entry.on("read", &directory.path())?;
+                let text = format!(
+                    "{}:{}",
+                    directory.file_name().to_string_lossy(),
+                    entry.file_name().to_string_lossy()
+                );
+                digests.extend(text.parse::<Digest>());
+            }
+        }
+        Ok(digests)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wiac_layer::Form;
+
+    #[test]
+    fn a_blob_is_known_by_its_bytes() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let store = Store::open(dir.path(), Form::Trusted).expect("store");
+        let room = Temporary::new(&store).expect("room");
+        let mut draft = BlobDraft::new(&room, "blob", None).expect("draft");
+        draft.write_all(b"hello").expect("written");
+        let finished = draft.finish();
+        assert_eq!((finished.size, &finished.digest), (5, &Digest::sha256("hello")));
+        let held = finished.commit(&store).expect("committed");
+        assert_eq!(held.read().expect("read"), b"hello");
+        assert_eq!(store.blobs().expect("listed"), [Digest::sha256("hello")]);
+    }
+
+    #[test]
+    fn a_damaged_document_is_not_read() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let store = Store::open(dir.path(), Form::Trusted).expect("store");
+        let held = store.add_document(b"{}").expect("added");
+        fs::write(store.blob_path(&held.digest), "[]").expect("write");
+        assert!(matches!(store.document(&held.digest), Err(Error::Damaged { .. })));
+    }
+
+    #[test]
+    fn blobs_of_another_boot_are_set_aside() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let store = Store::open(dir.path(), Form::Trusted).expect("store");
+        let digest = store.add_document(b"{}").expect("added").digest;
+        fs::create_dir_all(store.path("unsynced/other-boot")).expect("mkdir");
+        fs::write(store.path("unsynced/other-boot").join(mark_name(&digest)), "").expect("write");
+        let store = Store::open(dir.path(), Form::Trusted).expect("store");
+        assert!(store.hold_blob(&digest).expect("looked").is_none());
+    }
+}
