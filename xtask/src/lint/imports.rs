@@ -39,7 +39,7 @@ const RULES: [Rule; 12] = [
     rule("layer", &["sys"]),
     pure("oci", &["suggest"]),
     pure("dockerfile", &["suggest"]),
-    pure("template", &[]),
+    pure("template", &["suggest"]),
     pure("suggest", &[]),
     rule("sys", &[]),
 ];
