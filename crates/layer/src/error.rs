@@ -24,6 +24,28 @@ pub enum Error {
         /// Why it can't be followed.
         reason: &'static str,
     },
+    /// An archive that isn't valid, or that holds what is refused.
+    #[error("{}{reason}", prefix(entry))]
+    Archive {
+        /// The entry it is about, safe to print; empty where it isn't about one.
+        entry: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The stream that an archive was read from failed.
+    #[error("can't read the archive: {}", cause(.0))]
+    Source(#[source] io::Error),
+    /// The stream that an archive was written to failed.
+    #[error("can't write the archive: {}", cause(.0))]
+    Sink(#[source] io::Error),
+}
+
+fn prefix(entry: &str) -> String {
+    if entry.is_empty() {
+        String::new()
+    } else {
+        format!("{entry}: ")
+    }
 }
 
 /// What most of this crate returns.

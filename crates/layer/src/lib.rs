@@ -4,10 +4,15 @@
 //! nothing of stores, images or containers.
 
 pub mod compression;
+mod copy;
 pub mod error;
 mod form;
 pub mod marks;
 pub mod merged;
+pub mod owners;
+pub mod tar;
+pub mod unpack;
+mod xattrs;
 
 pub use error::{Error, Result};
 pub use form::Form;

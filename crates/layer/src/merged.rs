@@ -6,10 +6,11 @@
 use crate::error::{Error, IoExt, Result};
 use crate::marks::{is_opaque, is_whiteout, status};
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{FileType, Mode, OFlags, Stat};
+use rustix::fs::{Dir, FileType, Mode, OFlags, Stat};
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::io::Read;
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -139,6 +140,30 @@ impl MergedDirectory {
     /// The directory in the topmost layer that has it: the one whose owner, mode and times count.
     pub fn topmost(&self) -> Option<&OwnedFd> {
         self.parts.first().map(AsRef::as_ref)
+    }
+
+    /// All names in it, sorted.
+    pub fn names(&self) -> Result<Vec<OsString>> {
+        let (mut names, mut hidden) = (BTreeSet::new(), BTreeSet::new());
+        for part in &self.parts {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let directory = rustix::fs::openat(part, ".", flags, Mode::empty()).on("open", Path::new("."))?;
+            let mut whiteouts = Vec::new();
+            for entry in Dir::new(directory).on("list", Path::new("."))? {
+                let entry = entry.on("list", Path::new("."))?;
+                let name = OsStr::from_bytes(entry.file_name().to_bytes());
+                if name == "." || name == ".." || hidden.contains(name) || names.contains(name) {
+                    continue;
+                }
+                match status(part, name).on("look up", Path::new(name))? {
+                    Some(stat) if is_whiteout(&stat) => whiteouts.push(name.to_owned()),
+                    Some(_) => drop(names.insert(name.to_owned())),
+                    None => {}
+                }
+            }
+            hidden.extend(whiteouts);
+        }
+        Ok(names.into_iter().collect())
     }
 
     /// Looks `name` up, without following it if it is a symlink.

@@ -1,0 +1,404 @@
+//! Reads an archive entry by entry from a stream, in large blocks; file data is handed out where it lies in the buffer.
+
+use super::header::{Header, Role};
+use super::pax::{Overrides, Records};
+use super::sparse::{self, Map};
+use super::{BLOCK, Entry, Kind, Limits, Piece, bad, refuse};
+use crate::error::{Error, Result};
+use std::io::{self, Read};
+
+/// Large enough to make few calls, small enough to stay in the processor's cache between read and write.
+const BUFFER: usize = 256 << 10;
+
+/// An archive being read.
+pub struct Reader<R> {
+    source: R,
+    buffer: Box<[u8]>,
+    /// What of the buffer is filled and not consumed.
+    filled: std::ops::Range<usize>,
+    /// Bytes read from the source so far.
+    read: u64,
+    limits: Limits,
+    /// Data of the current entry that is still to come, and its padding.
+    data: u64,
+    padding: u64,
+    /// The path of the current entry, for errors.
+    path: Vec<u8>,
+    /// What global headers say.
+    global: Overrides,
+    entries: u64,
+    /// Lengths of all files so far.
+    lengths: u64,
+}
+
+impl<R: Read> Reader<R> {
+    /// Reads from `source`.
+    pub fn new(source: R, limits: Limits) -> Self {
+        Self {
+            source,
+            buffer: vec![0; BUFFER].into_boxed_slice(),
+            filled: 0..0,
+            read: 0,
+            limits,
+            data: 0,
+            padding: 0,
+            path: Vec::new(),
+            global: Overrides::default(),
+            entries: 0,
+            lengths: 0,
+        }
+    }
+
+    /// Goes to the next entry, passing over what is left of the one before; `false` at the archive's end, which is
+    /// two blocks of zeros or the end of the stream between two entries.
+    ///
+    /// # Errors
+    /// [`Error::Archive`] for an archive that isn't valid, is truncated or goes beyond the limits;
+    /// [`Error::Source`] for what the source reports.
+    pub fn next(&mut self, entry: &mut Entry) -> Result<bool> {
+        self.skip()?;
+        self.path.clear();
+        let mut overrides = self.global.clone();
+        let mut extended = Extended::default();
+        loop {
+            let Some(block) = self.header()? else {
+                return if extended.seen {
+                    refuse(b"", "the archive ends after an extended header")
+                } else {
+                    Ok(false)
+                };
+            };
+            let header = Header(&block);
+            match header.role()? {
+                Role::Entry(kind) => {
+                    self.entry(&header, kind, overrides, extended, entry)?;
+                    return Ok(true);
+                }
+                Role::Sparse => {
+                    self.entry(&header, Kind::File, overrides, extended, entry)?;
+                    self.old_sparse(&block, entry)?;
+                    return Ok(true);
+                }
+                Role::LongName => extended.name = Some(self.text(&header, &mut extended.bytes)?),
+                Role::LongLink => extended.link = Some(self.text(&header, &mut extended.bytes)?),
+                Role::Local => {
+                    let data = self.extension(&header, &mut extended.bytes)?;
+                    for record in Records::new(&data) {
+                        let (key, value) = record?;
+                        overrides.take(key, value)?;
+                    }
+                }
+                Role::Global => {
+                    let data = self.extension(&header, &mut extended.bytes)?;
+                    for record in Records::new(&data) {
+                        let (key, value) = record?;
+                        self.global.take(key, value)?;
+                        overrides.take(key, value)?;
+                    }
+                    continue;
+                }
+                Role::Label => {
+                    self.begin(header.size()?)?;
+                    self.skip()?;
+                    continue;
+                }
+            }
+            extended.seen = true;
+        }
+    }
+
+    /// The next piece of the current entry's data, as much as is there; nothing at its end. It counts as read.
+    pub fn data(&mut self) -> Result<&[u8]> {
+        self.data_at_most(u64::MAX)
+    }
+
+    /// The same with no more bytes than `most`.
+    pub fn data_at_most(&mut self, most: u64) -> Result<&[u8]> {
+        let most = most.min(self.data);
+        if most == 0 {
+            return Ok(&[]);
+        }
+        if self.filled.is_empty() && !self.fill()? {
+            return Err(self.truncated());
+        }
+        let length = usize::try_from(most).map_or(self.filled.len(), |most| most.min(self.filled.len()));
+        let start = self.filled.start;
+        self.filled.start += length;
+        self.data -= length as u64;
+        Ok(&self.buffer[start..start + length])
+    }
+
+    /// Reads the source to its end, whatever there is after the archive's end: the caller hashes all of it.
+    ///
+    /// # Errors
+    /// As [`Self::next`].
+    pub fn drain(&mut self) -> Result<()> {
+        loop {
+            self.filled = 0..0;
+            if !self.fill()? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes what an entry's header and everything in front of it say.
+    fn entry(
+        &mut self,
+        header: &Header<'_>,
+        kind: Kind,
+        overrides: Overrides,
+        extended: Extended,
+        entry: &mut Entry,
+    ) -> Result<()> {
+        self.entries += 1;
+        if self.entries > self.limits.entries {
+            return refuse(
+                b"",
+                format!("the archive has more than {} entries", self.limits.entries),
+            );
+        }
+        entry.kind = kind;
+        entry.sparse = None;
+        entry.xattrs.clear();
+        header.read_into(entry)?;
+        if let Some(name) = extended.name {
+            entry.path = name;
+        }
+        if let Some(link) = extended.link {
+            entry.link = link;
+        }
+        let mut size = header.size()?;
+        let mut map = Map::None;
+        if !overrides.is_empty() {
+            size = overrides.size.unwrap_or(size);
+            map = overrides.sparse.clone().map()?;
+            overrides.apply(entry);
+        }
+        self.path.clone_from(&entry.path);
+        if entry.path.len() > self.limits.path || entry.link.len() > self.limits.path {
+            return refuse(
+                &entry.path,
+                format!("has a path or target of more than {} bytes", self.limits.path),
+            );
+        }
+        // Whatever a header says, links, devices and fifos have no data; so GNU tar and Go. A directory has data in
+        // GNU's incremental archives.
+        let has_data = matches!(kind, Kind::File | Kind::Directory);
+        entry.size = if kind == Kind::File { size } else { 0 };
+        self.begin(if has_data { size } else { 0 })?;
+        self.sparse(map, entry)?;
+        self.lengths = self.lengths.saturating_add(entry.size);
+        if self.lengths > self.limits.bytes {
+            return refuse(&entry.path, self.too_large());
+        }
+        Ok(())
+    }
+
+    /// Applies a map that was found in PAX records.
+    fn sparse(&mut self, map: Map, entry: &mut Entry) -> Result<()> {
+        if entry.kind != Kind::File {
+            return Ok(());
+        }
+        let (pieces, length) = match map {
+            Map::None => return Ok(()),
+            Map::Here(pieces, length) => (pieces, length),
+            Map::InData(length) => (self.map_in_data()?, length),
+        };
+        entry.sparse = Some(sparse::checked(&entry.path, pieces, length, self.data)?);
+        entry.size = length;
+        Ok(())
+    }
+
+    /// Reads the map in front of the data: decimal numbers, one a line, first how many pairs; whole blocks.
+    fn map_in_data(&mut self) -> Result<Vec<Piece>> {
+        let invalid = |reader: &Self| bad(&reader.path, "a sparse file's map isn't valid");
+        let (mut numbers, mut expected) = (Vec::new(), None);
+        let (mut number, mut digits) = (0_u64, 0);
+        for count in 1.. {
+            if count * BLOCK > self.limits.metadata {
+                return refuse(&self.path, "a sparse file's map is too long");
+            }
+            if self.data < BLOCK as u64 {
+                return Err(invalid(self));
+            }
+            let block = self.block()?.ok_or_else(|| self.truncated())?;
+            self.data -= BLOCK as u64;
+            for byte in block {
+                if byte.is_ascii_digit() {
+                    let next = number
+                        .checked_mul(10)
+                        .and_then(|ten| ten.checked_add(u64::from(byte - b'0')));
+                    number = next.ok_or_else(|| invalid(self))?;
+                    digits += 1;
+                    continue;
+                }
+                if byte != b'\n' || digits == 0 {
+                    return Err(invalid(self));
+                }
+                if expected.is_none() {
+                    expected = Some(number.checked_mul(2).ok_or_else(|| invalid(self))?);
+                } else {
+                    numbers.push(number);
+                }
+                (number, digits) = (0, 0);
+                if expected == Some(numbers.len() as u64) {
+                    let piece = |pair: &[u64]| Piece {
+                        offset: pair[0],
+                        length: pair[1],
+                    };
+                    return Ok(numbers.chunks_exact(2).map(piece).collect());
+                }
+            }
+        }
+        Err(invalid(self))
+    }
+
+    /// The old GNU map: in the header and in blocks after it that don't count as data.
+    fn old_sparse(&mut self, header: &[u8; BLOCK], entry: &mut Entry) -> Result<()> {
+        let (mut pieces, length, mut more) = sparse::old_map(header)?;
+        let mut blocks = 0;
+        while more {
+            blocks += 1;
+            if blocks * BLOCK > self.limits.metadata {
+                return refuse(&entry.path, "a sparse file's map is too long");
+            }
+            let block = self.block()?.ok_or_else(|| self.truncated())?;
+            sparse::take_old(&block[..504], &mut pieces)?;
+            more = block[504] != 0;
+        }
+        entry.sparse = Some(sparse::checked(&entry.path, pieces, length, self.data)?);
+        self.lengths = self.lengths.saturating_add(length.saturating_sub(entry.size));
+        entry.size = length;
+        if self.lengths > self.limits.bytes {
+            return refuse(&entry.path, self.too_large());
+        }
+        Ok(())
+    }
+
+    /// The next header; `None` at the end.
+    fn header(&mut self) -> Result<Option<[u8; BLOCK]>> {
+        let first = self.read == 0;
+        let Some(block) = self.block()? else { return Ok(None) };
+        let header = Header(&block);
+        if header.is_zero() {
+            return match self.block()? {
+                Some(next) if !Header(&next).is_zero() => refuse(b"", "the archive goes on after a block of zeros"),
+                _ => Ok(None),
+            };
+        }
+        if !header.sum_is_right() {
+            return if first {
+                refuse(b"", "this is not a tar archive")
+            } else {
+                refuse(b"", "a header's checksum is wrong: the archive is damaged")
+            };
+        }
+        Ok(Some(block))
+    }
+
+    fn text(&mut self, header: &Header<'_>, bytes: &mut usize) -> Result<Vec<u8>> {
+        let mut text = self.extension(header, bytes)?;
+        if let Some(end) = text.iter().position(|byte| *byte == 0) {
+            text.truncate(end);
+        }
+        Ok(text)
+    }
+
+    /// The data of an extended header; `bytes` counts those in front of one entry.
+    fn extension(&mut self, header: &Header<'_>, bytes: &mut usize) -> Result<Vec<u8>> {
+        let size = header.size()?;
+        let length = usize::try_from(size).unwrap_or(usize::MAX);
+        // The header itself counts as well, or an endless row of empty ones would be free.
+        *bytes = bytes.saturating_add(length).saturating_add(BLOCK);
+        if *bytes > self.limits.metadata {
+            let most = self.limits.metadata;
+            return refuse(b"", format!("an entry has extended headers of more than {most} bytes"));
+        }
+        self.begin(size)?;
+        let mut data = Vec::new();
+        loop {
+            let piece = self.data()?;
+            if piece.is_empty() {
+                self.skip()?;
+                return Ok(data);
+            }
+            data.extend_from_slice(piece);
+        }
+    }
+
+    /// Says how much data comes next.
+    fn begin(&mut self, size: u64) -> Result<()> {
+        if size > self.limits.bytes {
+            return refuse(&self.path, self.too_large());
+        }
+        let over = size % BLOCK as u64;
+        self.data = size;
+        self.padding = if over == 0 { 0 } else { BLOCK as u64 - over };
+        Ok(())
+    }
+
+    /// Passes over what is left of the current data, and its padding.
+    fn skip(&mut self) -> Result<()> {
+        self.data += std::mem::take(&mut self.padding);
+        while !self.data()?.is_empty() {}
+        Ok(())
+    }
+
+    /// The next whole block; `None` at the end of the stream.
+    fn block(&mut self) -> Result<Option<[u8; BLOCK]>> {
+        while self.filled.len() < BLOCK {
+            if !self.fill()? {
+                return if self.filled.is_empty() {
+                    Ok(None)
+                } else {
+                    Err(self.truncated())
+                };
+            }
+        }
+        let mut block = [0; BLOCK];
+        block.copy_from_slice(&self.buffer[self.filled.start..self.filled.start + BLOCK]);
+        self.filled.start += BLOCK;
+        Ok(Some(block))
+    }
+
+    /// Reads more; `false` at the end of the stream.
+    fn fill(&mut self) -> Result<bool> {
+        if self.filled.is_empty() {
+            self.filled = 0..0;
+        } else if self.filled.end == self.buffer.len() {
+            // Less than a block is left: what is moved is next to nothing.
+            let length = self.filled.len();
+            self.buffer.copy_within(self.filled.clone(), 0);
+            self.filled = 0..length;
+        }
+        let count = loop {
+            match self.source.read(&mut self.buffer[self.filled.end..]) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => break result.map_err(Error::Source)?,
+            }
+        };
+        self.filled.end += count;
+        self.read += count as u64;
+        if self.read > self.limits.bytes {
+            return refuse(&self.path, self.too_large());
+        }
+        Ok(count > 0)
+    }
+
+    fn truncated(&self) -> Error {
+        bad(&self.path, "the archive ends in the middle: it is truncated")
+    }
+
+    fn too_large(&self) -> String {
+        format!("the archive unpacks to more than {} bytes", self.limits.bytes)
+    }
+}
+
+/// What was found in front of an entry.
+#[derive(Default)]
+struct Extended {
+    seen: bool,
+    bytes: usize,
+    name: Option<Vec<u8>>,
+    link: Option<Vec<u8>>,
+}

@@ -1,0 +1,177 @@
+//! What has to be remembered of directories until the end of an archive: what they shall look like, and which marks
+//! they get.
+//!
+//! Memory grows with the number of directories (not of files) and of whiteouts, and is bounded by [`Limits::memory`].
+//!
+//! [`Limits::memory`]: crate::tar::Limits
+
+use crate::error::Result;
+use crate::owners::remove_below;
+use crate::tar::{Entry, Time, refuse};
+use std::collections::BTreeMap;
+
+/// What an entry costs beside its path, about.
+const OVERHEAD: usize = 160;
+
+/// The directories of the layer so far, by path; sorted, so that those above come first.
+pub(super) struct Directories {
+    known: BTreeMap<Vec<u8>, Directory>,
+    whiteouts: BTreeMap<Vec<u8>, ()>,
+    memory: Memory,
+}
+
+/// One directory.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Directory {
+    /// The permission bits it was made with, where it was made with any.
+    pub made: Option<u32>,
+    /// What the archive says; `None` for a directory that it didn't name (yet).
+    pub meta: Option<Box<Meta>>,
+    /// Has an opaque mark.
+    pub opaque: bool,
+}
+
+/// Metadata of a file.
+#[derive(Debug, Clone)]
+pub(super) struct Meta {
+    pub mode: u32,
+    pub uid: u32,
+    pub gid: u32,
+    pub modified: Time,
+    pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+struct Memory {
+    used: usize,
+    most: usize,
+}
+
+impl Memory {
+    fn charge(&mut self, path: &[u8], bytes: usize) -> Result<()> {
+        self.used = self.used.saturating_add(bytes);
+        if self.used > self.most {
+            let most = self.most;
+            return refuse(
+                path,
+                format!("the archive has too many directories: they take more than {most} bytes"),
+            );
+        }
+        Ok(())
+    }
+}
+
+impl Meta {
+    /// What an entry says, without overlayfs's own attributes.
+    ///
+    /// # Errors
+    /// Numbers that can't be owners.
+    pub(super) fn of(entry: &Entry) -> Result<Self> {
+        // The largest number means "leave it" to chown(2).
+        let id = |id: i64| u32::try_from(id).ok().filter(|id| *id != u32::MAX);
+        let (Some(uid), Some(gid)) = (id(entry.uid), id(entry.gid)) else {
+            let (uid, gid) = (entry.uid, entry.gid);
+            return refuse(&entry.path, format!("has the owner {uid}:{gid}, which can't be set"));
+        };
+        for (name, _) in &entry.xattrs {
+            if name.is_empty() || name.len() > 255 || name.contains(&0) {
+                return refuse(&entry.path, "has an attribute whose name isn't valid");
+            }
+        }
+        let is_ours = |name: &[u8]| {
+            crate::marks::PREFIXES
+                .iter()
+                .any(|prefix| name.starts_with(prefix.as_bytes()))
+        };
+        let xattrs = entry.xattrs.iter().filter(|(name, _)| !is_ours(name)).cloned();
+        Ok(Self {
+            mode: entry.mode,
+            uid,
+            gid,
+            modified: entry.modified,
+            xattrs: xattrs.collect(),
+        })
+    }
+
+    fn bytes(&self) -> usize {
+        size_of::<Self>()
+            + self
+                .xattrs
+                .iter()
+                .map(|(name, value)| name.len() + value.len() + 64)
+                .sum::<usize>()
+    }
+}
+
+impl Directories {
+    pub(super) fn new(most: usize) -> Self {
+        Self {
+            known: BTreeMap::new(),
+            whiteouts: BTreeMap::new(),
+            memory: Memory { used: 0, most },
+        }
+    }
+
+    pub(super) fn get(&self, path: &[u8]) -> Option<&Directory> {
+        self.known.get(path)
+    }
+
+    /// Notes what the archive says about the directory at `path`, which was just `made` with these permissions, or is
+    /// there already.
+    pub(super) fn name(&mut self, path: &[u8], entry: &Entry, made: Option<u32>) -> Result<()> {
+        let meta = Meta::of(entry)?;
+        self.memory.charge(&entry.path, path.len() + OVERHEAD + meta.bytes())?;
+        let directory = self.known.entry(path.to_vec()).or_default();
+        directory.made = made.or(directory.made);
+        directory.meta = Some(Box::new(meta));
+        Ok(())
+    }
+
+    /// Notes a directory that the archive puts something into, and that was just made for that with mode 0700.
+    pub(super) fn add_unnamed(&mut self, path: &[u8]) -> Result<()> {
+        self.memory.charge(path, path.len() + OVERHEAD)?;
+        self.known.entry(path.to_vec()).or_default();
+        Ok(())
+    }
+
+    /// Notes an opaque mark in a directory that is known.
+    pub(super) fn make_opaque(&mut self, path: &[u8]) {
+        self.known.entry(path.to_vec()).or_default().opaque = true;
+    }
+
+    pub(super) fn note_whiteout(&mut self, path: &[u8]) -> Result<()> {
+        self.memory.charge(path, path.len() + OVERHEAD)?;
+        self.whiteouts.insert(path.to_vec(), ());
+        Ok(())
+    }
+
+    /// Whether the archive says that lower layers' `path` is deleted.
+    pub(super) fn is_whiteout(&self, path: &[u8]) -> bool {
+        self.whiteouts.contains_key(path)
+    }
+
+    /// Forgets the directory at `path` and what was below it. That a whiteout was at `path` itself still holds.
+    pub(super) fn remove(&mut self, path: &[u8]) {
+        self.known.remove(path);
+        remove_below(&mut self.known, path);
+        remove_below(&mut self.whiteouts, path);
+    }
+
+    /// Whether the archive hides what lower layers have at `path`: by a mark at it or at a directory above.
+    pub(super) fn hides(&self, path: &[u8]) -> bool {
+        if self.is_whiteout(path) {
+            return true;
+        }
+        let mut ends = path
+            .iter()
+            .enumerate()
+            .filter(|(_, byte)| **byte == b'/')
+            .map(|(end, _)| &path[..end]);
+        let is_opaque = |path: &[u8]| self.get(path).is_some_and(|directory| directory.opaque);
+        is_opaque(b"") || ends.any(|above| self.is_whiteout(above) || is_opaque(above))
+    }
+
+    /// Takes the last one out: what is below a directory comes before it.
+    pub(super) fn take_last(&mut self) -> Option<(Vec<u8>, Directory)> {
+        self.known.pop_last()
+    }
+}

@@ -1,0 +1,92 @@
+//! The end of an unpacking: directories get their metadata and marks, those below before those above.
+
+use super::directories::Meta;
+use super::lower::{directory_at, meta_of_directory};
+use super::{Unpacked, Unpacker, shown};
+use crate::error::{IoExt, Result};
+use crate::tar::Time;
+use rustix::fd::AsFd;
+use rustix::fs::{FileType, Mode, OFlags, XattrFlags};
+use rustix::io::Errno;
+use std::os::unix::ffi::OsStrExt;
+
+/// A directory that no layer has: root's, open to all.
+const PLAIN: Meta = Meta {
+    mode: 0o755,
+    uid: 0,
+    gid: 0,
+    modified: Time {
+        seconds: 0,
+        nanoseconds: 0,
+    },
+    xattrs: Vec::new(),
+};
+
+impl Unpacker<'_> {
+    pub(super) fn finish(mut self) -> Result<Unpacked> {
+        self.directories.add_unnamed(b"")?;
+        if self.directories.get(b"").is_some_and(|root| root.opaque) {
+            self.hide_below_root()?;
+        }
+        // What is above comes later and is still known: it may hide what lower layers have here.
+        while let Some((path, directory)) = self.directories.take_last() {
+            let meta = match &directory.meta {
+                Some(meta) => (**meta).clone(),
+                None => self.meta_from_below(&path)?,
+            };
+            let fd = self.inside.open(&path, OFlags::RDONLY).on("open", &shown(&path))?;
+            // On the root itself overlayfs doesn't look for a mark.
+            if !path.is_empty() && (directory.opaque || self.directories.is_whiteout(&path)) {
+                let name = self.options.form.attribute("opaque");
+                rustix::fs::fsetxattr(&fd, name, b"y", XattrFlags::empty()).on("mark as opaque", &shown(&path))?;
+            }
+            self.dress(fd.as_fd(), &path, &meta, directory.made)?;
+        }
+        self.result.owners = (!self.record.is_empty()).then_some(self.record);
+        Ok(self.result)
+    }
+
+    /// The metadata of a directory that the archive doesn't name: that of the layers below, as far as they are seen.
+    fn meta_from_below(&mut self, path: &[u8]) -> Result<Meta> {
+        if self.directories.hides(path) {
+            return Ok(PLAIN);
+        }
+        let is_root = path.is_empty();
+        self.result.depends_on_lower |= !is_root;
+        let lower = self.lower()?;
+        if lower.is_empty() {
+            return Ok(PLAIN);
+        }
+        let found = directory_at(lower, path)?;
+        let Some(directory) = found.as_ref().and_then(|found| found.topmost()) else {
+            return Ok(PLAIN);
+        };
+        let meta = meta_of_directory(directory)?;
+        // Nearly every archive leaves the root out, and nearly every root is plain.
+        let is_plain = (meta.mode, meta.uid, meta.gid) == (PLAIN.mode, PLAIN.uid, PLAIN.gid) && meta.xattrs.is_empty();
+        self.result.depends_on_lower |= is_root && !is_plain;
+        Ok(meta)
+    }
+
+    /// Hides everything of the layers below, name by name: overlayfs takes no opaque mark on a layer's root.
+    fn hide_below_root(&mut self) -> Result<()> {
+        self.result.depends_on_lower = true;
+        let lower = self.lower()?;
+        let names = if lower.is_empty() {
+            Vec::new()
+        } else {
+            lower.root()?.names()?
+        };
+        for name in names {
+            let path = name.as_bytes();
+            let kind = FileType::CharacterDevice;
+            match rustix::fs::mknodat(self.inside.root(), name.as_os_str(), kind, Mode::empty(), 0) {
+                Ok(()) => {}
+                Err(Errno::EXIST) if self.directories.get(path).is_some() => self.directories.make_opaque(path),
+                Err(Errno::EXIST) => {}
+                Err(errno) => return Err(errno).on("mark as deleted", &shown(path)),
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,60 @@
+//! Hard links: to files of the same layer, and of those below.
+
+use super::{Spot, Unpacker, path};
+use crate::error::{IoExt, Result};
+use crate::marks::{is_whiteout, status};
+use crate::tar::{Entry, refuse};
+use rustix::fs::{AtFlags, FileType};
+use rustix::io::Errno;
+
+impl Unpacker<'_> {
+    /// Gives a file another name. A file of a lower layer is copied up under its own name first, as overlayfs does
+    /// for link(2), so that both names stay one file.
+    pub(super) fn hard_link(&mut self, spot: &Spot<'_>, entry: &Entry) -> Result<()> {
+        let place = path::link_target(&entry.path, &entry.link)?;
+        let target = match self.existing(&place, &entry.path)? {
+            Some(target) if self.can_be_linked(&target, entry)? => target,
+            _ => match self.copy_up(&place, entry)? {
+                Some(target) => target,
+                None => {
+                    let target = crate::tar::shown(&entry.link);
+                    return refuse(
+                        &entry.path,
+                        format!("is a hard link to \"{target}\", which is neither in this layer nor below"),
+                    );
+                }
+            },
+        };
+        if target.path == spot.path {
+            return Ok(());
+        }
+        let link = || rustix::fs::linkat(&target.parent, target.name, &spot.parent, spot.name, AtFlags::empty());
+        match link() {
+            Err(Errno::EXIST) => {
+                self.clear(spot)?;
+                // What was cleared may have been a directory with the target in it.
+                link()
+            }
+            result => result,
+        }
+        .or_else(|errno| match errno {
+            Errno::MLINK => self.copy_file(&target, spot),
+            errno => Err(errno).on("link", &spot.shown()),
+        })?;
+        if let Some(intended) = self.record.get(&target.path).cloned() {
+            self.record.insert(&spot.path, intended);
+        }
+        Ok(())
+    }
+
+    /// Whether there is a file to be linked to; a whiteout isn't.
+    fn can_be_linked(&self, target: &Spot<'_>, entry: &Entry) -> Result<bool> {
+        let Some(stat) = status(&target.parent, target.name).on("look up", &target.shown())? else {
+            return Ok(false);
+        };
+        if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+            return refuse(&entry.path, "is a hard link to a directory");
+        }
+        Ok(!is_whiteout(&stat))
+    }
+}

@@ -1,0 +1,247 @@
+//! From a tar to a layer directory.
+//!
+//! Everything happens relative to open directories of the layer, and no symlink is ever followed by the kernel: what
+//! an archive plants, and what another process swaps meanwhile, can't lead out. What a symlink that the same archive
+//! made means on the way to a later entry (`lib64 -> usr/lib64`, then `lib64/x`) is worked out here, inside the
+//! layer: the file comes to `usr/lib64/x`. docker (in a chroot of the layer) and containerd (by paths bounded to the
+//! layer) do the same. A symlink of a layer below isn't looked at, again as with both.
+//!
+//! Directories get their owner, mode, attributes and times at the very end: files put into them would change the
+//! times, and a directory may be read-only. So do the directories that the archive puts files into without naming
+//! them: they take after the layers below, which therefore may come to be while this one is unpacked.
+
+mod attributes;
+mod create;
+mod directories;
+mod finish;
+pub(crate) mod inside;
+mod link;
+mod lower;
+pub(crate) mod path;
+mod remove;
+mod resolve;
+
+pub use crate::tar::Limits;
+
+use crate::Form;
+use crate::error::{IoExt, Result};
+use crate::merged::LayerStack;
+use crate::owners::OwnerRecord;
+use crate::tar::{Entry, Kind, Reader, refuse};
+use directories::Directories;
+use inside::Inside;
+use path::{Meaning, Place};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::io::Errno;
+use std::ffi::OsStr;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+/// How to unpack.
+pub struct UnpackOptions<'a> {
+    /// The form of the marks.
+    pub form: Form,
+    /// What becomes of owners.
+    pub owners: OwnerPolicy,
+    /// The layers below, once they are complete; called at most once, and only when they are needed: for a hard link
+    /// to a file of theirs, and at the end for directories that the archive doesn't name.
+    pub lower: &'a (dyn Fn() -> Result<LayerStack> + Sync),
+    /// What the archive may ask for.
+    pub limits: Limits,
+}
+
+/// What becomes of owners.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OwnerPolicy {
+    /// They are set; one that can't be is an error.
+    Set,
+    /// All is made as the caller (a user namespace with a single id), and what was meant is returned.
+    Record,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unpacked {
+    /// The lengths of all files, holes included.
+    pub size: u64,
+    /// The number of entries.
+    pub entries: u64,
+    /// Directories' metadata or hard-linked files were taken from below: the same tar on other layers gives another
+    /// directory.
+    pub depends_on_lower: bool,
+    /// What couldn't be put on disk as it was meant; `None` where all could.
+    pub owners: Option<OwnerRecord>,
+}
+
+/// Unpacks an archive into the empty directory `into` (which may be O_PATH). Stops at the end-of-archive mark, but
+/// reads the source to its end, so that the caller's hash covers all of it.
+///
+/// # Errors
+/// [`crate::Error::Archive`] for what the archive must not have, with the entry and the reason;
+/// [`crate::Error::Source`] where it can't be read; [`crate::Error::Io`] where the disk or the kernel refuses. What
+/// was unpacked so far stays: the caller removes the directory.
+pub fn unpack(tar: impl Read, into: impl AsFd, options: &UnpackOptions<'_>) -> Result<Unpacked> {
+    let mut reader = Reader::new(tar, options.limits);
+    let mut unpacker = Unpacker::new(into, options)?;
+    let mut entry = Entry::default();
+    while reader.next(&mut entry)? {
+        unpacker.result.entries += 1;
+        unpacker.take(&entry, &mut reader)?;
+    }
+    reader.drain()?;
+    unpacker.finish()
+}
+
+/// An unpacking under way.
+struct Unpacker<'a> {
+    options: &'a UnpackOptions<'a>,
+    inside: Inside,
+    /// What has to be known of directories until the end.
+    directories: Directories,
+    /// What files look like when they are just made.
+    fresh: Fresh,
+    record: OwnerRecord,
+    lower: Option<LayerStack>,
+    result: Unpacked,
+}
+
+/// What the kernel gives a new file without being asked.
+#[derive(Debug, Clone, Copy)]
+struct Fresh {
+    uid: u32,
+    gid: u32,
+    umask: u32,
+}
+
+/// Where something is: its directory, its name there, and its path in the layer.
+struct Spot<'p> {
+    parent: Rc<OwnedFd>,
+    name: &'p OsStr,
+    path: Vec<u8>,
+}
+
+impl<'a> Unpacker<'a> {
+    fn new(into: impl AsFd, options: &'a UnpackOptions<'a>) -> Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = rustix::fs::openat(into, ".", flags, Mode::empty()).on("open", Path::new("."))?;
+        let fresh = Fresh::probe(&root)?;
+        Ok(Self {
+            options,
+            inside: Inside::new(root),
+            directories: Directories::new(options.limits.memory),
+            fresh,
+            record: OwnerRecord::default(),
+            lower: None,
+            result: Unpacked {
+                size: 0,
+                entries: 0,
+                depends_on_lower: false,
+                owners: None,
+            },
+        })
+    }
+
+    /// Puts one entry in its place.
+    fn take<R: Read>(&mut self, entry: &Entry, reader: &mut Reader<R>) -> Result<()> {
+        match path::meaning(&entry.path)? {
+            Meaning::Ignored => Ok(()),
+            Meaning::Root if entry.kind == Kind::Directory => self.directories.name(b"", entry, None),
+            Meaning::Root => refuse(&entry.path, "the root of a layer can only be a directory"),
+            Meaning::Opaque(parents) => {
+                let path = self.made(&parents, &entry.path)?;
+                self.directories.make_opaque(&path);
+                Ok(())
+            }
+            Meaning::Whiteout(place) => self.whiteout(&place, entry),
+            Meaning::Place(place) => self.place(&place, entry, reader),
+        }
+    }
+
+    fn place<R: Read>(&mut self, place: &Place<'_>, entry: &Entry, reader: &mut Reader<R>) -> Result<()> {
+        let spot = self.spot(place, &entry.path)?;
+        match entry.kind {
+            Kind::Directory => self.directory(&spot, entry),
+            Kind::File => self.file(&spot, entry, reader),
+            Kind::Symlink => self.symlink(&spot, entry),
+            Kind::HardLink => self.hard_link(&spot, entry),
+            Kind::CharacterDevice | Kind::BlockDevice => self.device(&spot, entry),
+            Kind::Fifo => self.fifo(&spot, entry),
+        }
+    }
+
+    /// Marks a name of lower layers as deleted. It says nothing about what this layer has there itself, whichever
+    /// comes first in the archive (OCI image specification, layer.md): a directory of the same name is opaque.
+    fn whiteout(&mut self, place: &Place<'_>, entry: &Entry) -> Result<()> {
+        let spot = self.spot(place, &entry.path)?;
+        self.directories.note_whiteout(&spot.path)?;
+        let kind = FileType::CharacterDevice;
+        match rustix::fs::mknodat(&spot.parent, spot.name, kind, Mode::empty(), 0) {
+            Ok(()) | Err(Errno::EXIST) => Ok(()),
+            Err(errno) => Err(errno).on("mark as deleted", &spot.shown()),
+        }
+    }
+
+    /// Finds the directory of a place, and makes it where it isn't there.
+    fn spot<'p>(&mut self, place: &Place<'p>, entry: &[u8]) -> Result<Spot<'p>> {
+        let mut path = self.made(&place.parents, entry)?;
+        let parent = self.inside.directory(&path).on("open", &shown(&path))?;
+        if !path.is_empty() {
+            path.push(b'/');
+        }
+        path.extend_from_slice(place.name);
+        Ok(Spot {
+            parent,
+            name: OsStr::from_bytes(place.name),
+            path,
+        })
+    }
+
+    /// The layers below.
+    fn lower(&mut self) -> Result<&LayerStack> {
+        if self.lower.is_none() {
+            self.lower = Some((self.options.lower)()?);
+        }
+        Ok(self.lower.get_or_insert_default())
+    }
+}
+
+impl Fresh {
+    /// Makes a directory and looks at it: the umask, the file system and a default access list have their say.
+    fn probe(root: &OwnedFd) -> Result<Self> {
+        for list in ["system.posix_acl_default", "system.posix_acl_access"] {
+            match rustix::fs::fremovexattr(root, list) {
+                Ok(()) | Err(Errno::NODATA | Errno::NOTSUP | Errno::PERM) => {}
+                Err(errno) => return Err(errno).on("take the access list from", Path::new(".")),
+            }
+        }
+        let name = ".wh..wh.probe";
+        let asked = Mode::from_raw_mode(0o777);
+        rustix::fs::mkdirat(root, name, asked).on("create a directory in", Path::new("."))?;
+        let stat = rustix::fs::statat(root, name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW);
+        rustix::fs::unlinkat(root, name, rustix::fs::AtFlags::REMOVEDIR).on("remove", Path::new(name))?;
+        let stat = stat.on("look at", Path::new(name))?;
+        Ok(Self {
+            uid: stat.st_uid,
+            gid: stat.st_gid,
+            umask: 0o777 & !stat.st_mode,
+        })
+    }
+}
+
+impl Spot<'_> {
+    fn shown(&self) -> PathBuf {
+        shown(&self.path)
+    }
+}
+
+/// A path of the layer, safe to print.
+fn shown(path: &[u8]) -> PathBuf {
+    PathBuf::from(if path.is_empty() {
+        "/".into()
+    } else {
+        crate::tar::shown(path)
+    })
+}

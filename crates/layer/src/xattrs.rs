@@ -1,0 +1,63 @@
+//! Extended attributes of a path, all at once.
+
+use rustix::io::Errno;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// Names and values of all attributes that can be read, sorted by name; of what a symlink leads to where `follow`.
+/// A file system without attributes has none.
+pub(crate) fn all(path: &Path, follow: bool) -> rustix::io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    let names = match sized(|buffer| list(path, follow, buffer)) {
+        Err(Errno::NOTSUP) => return Ok(Vec::new()),
+        result => result?,
+    };
+    let mut found = Vec::new();
+    for name in names.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+        let value = sized(|buffer| {
+            let name = OsStr::from_bytes(name);
+            if follow {
+                rustix::fs::getxattr(path, name, buffer)
+            } else {
+                rustix::fs::lgetxattr(path, name, buffer)
+            }
+        });
+        match value {
+            Ok(value) => found.push((name.to_vec(), value)),
+            // Gone meanwhile, or listed though it can't be read (a list that names ids the namespace hasn't).
+            Err(Errno::NODATA | Errno::NOTSUP) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn list(path: &Path, follow: bool, buffer: &mut [u8]) -> rustix::io::Result<usize> {
+    if follow {
+        rustix::fs::listxattr(path, buffer)
+    } else {
+        rustix::fs::llistxattr(path, buffer)
+    }
+}
+
+/// Calls with a buffer that is large enough: a small one first, then of the size that the kernel says.
+fn sized(call: impl Fn(&mut [u8]) -> rustix::io::Result<usize>) -> rustix::io::Result<Vec<u8>> {
+    let mut small = [0; 256];
+    match call(&mut small) {
+        Ok(length) => return Ok(small[..length].to_vec()),
+        Err(Errno::RANGE) => {}
+        Err(errno) => return Err(errno),
+    }
+    loop {
+        let mut buffer = vec![0; call(&mut [])?.max(1)];
+        match call(&mut buffer) {
+            // It grew in between.
+            Err(Errno::RANGE) => {}
+            result => {
+                buffer.truncate(result?);
+                return Ok(buffer);
+            }
+        }
+    }
+}
