@@ -26,7 +26,8 @@ pub(super) fn to_attribute(text: &[u8]) -> Result<Vec<u8>> {
     for line in text.split([',', '\n']) {
         let line = line.split('#').next().unwrap_or_default().trim();
         if !line.is_empty() {
-            entries.push(entry(line).ok_or_else(invalid)?);
+            let (tag, name, permissions) = entry(line).ok_or_else(invalid)?;
+            entries.push((tag, id(name)?, permissions));
         }
     }
     // The kernel wants them in the order of their tags, and of their ids within one.
@@ -40,8 +41,21 @@ pub(super) fn to_attribute(text: &[u8]) -> Result<Vec<u8>> {
     Ok(attribute)
 }
 
-/// Tag, id and permissions of one entry.
-fn entry(line: &str) -> Option<(u16, u32, u16)> {
+/// The number of a user or group.
+fn id(name: &str) -> Result<u32> {
+    match name {
+        "" => Ok(NO_ID),
+        "root" => Ok(0),
+        _ => name.parse().map_err(|_| {
+            let name = shown(name.as_bytes());
+            let reason = format!("names \"{name}\", which means nothing in a layer: pack it with numbers");
+            bad(b"", format!("an access control list {reason}"))
+        }),
+    }
+}
+
+/// Tag, user or group, and permissions of one entry.
+fn entry(line: &str) -> Option<(u16, &str, u16)> {
     let fields: Vec<&str> = line.split(':').map(str::trim).collect();
     let (kind, name, permissions) = match fields[..] {
         [kind, permissions] => (kind, "", permissions),
@@ -66,11 +80,7 @@ fn entry(line: &str) -> Option<(u16, u32, u16)> {
             _ => return None,
         };
     }
-    match name {
-        "" => Some((tag, NO_ID, bits)),
-        "root" => Some((with_id, 0, bits)),
-        id => Some((with_id, id.parse().ok()?, bits)),
-    }
+    Some((if name.is_empty() { tag } else { with_id }, name, bits))
 }
 
 #[cfg(test)]

@@ -247,7 +247,7 @@ mod tests {
                 .map(|found| found.len())
                 .ok()
         };
-        assert_eq!(all(b"9 a=b=c\n\n11 k=a\nb c\n"), None);
+        assert_eq!(all(b"9 a=b=c\n\n11 k=a\nb c\n"), Some(2));
         assert_eq!(all(b"8 a=b=c\n11 k=a\nb c\n"), Some(2));
         assert_eq!(all(b"6 a=b\n\0\0\0"), Some(1));
         for data in [

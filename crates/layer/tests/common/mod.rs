@@ -1,0 +1,176 @@
+//! What the tests of this crate share: a directory on tmpfs, a tree as a value, unpacking in one line.
+
+#![allow(dead_code, reason = "each test binary uses some of it")]
+
+use rustix::fd::OwnedFd;
+use rustix::fs::{Mode, OFlags};
+use std::collections::BTreeMap;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+use wiac_layer::merged::LayerStack;
+use wiac_layer::unpack::{Limits, OwnerPolicy, UnpackOptions, Unpacked, unpack};
+use wiac_layer::{Form, Result};
+
+/// A directory where root can set every attribute and make devices.
+pub fn scratch() -> TempDir {
+    assert!(
+        rustix::process::geteuid().is_root(),
+        "this test needs root, to make devices and to set owners and trusted attributes"
+    );
+    let dir = tempfile::tempdir_in("/dev/shm").expect("a directory on /dev/shm");
+    let flags = rustix::fs::XattrFlags::empty();
+    rustix::fs::setxattr(dir.path(), "trusted.test", b"x", flags).expect("trusted attributes on /dev/shm");
+    rustix::fs::setxattr(dir.path(), "user.test", b"x", flags).expect("user attributes on /dev/shm (Linux 6.6)");
+    dir
+}
+
+pub fn open(path: &Path) -> OwnedFd {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty()).expect("open")
+}
+
+/// Unpacks as root on nothing.
+pub fn unpack_into(tar: &[u8], into: &Path) -> Result<Unpacked> {
+    unpack_on(tar, into, &[])
+}
+
+/// Unpacks as root on other layers.
+pub fn unpack_on(tar: &[u8], into: &Path, lower: &[&Path]) -> Result<Unpacked> {
+    let lower: Vec<PathBuf> = lower.iter().map(|path| path.to_path_buf()).collect();
+    let lower = move || Ok(LayerStack::new(lower.clone()));
+    let options = UnpackOptions {
+        form: Form::Trusted,
+        owners: OwnerPolicy::Set,
+        lower: &lower,
+        limits: Limits::default(),
+    };
+    std::fs::create_dir_all(into).expect("mkdir");
+    unpack(tar, open(into), &options)
+}
+
+/// All that counts of one file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    pub kind: &'static str,
+    pub mode: u32,
+    pub owner: (u32, u32),
+    pub time: (i64, i64),
+    pub device: u64,
+    /// A file's contents, a symlink's target.
+    pub contents: Vec<u8>,
+    pub xattrs: Vec<(String, Vec<u8>)>,
+    /// The first path of the same file.
+    pub same_as: String,
+}
+
+/// Every path below `root` (itself as "") with all that counts.
+pub fn tree(root: &Path) -> BTreeMap<String, Node> {
+    let mut found = BTreeMap::new();
+    let mut paths = vec![root.to_owned()];
+    while let Some(path) = paths.pop() {
+        let name = path.strip_prefix(root).expect("below").to_string_lossy().into_owned();
+        found.insert(name, node(&path));
+        if path.symlink_metadata().expect("lstat").is_dir() {
+            paths.extend(
+                std::fs::read_dir(&path)
+                    .expect("list")
+                    .map(|entry| entry.expect("entry").path()),
+            );
+        }
+    }
+    same_files(root, &mut found);
+    found
+}
+
+fn same_files(root: &Path, found: &mut BTreeMap<String, Node>) {
+    let mut first = BTreeMap::new();
+    for (name, node) in found.iter_mut() {
+        let stat = root.join(name).symlink_metadata().expect("lstat");
+        // Whiteouts may share an inode.
+        if stat.is_dir() || (node.kind == "char" && node.device == 0) {
+            continue;
+        }
+        node.same_as = first
+            .entry((stat.dev(), stat.ino()))
+            .or_insert_with(|| name.clone())
+            .clone();
+    }
+}
+
+pub fn node(path: &Path) -> Node {
+    let stat = path.symlink_metadata().expect("lstat");
+    let kind = stat.file_type();
+    let (word, contents) = if kind.is_dir() {
+        ("directory", Vec::new())
+    } else if kind.is_symlink() {
+        let target = std::fs::read_link(path).expect("readlink");
+        ("symlink", target.into_os_string().into_encoded_bytes())
+    } else if kind.is_file() {
+        ("file", std::fs::read(path).expect("read"))
+    } else if kind.is_fifo() {
+        ("fifo", Vec::new())
+    } else if kind.is_char_device() {
+        ("char", Vec::new())
+    } else if kind.is_block_device() {
+        ("block", Vec::new())
+    } else {
+        ("socket", Vec::new())
+    };
+    Node {
+        kind: word,
+        mode: stat.mode() & 0o7777,
+        owner: (stat.uid(), stat.gid()),
+        time: (stat.mtime(), stat.mtime_nsec()),
+        device: if word == "char" || word == "block" {
+            stat.rdev()
+        } else {
+            0
+        },
+        contents,
+        xattrs: xattrs(path),
+        same_as: String::new(),
+    }
+}
+
+pub fn xattrs(path: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut names = vec![0; 65536];
+    let length = rustix::fs::llistxattr(path, &mut names[..]).expect("listxattr");
+    let mut found: Vec<(String, Vec<u8>)> = names[..length]
+        .split(|byte| *byte == 0)
+        .filter(|name| !name.is_empty())
+        .map(|name| {
+            let name = String::from_utf8(name.to_vec()).expect("utf-8");
+            let mut value = vec![0; 65536];
+            let length = rustix::fs::lgetxattr(path, &name, &mut value[..]).expect("getxattr");
+            value.truncate(length);
+            (name, value)
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+/// Fails with the first paths that differ.
+pub fn assert_same(left: &BTreeMap<String, Node>, right: &BTreeMap<String, Node>) {
+    let names: std::collections::BTreeSet<&String> = left.keys().chain(right.keys()).collect();
+    let differing: Vec<String> = names
+        .into_iter()
+        .filter(|name| left.get(*name) != right.get(*name))
+        .map(|name| format!("{name:?}\n  {:?}\n  {:?}", left.get(name), right.get(name)))
+        .take(5)
+        .collect();
+    assert!(differing.is_empty(), "they differ:\n{}", differing.join("\n"));
+}
+
+/// Runs a shell script that must succeed; its standard output.
+pub fn shell(script: &str, directory: &Path) -> Vec<u8> {
+    let output = std::process::Command::new("sh")
+        .args(["-euc", script])
+        .current_dir(directory)
+        .output()
+        .expect("sh");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{script}\n{error}");
+    output.stdout
+}
