@@ -77,15 +77,15 @@ pub struct Name {
 }
 
 impl Store {
-    fn record_path(&self, id: &LocalId) -> PathBuf {
+    pub(crate) fn record_path(&self, id: &LocalId) -> PathBuf {
         self.path("images/records").join(format!("{id}.json"))
     }
 
-    fn name_path(&self, name: &str) -> PathBuf {
+    pub(crate) fn name_path(&self, name: &str) -> PathBuf {
         self.path("images/names").join(file_name(name))
     }
 
-    fn export_path(&self, id: &LocalId) -> PathBuf {
+    pub(crate) fn export_path(&self, id: &LocalId) -> PathBuf {
         self.path("images/exports").join(format!("{id}.json"))
     }
 

@@ -1,0 +1,90 @@
+//! What refers to what.
+
+use crate::data::Store;
+use crate::error::{Error, IoExt, Result};
+use crate::image::{ImageRecord, LocalId};
+use crate::layer::LayerId;
+use crate::lock::Lock;
+use std::collections::HashSet;
+use std::fs;
+use std::path::PathBuf;
+use wiac_oci::digest::Digest;
+
+/// What images refer to.
+#[derive(Debug, Default)]
+pub(crate) struct References {
+    /// Layers.
+    pub(crate) layers: HashSet<LayerId>,
+    /// Configurations and manifests.
+    pub(crate) documents: HashSet<Digest>,
+}
+
+impl References {
+    pub(crate) fn of_images(store: &Store, images: &[(LocalId, ImageRecord)]) -> Result<Self> {
+        let mut references = Self::default();
+        for (id, record) in images {
+            references.layers.extend(record.layers.iter().cloned());
+            if let Some(export) = store.export(id)? {
+                references.documents.insert(export.config);
+                references
+                    .documents
+                    .extend(export.manifests.into_iter().map(|manifest| manifest.digest));
+            }
+        }
+        for name in store.names()? {
+            references.documents.extend(name.manifest);
+        }
+        Ok(references)
+    }
+}
+
+/// Whether an error says that something isn't there.
+pub(crate) fn is_gone(error: &Error) -> bool {
+    matches!(error, Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
+}
+
+/// Entries of the build cache: the file of each, and the layer it says (`None` where that is none).
+pub(crate) fn step_entries(store: &Store) -> Result<Vec<(PathBuf, Option<LayerId>)>> {
+    let directory = store.path("cache/steps");
+    let mut entries = Vec::new();
+    for entry in fs::read_dir(&directory).on("read", &directory)? {
+        let path = entry.on("read", &directory)?.path();
+        match fs::read_to_string(&path) {
+            Ok(text) => entries.push((path, LayerId::parse(text.trim()))),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error).on("read", &path),
+        }
+    }
+    Ok(entries)
+}
+
+impl Store {
+    /// Files in `images/exports` whose image is gone.
+    pub(crate) fn exports_without_image(&self) -> Result<Vec<PathBuf>> {
+        let (directory, records) = (self.path("images/exports"), self.path("images/records"));
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&directory).on("read", &directory)? {
+            let entry = entry.on("read", &directory)?;
+            if !records.join(entry.file_name()).exists() {
+                found.push(entry.path());
+            }
+        }
+        Ok(found)
+    }
+
+    /// Directories in `containers/` that no running container holds.
+    pub(crate) fn abandoned_names(&self) -> Result<Vec<PathBuf>> {
+        let directory = self.path("containers");
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&directory).on("read", &directory)? {
+            let path = entry.on("read", &directory)?.path();
+            match Lock::try_exclusive(&path) {
+                Ok(Some(_)) => found.push(path),
+                Ok(None) => {}
+                Err(error) if is_gone(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(found)
+    }
+}

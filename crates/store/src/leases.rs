@@ -1,0 +1,153 @@
+//! Leases: a container layer that a user named lies outside the store and runs on layers of it. As long as it does,
+//! they are kept.
+//!
+//! The container layer says in its `container.json` what it runs on; the lease says where the container layer is. Where
+//! one of the two is gone, or they don't agree any more, the lease is void.
+
+use crate::data::Store;
+use crate::error::{IoExt, Result};
+use crate::layer::{LayerId, from_json, to_json};
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::path::{Path, PathBuf};
+use wiac_oci::digest::Digest;
+
+/// The file in a container layer that says what it runs on.
+pub const CONTAINER_FILE: &str = "container.json";
+
+/// What keeps layers for a container layer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// Where the container layer is.
+    pub path: PathBuf,
+    /// The layers of this store that it runs on, base first.
+    pub layers: Vec<LayerId>,
+}
+
+/// What [`CONTAINER_FILE`] says, as far as a lease needs it.
+#[derive(Deserialize)]
+struct Container {
+    #[serde(default)]
+    lowerdirs: Vec<PathBuf>,
+}
+
+impl Store {
+    /// Keeps the layers of this store that are among `lowers` for the container layer at `path`, and lets `record` write
+    /// down there what it runs on: a collector sees both or neither. The caller holds the layers.
+    ///
+    /// # Errors
+    /// What `record` says; a lease that can't be written.
+    pub fn lease<E: From<crate::Error>>(
+        &self,
+        path: &Path,
+        lowers: &[PathBuf],
+        record: impl FnOnce() -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        let layers = self.own_layers(lowers);
+        let _adding = self.adding_images()?;
+        record()?;
+        if layers.is_empty() {
+            return Ok(());
+        }
+        let lease = Lease {
+            path: path.to_owned(),
+            layers,
+        };
+        let file = self.lease_path(path);
+        if from_json::<Lease>(&file).ok().as_ref() != Some(&lease) {
+            self.write_durably(&file, &to_json(&lease))?;
+        }
+        Ok(())
+    }
+
+    /// One for each path: a container layer that runs on other layers now doesn't keep the old ones.
+    fn lease_path(&self, path: &Path) -> PathBuf {
+        let id = Digest::sha256(path.as_os_str().as_encoded_bytes());
+        self.path("leases").join(&id.hex()[..32])
+    }
+
+    /// Those of these directories that are layers of this store, by whatever path.
+    pub(crate) fn own_layers(&self, lowers: &[PathBuf]) -> Vec<LayerId> {
+        let Ok(layers) = self.path("layers").canonicalize() else {
+            return Vec::new();
+        };
+        let own = |lower: &PathBuf| {
+            let lower = lower.canonicalize().ok()?;
+            let (directory, diff) = (lower.parent()?, lower.file_name()?);
+            let is_ours = diff == "diff" && directory.parent()? == layers;
+            is_ours
+                .then(|| LayerId::parse(directory.file_name()?.to_str()?))
+                .flatten()
+        };
+        lowers.iter().filter_map(own).collect()
+    }
+
+    /// All leases: the file of each, and what it says (`None` where it is damaged).
+    pub fn leases(&self) -> Result<Vec<(PathBuf, Option<Lease>)>> {
+        let directory = self.path("leases");
+        let mut leases = Vec::new();
+        for entry in fs::read_dir(&directory).on("read", &directory)? {
+            let path = entry.on("read", &directory)?.path();
+            let lease = from_json(&path).ok();
+            leases.push((path, lease));
+        }
+        Ok(leases)
+    }
+
+    /// Whether the container layer of a lease is still there and runs on the lease's layers. Where that can't be looked
+    /// at (a disk that isn't mounted gives "no such file", a directory that is closed to us doesn't), it counts.
+    pub(crate) fn is_valid(&self, lease: &Lease) -> bool {
+        match fs::read(lease.path.join(CONTAINER_FILE)) {
+            Err(error) => error.kind() == std::io::ErrorKind::PermissionDenied,
+            Ok(text) => {
+                let Ok(container) = serde_json::from_slice::<Container>(&text) else {
+                    return false;
+                };
+                // By name, for a layer that is gone has no path to compare.
+                let named = |id: &LayerId| {
+                    container.lowerdirs.iter().any(|lower| {
+                        lower.ends_with("diff") && lower.parent().is_some_and(|parent| parent.ends_with(id.as_str()))
+                    })
+                };
+                let own = self.own_layers(&container.lowerdirs);
+                lease.layers.iter().any(|id| own.contains(id) || named(id))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wiac_layer::Form;
+
+    fn write(path: &Path, lowers: &[PathBuf]) {
+        let text = serde_json::json!({ "lowerdirs": lowers }).to_string();
+        fs::write(path.join(CONTAINER_FILE), text).expect("write");
+    }
+
+    #[test]
+    fn a_lease_is_void_when_its_container_layer_says_otherwise() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let store = Store::open(&dir.path().join("data"), Form::Trusted).expect("store");
+        let id = LayerId::random().expect("id");
+        let lower = store.layer_diff(&id);
+        fs::create_dir_all(&lower).expect("mkdir");
+        let container = dir.path().join("container");
+        fs::create_dir(&container).expect("mkdir");
+        let lowers = [dir.path().to_owned(), lower];
+        let record = || {
+            write(&container, &lowers);
+            Ok::<_, crate::Error>(())
+        };
+        store.lease(&container, &lowers, record).expect("leased");
+        let leases = store.leases().expect("listed");
+        let lease = leases[0].1.as_ref().expect("whole");
+        assert_eq!(lease.layers, [id]);
+        assert!(store.is_valid(lease));
+        write(&container, &lowers[..1]);
+        assert!(!store.is_valid(lease));
+        fs::remove_dir_all(&container).expect("deleted");
+        assert!(!store.is_valid(lease));
+    }
+}
