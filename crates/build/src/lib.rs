@@ -14,6 +14,5 @@ mod key;
 mod network_files;
 pub mod progress;
 mod stubs;
-mod time;
 
 pub use error::{Error, Result};

@@ -3,6 +3,7 @@
 use crate::Global;
 use crate::error::Failure;
 use wiac_layer::Form;
+use wiac_layer::unpack::OwnerPolicy;
 use wiac_run::user_namespace::{self, UserNamespace};
 use wiac_store::Store;
 
@@ -12,6 +13,16 @@ pub(crate) struct Data {
     pub(crate) store: Store,
     /// The namespace this process has entered; none for root.
     pub(crate) user_namespace: Option<UserNamespace>,
+}
+
+impl Data {
+    /// What becomes of owners in what is unpacked: a user with a single id can't set them.
+    pub(crate) fn owner_policy(&self) -> OwnerPolicy {
+        match &self.user_namespace {
+            Some(namespace) if namespace.is_single() => OwnerPolicy::Record,
+            _ => OwnerPolicy::Set,
+        }
+    }
 }
 
 /// Enters a user namespace where the user isn't root, and opens the data directory.

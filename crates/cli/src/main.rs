@@ -54,6 +54,7 @@ fn application() -> Command {
         .subcommand(commands::define::<commands::build::Arguments>("build", "Build the Dockerfile of a directory"))
         .subcommand(commands::define::<commands::run::Arguments>("run", "Run a command on layers or on an image").disable_help_flag(true))
         .subcommand(commands::define::<commands::images::Arguments>("images", "List images"))
+        .subcommand(commands::define::<commands::load::Arguments>("load", "Take images from an image layout or an archive"))
 }
 
 fn run(arguments: &[std::ffi::OsString]) -> Result<ExitCode, Failure> {
@@ -72,6 +73,7 @@ fn run(arguments: &[std::ffi::OsString]) -> Result<ExitCode, Failure> {
         "copy" => commands::copy::run(parsed(matches)?),
         "build" => commands::build::run(&global, &parsed(matches)?),
         "run" => commands::run::run(&global, parsed(matches)?),
+        "load" => commands::load::run(&global, &parsed(matches)?),
         _ => commands::images::run(&global, &parsed(matches)?),
     }
 }

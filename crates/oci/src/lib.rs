@@ -19,8 +19,10 @@ pub mod digest;
 pub mod image;
 mod lenient;
 pub mod manifest;
+pub mod platform;
 pub mod reference;
 pub mod runtime;
+pub mod time;
 pub mod user;
 
 /// Fields of a JSON object that this crate has no name for; they are kept and written back.

@@ -108,6 +108,11 @@ pub struct FinishedBlob {
 }
 
 impl FinishedBlob {
+    /// Opens it for reading.
+    pub fn open(&self) -> Result<File> {
+        File::open(&self.path).on("open", &self.path)
+    }
+
     /// Puts it in place. It may not be on the disk before [`Store::sync_blobs`].
     pub fn commit(self, store: &Store) -> Result<HeldBlob> {
         if let Some(held) = store.hold_blob(&self.digest)? {

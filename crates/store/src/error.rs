@@ -79,12 +79,46 @@ pub enum Error {
         /// Its digest.
         digest: String,
     },
+    /// An archive or layout of images can't be used.
+    #[error("{}: {reason}", path.display())]
+    Archive {
+        /// Which one.
+        path: PathBuf,
+        /// What is wrong with it, and what to do.
+        reason: String,
+    },
+    /// An image can't be taken into the store.
+    #[error("{image}: {reason}")]
+    Image {
+        /// What it is called.
+        image: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A name isn't an image reference.
     #[error(transparent)]
     Reference(#[from] wiac_oci::reference::ReferenceError),
     /// A layer directory.
     #[error(transparent)]
     Layer(#[from] wiac_layer::Error),
+}
+
+impl Error {
+    /// Something wrong with an archive.
+    pub(crate) fn archive(path: &Path, reason: impl Into<String>) -> Self {
+        Self::Archive {
+            path: path.to_owned(),
+            reason: reason.into(),
+        }
+    }
+
+    /// Something wrong with an image.
+    pub(crate) fn image(image: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Image {
+            image: image.into(),
+            reason: reason.into(),
+        }
+    }
 }
 
 /// What most of this crate returns.

@@ -126,6 +126,11 @@ pub(crate) fn to_json(value: &impl Serialize) -> Vec<u8> {
     bytes
 }
 
+/// As documents are written that other tools hash.
+pub(crate) fn to_compact_json(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).unwrap_or_default()
+}
+
 pub(crate) fn from_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
     let bytes = fs::read(path).on("read", path)?;
     serde_json::from_slice(&bytes).map_err(|error| Error::Damaged {

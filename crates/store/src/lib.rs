@@ -6,15 +6,21 @@
 
 pub mod blobs;
 pub mod cache;
+pub mod collect;
 mod data;
 pub mod digests;
 pub mod error;
 pub mod image;
 pub mod layer;
+pub mod leases;
 mod lock;
+mod owners;
 mod sync;
 pub mod temporary;
+pub mod transfer;
+pub mod usage;
 
+pub use collect::{Collected, Removed, Selection};
 pub use data::{Store, default_location};
 pub use digests::{LayerDigests, LayerTar};
 pub use error::{Error, Result};

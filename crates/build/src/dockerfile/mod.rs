@@ -6,12 +6,15 @@
 pub(crate) use base::empty_config;
 
 mod base;
+mod change;
 mod config;
 mod run;
 mod stage;
 mod transfer;
 mod tree;
 mod writer;
+
+pub use change::apply_changes;
 
 use crate::container::Network;
 use crate::context::Source;

@@ -4,6 +4,7 @@ pub(crate) mod build;
 pub(crate) mod bundle;
 pub(crate) mod copy;
 pub(crate) mod images;
+pub(crate) mod load;
 pub(crate) mod run;
 
 use clap::{Args, Command, ValueEnum};

@@ -8,8 +8,15 @@ pub fn now() -> String {
     format(since.as_secs(), since.subsec_nanos())
 }
 
+/// A second since 1970, as `2025-11-22T07:34:39Z`; `None` before 1970 and after the year 9999.
+pub fn second(seconds: i64) -> Option<String> {
+    const LAST: u64 = 253_402_300_799;
+    let text = format(u64::try_from(seconds).ok().filter(|seconds| *seconds <= LAST)?, 0);
+    Some(text.replace(".000000000Z", "Z"))
+}
+
 /// Seconds and nanoseconds since 1970.
-fn format(seconds: u64, nanoseconds: u32) -> String {
+pub fn format(seconds: u64, nanoseconds: u32) -> String {
     let (year, month, day) = civil(seconds / 86_400);
     let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{nanoseconds:09}Z")
@@ -49,6 +56,9 @@ mod tests {
         assert_eq!(format(0, 0), "1970-01-01T00:00:00.000000000Z");
         assert_eq!(format(951_782_400, 1), "2000-02-29T00:00:00.000000001Z");
         assert_eq!(format(4_107_542_399, 0), "2100-02-28T23:59:59.000000000Z");
+        assert_eq!(second(1_763_796_879).as_deref(), Some("2025-11-22T07:34:39Z"));
+        assert_eq!(second(-1), None);
+        assert_eq!(second(i64::MAX), None);
         assert_eq!(format(1_763_796_879, 0), "2025-11-22T07:34:39.000000000Z");
     }
 }

@@ -1,0 +1,89 @@
+//! `wiac load`: images from an image layout or an archive into the store.
+
+use crate::error::Failure;
+use crate::{Global, data};
+use clap::Args;
+use std::fs::File;
+use std::io::IsTerminal;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use wiac_oci::manifest::Platform;
+use wiac_oci::reference::Reference;
+use wiac_store::Store;
+use wiac_store::transfer::{Archive, Incoming, load};
+
+// What may be written; clap makes the help of the comments below.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Read this file or directory instead of standard input: an OCI image layout, or what docker save wrote
+    #[arg(short, long, value_name = "PATH")]
+    input: Option<PathBuf>,
+    /// Print nothing but ids
+    #[arg(short, long)]
+    quiet: bool,
+    /// Of an image for several platforms, load this one's
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    platform: Option<Platform>,
+    /// Name the image; only where there is one image in it
+    #[arg(short, long, value_name = "NAME")]
+    tag: Vec<Reference>,
+}
+
+/// Runs the command.
+pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let data = data::open(global)?;
+    let archive = open(&data.store, arguments.input.as_deref())?;
+    let platform = arguments.platform.clone().unwrap_or_else(Platform::host);
+    let mut images = archive.images(&platform)?;
+    name(&mut images, &arguments.tag)?;
+    for image in &images {
+        let loaded = load(&data.store, image, &archive, data.owner_policy())?;
+        for name in &image.names {
+            data.store
+                .name_manifest(name, &loaded.image.id, loaded.manifest.as_ref())?;
+        }
+        report(arguments.quiet, image, loaded.image.id.as_str());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn open(store: &Store, path: Option<&Path>) -> Result<Archive, Failure> {
+    if let Some(path) = path.filter(|path| *path != Path::new("-")) {
+        return Ok(Archive::open_path(store, path)?);
+    }
+    let input = std::io::stdin();
+    if input.is_terminal() {
+        return Err(Failure::usage(
+            "nothing to load: name a file or directory with -i, or send an archive to standard input",
+        ));
+    }
+    let file = File::from(input.as_fd().try_clone_to_owned()?);
+    Ok(Archive::open_file(store, file, Path::new("standard input"))?)
+}
+
+/// Gives the names of the command line to the only image.
+fn name(images: &mut [Incoming], names: &[Reference]) -> Result<(), Failure> {
+    match images {
+        _ if names.is_empty() => Ok(()),
+        [only] => {
+            only.names = names.to_vec();
+            Ok(())
+        }
+        several => Err(Failure::usage(format!(
+            "-t: there are {} images in it; load them and name each with wiac tag",
+            several.len()
+        ))),
+    }
+}
+
+fn report(quiet: bool, image: &Incoming, id: &str) {
+    if quiet {
+        println!("{id}");
+    } else if image.names.is_empty() {
+        println!("Loaded image ID: sha256:{id}");
+    }
+    for name in image.names.iter().filter(|_| !quiet) {
+        println!("Loaded image: {}", name.clone().with_default_tag().familiar());
+    }
+}

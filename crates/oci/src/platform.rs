@@ -1,0 +1,103 @@
+//! Platforms as they are written: `linux/amd64`, `linux/arm/v7`, `arm64`.
+//!
+//! containerd's `platforms` package: names of other origins are turned into Go's.
+
+use crate::manifest::Platform;
+use std::fmt;
+use std::str::FromStr;
+
+/// Why a text is no platform.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("platform {0:?}: expected OS/ARCHITECTURE[/VARIANT], such as linux/arm64")]
+pub struct PlatformError(String);
+
+impl Platform {
+    /// The one this program was built for.
+    pub fn host() -> Self {
+        Self {
+            os: "linux".to_owned(),
+            architecture: go_name(std::env::consts::ARCH).to_owned(),
+            ..Self::default()
+        }
+    }
+
+    /// Whether what is made for `other` is meant where this is wanted. A variant that isn't asked for doesn't matter.
+    pub fn takes(&self, other: &Self) -> bool {
+        self.os == other.os
+            && self.architecture == other.architecture
+            && (self.variant.is_none() || self.variant == other.variant)
+    }
+}
+
+/// Go's name of an architecture.
+fn go_name(architecture: &str) -> &str {
+    match architecture {
+        "x86_64" | "x86-64" => "amd64",
+        "aarch64" => "arm64",
+        "x86" | "i386" | "i686" => "386",
+        "powerpc64" => "ppc64le",
+        other => other,
+    }
+}
+
+impl FromStr for Platform {
+    type Err = PlatformError;
+
+    fn from_str(text: &str) -> Result<Self, PlatformError> {
+        let wrong = || PlatformError(text.to_owned());
+        let parts: Vec<&str> = text.split('/').collect();
+        if parts.iter().any(|part| part.is_empty()) {
+            return Err(wrong());
+        }
+        let (os, architecture, variant) = match parts.as_slice() {
+            ["linux"] => return Ok(Self::host()),
+            [architecture] => ("linux", *architecture, None),
+            [os, architecture] => (*os, *architecture, None),
+            [os, architecture, variant] => (*os, *architecture, Some((*variant).to_owned())),
+            _ => return Err(wrong()),
+        };
+        Ok(Self {
+            os: os.to_ascii_lowercase(),
+            architecture: go_name(architecture).to_owned(),
+            variant,
+            ..Self::default()
+        })
+    }
+}
+
+impl fmt::Display for Platform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.os, self.architecture)?;
+        match &self.variant {
+            Some(variant) => write!(f, "/{variant}"),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn read_and_written() {
+        for (text, written) in [
+            ("linux/amd64", "linux/amd64"),
+            ("linux/x86_64", "linux/amd64"),
+            ("aarch64", "linux/arm64"),
+            ("linux/arm/v7", "linux/arm/v7"),
+        ] {
+            assert_eq!(text.parse::<Platform>().unwrap().to_string(), written);
+        }
+        for text in ["", "linux/", "a/b/c/d"] {
+            assert!(text.parse::<Platform>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_variant_counts_only_where_it_is_wanted() {
+        let [arm, v7]: [Platform; 2] = ["linux/arm", "linux/arm/v7"].map(|text| text.parse().unwrap());
+        assert!(arm.takes(&v7));
+        assert!(!v7.takes(&arm));
+    }
+}

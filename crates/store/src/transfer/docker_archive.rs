@@ -1,0 +1,65 @@
+//! Archives of docker's kind: a list `manifest.json` of images, each a configuration and plain tars of its layers.
+//!
+//! As docker's `image/tarexport` and podman's `docker-archive:` write them. There is no manifest and there are no
+//! digests of layers; the diff IDs in the configuration are compared with what the tars hash to.
+
+use super::Archive;
+use super::incoming::{DOCUMENT_LIMIT, Incoming};
+use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+/// The list of images.
+pub(super) const LIST: &str = "manifest.json";
+
+/// One image in the list.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Entry {
+    /// The name of its configuration.
+    pub(super) config: String,
+    /// Its names.
+    #[serde(default)]
+    pub(super) repo_tags: Option<Vec<String>>,
+    /// The names of its layers' tars, base first.
+    pub(super) layers: Vec<String>,
+}
+
+/// Whether the archive is one of docker's.
+pub(super) fn is_docker_archive(archive: &Archive) -> Result<bool> {
+    Ok(archive.open(LIST)?.is_some())
+}
+
+/// The images in it.
+///
+/// # Errors
+/// A list that can't be read, configurations that are missing or don't fit.
+pub(super) fn images(archive: &Archive) -> Result<Vec<Incoming>> {
+    let wrong = |reason: String| Error::archive(archive.shown(), reason);
+    let list = archive.read(LIST, DOCUMENT_LIMIT)?.unwrap_or_default();
+    let entries: Vec<Entry> =
+        serde_json::from_slice(&list).map_err(|error| wrong(format!("{LIST} can't be read: {error}")))?;
+    if entries.is_empty() {
+        return Err(wrong("there is no image in it".to_owned()));
+    }
+    entries.into_iter().map(|entry| image(archive, entry)).collect()
+}
+
+fn image(archive: &Archive, entry: Entry) -> Result<Incoming> {
+    let names = entry.repo_tags.unwrap_or_default();
+    let shown = match names.first() {
+        Some(name) => format!("{}: {name}", archive.shown().display()),
+        None => format!("{}: {}", archive.shown().display(), entry.config),
+    };
+    let config = archive
+        .read(&entry.config, DOCUMENT_LIMIT)?
+        .ok_or_else(|| Error::image(shown.as_str(), format!("its configuration {} is missing", entry.config)))?;
+    let places = entry.layers.into_iter().map(|name| (None, name)).collect();
+    let mut image = Incoming::new(&shown, config, None, places)?;
+    for name in names {
+        let reference = name
+            .parse()
+            .map_err(|error| Error::image(shown.as_str(), format!("its name {name:?} is none: {error}")))?;
+        image.names.push(reference);
+    }
+    Ok(image)
+}

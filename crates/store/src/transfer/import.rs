@@ -1,0 +1,58 @@
+//! A root filesystem in a tar becomes a layer made here: what leaves later is packed anew.
+
+use super::stream::{Expected, stream};
+use crate::data::Store;
+use crate::digests::LayerDigests;
+use crate::error::{Error, IoExt, Result};
+use crate::layer::{Draft, HeldLayer, LayerInfo};
+use std::io::Read;
+use std::path::Path;
+use wiac_layer::merged::LayerStack;
+use wiac_layer::unpack::{self, UnpackOptions};
+
+/// Unpacks a tar, compressed or not, into a layer on nothing. `shown`: its name in messages.
+///
+/// # Errors
+/// What isn't a tar, or can't be unpacked.
+pub fn import(
+    store: &Store,
+    source: Box<dyn Read + Send + '_>,
+    shown: &Path,
+    owners: unpack::OwnerPolicy,
+    (created_by, created): (&str, &str),
+) -> Result<HeldLayer> {
+    let draft = Draft::new(store)?;
+    let options = UnpackOptions {
+        form: store.form(),
+        owners,
+        lower: &|| Ok(LayerStack::default()),
+        limits: unpack::Limits::default(),
+    };
+    let diff = draft.diff();
+    let directory = std::fs::File::open(&diff).on("open", &diff)?;
+    let (streamed, unpacked) = stream(source, None, Expected::default(), |tar| {
+        unpack::unpack(tar, &directory, &options).map_err(|error| error.to_string())
+    })
+    .map_err(|reason| Error::archive(shown, reason))?;
+    if unpacked.entries == 0 {
+        return Err(Error::archive(shown, "there is nothing in it"));
+    }
+    draft.set_digests(&LayerDigests {
+        size: Some(unpacked.size),
+        ..LayerDigests::default()
+    })?;
+    if let Some(owners) = &unpacked.owners {
+        draft.write_owners(owners)?;
+    }
+    draft.commit(
+        store,
+        &LayerInfo {
+            form: store.form(),
+            // The same tar is the same for what builds on it.
+            lineage: streamed.diff_id.digest().hex().to_owned(),
+            created_by: created_by.to_owned(),
+            created: created.to_owned(),
+            unpacked_from: None,
+        },
+    )
+}

@@ -1,0 +1,115 @@
+//! Where images are read from: a directory, a file, or a stream that is written to a file first.
+
+use super::incoming::Incoming;
+use super::{Archive, docker_archive, layout};
+use crate::data::Store;
+use crate::error::{Error, IoExt, Result};
+use crate::temporary::Temporary;
+use rustix::fs::{Mode, OFlags};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use wiac_layer::compression::{Compression, decoder};
+use wiac_oci::manifest::Platform;
+
+impl Archive {
+    /// Opens what the user named: a directory, or a tar, compressed or not.
+    ///
+    /// # Errors
+    /// What can't be opened, or is neither.
+    pub fn open_path(store: &Store, path: &Path) -> Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let file = File::from(rustix::fs::open(path, flags, Mode::empty()).on("open", path)?);
+        if file.metadata().on("look at", path)?.is_dir() {
+            return Self::directory(path);
+        }
+        Self::open_file(store, file, path)
+    }
+
+    /// The same for a file that is open: standard input. `shown`: its name in messages.
+    pub fn open_file(store: &Store, file: File, shown: &Path) -> Result<Self> {
+        let is_regular = file.metadata().on("look at", shown)?.is_file();
+        let position = rustix::fs::tell(&file).unwrap_or(0);
+        let mut first = [0; 6];
+        if is_regular && position == 0 {
+            let length = file.read_at(&mut first, 0).on("read", shown)?;
+            if Compression::detect(&first[..length]) == Compression::None {
+                return Self::tar(file, shown);
+            }
+        }
+        let (compression, source) = detect(Box::new(file)).on("read", shown)?;
+        let spooled = spool(store, compression, source, shown)?;
+        Self::tar(spooled, shown)
+    }
+
+    /// The images in it, for one platform.
+    ///
+    /// # Errors
+    /// Where it is neither an image layout nor one of docker's archives, and what is wrong with one.
+    pub fn images(&self, platform: &Platform) -> Result<Vec<Incoming>> {
+        if layout::is_layout(self)? {
+            return self.layout_with_names(platform);
+        }
+        if docker_archive::is_docker_archive(self)? {
+            return docker_archive::images(self);
+        }
+        if self.open("repositories")?.is_some() {
+            return Err(Error::archive(
+                self.shown(),
+                "it is of the kind docker wrote before 1.10, without manifest.json: load and save it with docker once",
+            ));
+        }
+        Err(Error::archive(
+            self.shown(),
+            "there is no image in it (neither oci-layout nor manifest.json); for a root filesystem use wiac import",
+        ))
+    }
+
+    /// docker writes both kinds at once. The layout has the manifests; names may stand in the list alone.
+    fn layout_with_names(&self, platform: &Platform) -> Result<Vec<Incoming>> {
+        let mut images = layout::images(self, platform)?;
+        if docker_archive::is_docker_archive(self)?
+            && images.iter().any(|image| image.names.is_empty())
+            && let Ok(listed) = docker_archive::images(self)
+        {
+            for image in images.iter_mut().filter(|image| image.names.is_empty()) {
+                let same = listed.iter().find(|other| other.config_bytes == image.config_bytes);
+                image.names = same.map(|other| other.names.clone()).unwrap_or_default();
+            }
+        }
+        Ok(images)
+    }
+}
+
+/// How a stream is compressed, and the stream with its first bytes.
+pub(super) fn detect<'r>(
+    mut source: Box<dyn Read + Send + 'r>,
+) -> io::Result<(Compression, Box<dyn Read + Send + 'r>)> {
+    let mut first = Vec::new();
+    source
+        .by_ref()
+        .take(Compression::MAGIC as u64)
+        .read_to_end(&mut first)?;
+    let compression = Compression::detect(&first);
+    Ok((compression, Box::new(io::Cursor::new(first).chain(source))))
+}
+
+/// Inflates a stream into a file without a name.
+fn spool(store: &Store, compression: Compression, source: Box<dyn Read + Send>, shown: &Path) -> Result<File> {
+    let room = Temporary::new(store)?;
+    let path = room.path().join("spool");
+    let mut file = File::options()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .open(&path)
+        .on("create", &path)?;
+    // It stays as long as it is open.
+    drop(room);
+    let mut plain = decoder(compression, source).on("read", shown)?;
+    io::copy(&mut plain, &mut file).on("read", shown)?;
+    rustix::fs::seek(file.as_fd(), rustix::fs::SeekFrom::Start(0)).on("read", shown)?;
+    Ok(file)
+}

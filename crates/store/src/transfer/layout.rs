@@ -1,0 +1,182 @@
+//! OCI image layouts, in a directory or a tar: which images are in one (image-spec, image-layout.md).
+
+use super::Archive;
+use super::incoming::{DOCUMENT_LIMIT, Incoming};
+use crate::error::{Error, Result};
+use wiac_oci::digest::Digest;
+use wiac_oci::manifest::{ANNOTATION_REF_NAME, Descriptor, ImageLayout, Index, Platform, media_type};
+use wiac_oci::reference::Reference;
+
+/// Where docker and containerd write an image's name in full.
+pub(crate) const ANNOTATION_IMAGE_NAME: &str = "io.containerd.image.name";
+
+/// Indexes in indexes that are followed: more is a cycle, or meant to hurt.
+const DEEPEST: usize = 4;
+
+/// Whether the archive is an image layout.
+pub(super) fn is_layout(archive: &Archive) -> Result<bool> {
+    Ok(archive.read("oci-layout", 4096)?.is_some())
+}
+
+/// The images of a layout for one platform.
+///
+/// # Errors
+/// A layout of an unknown version, documents that are missing or don't have their digest, an index without anything
+/// for the platform.
+pub(super) fn images(archive: &Archive, platform: &Platform) -> Result<Vec<Incoming>> {
+    let wrong = |reason: String| Error::archive(archive.shown(), reason);
+    let text = archive.read("oci-layout", 4096)?.unwrap_or_default();
+    let layout: ImageLayout =
+        serde_json::from_slice(&text).map_err(|error| wrong(format!("oci-layout can't be read: {error}")))?;
+    if !layout.image_layout_version.starts_with("1.") {
+        return Err(wrong(format!(
+            "the layout has version {}, known is 1.0.0",
+            layout.image_layout_version
+        )));
+    }
+    let text = archive
+        .read("index.json", DOCUMENT_LIMIT)?
+        .ok_or_else(|| wrong("index.json is missing".to_owned()))?;
+    let index: Index =
+        serde_json::from_slice(&text).map_err(|error| wrong(format!("index.json can't be read: {error}")))?;
+    let mut images = Vec::new();
+    for (name, group) in by_name(index.manifests) {
+        let layout = Layout { archive, platform };
+        let descriptor = layout.pick(&group, 0)?;
+        let mut image = layout.image(descriptor)?;
+        image.names.extend(name);
+        images.push(image);
+    }
+    Ok(images)
+}
+
+/// Manifests with the same name are one image for several platforms; each one without a name is an image.
+fn by_name(manifests: Vec<Descriptor>) -> Vec<(Option<Reference>, Vec<Descriptor>)> {
+    let mut groups: Vec<(Option<Reference>, Vec<Descriptor>)> = Vec::new();
+    for descriptor in manifests {
+        let name = name_of(&descriptor);
+        let known = groups.iter_mut().find(|(other, _)| name.is_some() && *other == name);
+        match known {
+            Some((_, group)) => group.push(descriptor),
+            None => groups.push((name, vec![descriptor])),
+        }
+    }
+    groups
+}
+
+/// The name that a layout's index gives an image; a bare tag is none.
+fn name_of(descriptor: &Descriptor) -> Option<Reference> {
+    let full = descriptor.annotations.get(ANNOTATION_IMAGE_NAME);
+    let text = full.or_else(|| {
+        let name = descriptor.annotations.get(ANNOTATION_REF_NAME)?;
+        name.contains(['/', ':']).then_some(name)
+    })?;
+    text.parse().ok()
+}
+
+struct Layout<'a> {
+    archive: &'a Archive,
+    platform: &'a Platform,
+}
+
+impl Layout<'_> {
+    /// The manifest for the platform among several of one image.
+    fn pick(&self, manifests: &[Descriptor], depth: usize) -> Result<Descriptor> {
+        let wrong = |reason: String| Error::archive(self.archive.shown(), reason);
+        // What says something about another manifest is no image itself.
+        let images: Vec<Descriptor> = manifests
+            .iter()
+            .filter(|descriptor| !is_attestation(descriptor))
+            .cloned()
+            .collect();
+        let picked = match images.as_slice() {
+            [] => return Err(wrong("there is no image in it".to_owned())),
+            [only] if only.platform.is_none() || depth == 0 => only,
+            several => {
+                let fits = |image: &&Descriptor| image.platform.as_ref().is_some_and(|one| self.platform.takes(one));
+                several.iter().find(fits).ok_or_else(|| {
+                    let there: Vec<String> = several
+                        .iter()
+                        .filter_map(|d| d.platform.as_ref())
+                        .map(ToString::to_string)
+                        .collect();
+                    wrong(format!(
+                        "there is no image for {} in it, only for {}",
+                        self.platform,
+                        there.join(", ")
+                    ))
+                })?
+            }
+        };
+        if !media_type::is_index(&picked.media_type) {
+            return Ok(picked.clone());
+        }
+        if depth == DEEPEST {
+            return Err(wrong("indexes are nested too deeply in it".to_owned()));
+        }
+        let bytes = self.document(picked, "an index")?;
+        let index: Index = serde_json::from_slice(&bytes)
+            .map_err(|error| wrong(format!("index {} can't be read: {error}", picked.digest)))?;
+        self.pick(&index.manifests, depth + 1)
+    }
+
+    fn image(&self, descriptor: Descriptor) -> Result<Incoming> {
+        let shown = format!(
+            "{}: image {}",
+            self.archive.shown().display(),
+            descriptor.digest.short()
+        );
+        if !media_type::is_manifest(&descriptor.media_type) {
+            return Err(Error::image(
+                shown,
+                format!("{} is no image manifest", descriptor.media_type),
+            ));
+        }
+        let manifest = self.document(&descriptor, "its manifest")?;
+        let parsed = super::incoming::parse_manifest(&shown, &manifest)?;
+        let config = self.document(&parsed.config, "its configuration")?;
+        let mut image = Incoming::with_manifest(&shown, (descriptor, manifest), config)?;
+        for layer in &mut image.layers {
+            if let Some(descriptor) = &layer.descriptor {
+                layer.place = blob_name(&descriptor.digest);
+            }
+        }
+        Ok(image)
+    }
+
+    /// A document, compared with its size and digest.
+    fn document(&self, descriptor: &Descriptor, what: &str) -> Result<Vec<u8>> {
+        let name = blob_name(&descriptor.digest);
+        let wrong = |reason: String| Error::archive(self.archive.shown(), format!("{what} ({name}) {reason}"));
+        let bytes = self
+            .archive
+            .read(&name, DOCUMENT_LIMIT)?
+            .ok_or_else(|| wrong("is missing: the layout isn't whole".to_owned()))?;
+        if bytes.len() as u64 != descriptor.size {
+            return Err(wrong(format!(
+                "has {} bytes instead of {}",
+                bytes.len(),
+                descriptor.size
+            )));
+        }
+        descriptor
+            .digest
+            .verify(&bytes)
+            .map_err(|error| wrong(format!("is damaged: {error}")))?;
+        Ok(bytes)
+    }
+}
+
+/// Where a blob stands in a layout.
+pub(crate) fn blob_name(digest: &Digest) -> String {
+    format!("blobs/{}/{}", digest.algorithm(), digest.hex())
+}
+
+/// BuildKit's statements about a manifest stand beside it, for a platform that doesn't exist.
+fn is_attestation(descriptor: &Descriptor) -> bool {
+    descriptor.annotations.contains_key("vnd.docker.reference.type")
+        || descriptor
+            .platform
+            .as_ref()
+            .is_some_and(|platform| platform.os == "unknown")
+}

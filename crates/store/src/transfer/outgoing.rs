@@ -1,0 +1,385 @@
+//! An image on its way out: its layers as blobs, its configuration and manifest.
+//!
+//! A layer that came in goes out with the bytes it came with, as long as its blob is here. A layer made here is packed
+//! now; what it is called then is remembered.
+
+use super::incoming::describe;
+use crate::blobs::{BlobDraft, FinishedBlob, HeldBlob};
+use crate::data::Store;
+use crate::digests::{LayerDigests, LayerTar};
+use crate::error::{Error, IoExt, Result};
+use crate::image::{Export, ImageRecord, LocalId};
+use crate::layer::{HeldLayer, LayerId};
+use crate::temporary::Temporary;
+use std::fs::File;
+use std::io::{self, Write};
+use wiac_layer::compression::{Compression, Encoder, decoder};
+use wiac_layer::merged::LayerStack;
+use wiac_layer::pack::{PackOptions, pack};
+use wiac_oci::digest::{Algorithm, DiffId, Digest, Hasher};
+use wiac_oci::image::ImageConfig;
+use wiac_oci::manifest::{Descriptor, Manifest, media_type};
+
+/// How layers made here are packed.
+#[derive(Debug, Clone, Copy)]
+pub struct Packing {
+    /// None, gzip or zstd.
+    pub compression: Compression,
+    /// The level; the compression's own default where it is `None`.
+    pub level: Option<i32>,
+    /// SOURCE_DATE_EPOCH: newer times of layers made here become this one.
+    pub clamp: Option<i64>,
+}
+
+/// An image ready to go out.
+#[derive(Debug)]
+pub struct Outgoing {
+    /// Its configuration with every diff ID.
+    pub config: Vec<u8>,
+    /// Its manifest.
+    pub manifest: Vec<u8>,
+    /// The manifest's descriptor.
+    pub descriptor: Descriptor,
+    /// Its layers, base first, as in the manifest.
+    pub layers: Vec<OutgoingLayer>,
+}
+
+/// One layer of it.
+#[derive(Debug)]
+pub struct OutgoingLayer {
+    /// Its blob.
+    pub descriptor: Descriptor,
+    /// The hash of its tar.
+    pub diff_id: DiffId,
+    blob: Blob,
+}
+
+#[derive(Debug)]
+enum Blob {
+    Held(HeldBlob),
+    Packed(FinishedBlob),
+}
+
+impl OutgoingLayer {
+    /// Opens the blob.
+    pub fn open(&self) -> Result<File> {
+        match &self.blob {
+            Blob::Held(blob) => blob.open(),
+            Blob::Packed(blob) => blob.open(),
+        }
+    }
+}
+
+/// An image being prepared.
+struct Preparing<'a> {
+    store: &'a Store,
+    shown: &'a str,
+    packing: &'a Packing,
+    room: &'a Temporary,
+    layers: Vec<HeldLayer>,
+}
+
+/// Makes an image ready: packs what has to be packed into `room`, and remembers what it is called outside.
+///
+/// # Errors
+/// A layer that isn't here, or whose blob isn't and can't be made again.
+pub fn prepare(store: &Store, id: &LocalId, shown: &str, packing: &Packing, room: &Temporary) -> Result<Outgoing> {
+    let record = store.image(id)?;
+    let preparing = Preparing {
+        store,
+        shown,
+        packing,
+        room,
+        layers: hold_all(store, &record)?,
+    };
+    if let Some(outgoing) = preparing.as_it_came(id)? {
+        return Ok(outgoing);
+    }
+    let layers = (0..record.layers.len()).map(|number| preparing.layer(number)).collect::<Result<Vec<_>>>()?;
+    let config = preparing.config(id, &record, &layers)?;
+    let manifest = Manifest::new(
+        describe(media_type::CONFIG, &config),
+        layers.iter().map(|layer| layer.descriptor.clone()).collect(),
+    );
+    let manifest = crate::layer::to_compact_json(&manifest);
+    let outgoing = Outgoing {
+        descriptor: describe(media_type::MANIFEST, &manifest),
+        config,
+        manifest,
+        layers,
+    };
+    remember(store, id, &outgoing)?;
+    Ok(outgoing)
+}
+
+/// The diff IDs of an image's layers, base first: computed where they aren't known, and remembered.
+pub fn diff_ids(store: &Store, record: &ImageRecord, clamp: Option<i64>) -> Result<Vec<DiffId>> {
+    let held = hold_all(store, record)?;
+    let mut diff_ids = Vec::new();
+    for (number, layer) in held.iter().enumerate() {
+        let digests = store.layer_digests(&layer.id)?;
+        let known = own_tar(store, layer, &digests, clamp)?.map(|tar| tar.diff_id.clone());
+        diff_ids.push(match known {
+            Some(diff_id) => diff_id,
+            None => {
+                let mut hashing = HashingWriter::new(io::sink());
+                pack_layer(store, &held, number, clamp, &mut hashing)?;
+                let diff_id = DiffId(hashing.hasher.finish());
+                remember_tar(store, layer, &diff_id, clamp, None)?;
+                diff_id
+            }
+        });
+    }
+    Ok(diff_ids)
+}
+
+fn hold_all(store: &Store, record: &ImageRecord) -> Result<Vec<HeldLayer>> {
+    let hold = |id: &LayerId| {
+        store.hold_layer(id.clone())?.ok_or_else(|| Error::NoSuchLayer { id: id.to_string() })
+    };
+    record.layers.iter().map(hold).collect()
+}
+
+/// The tar that a layer is: the one it came as, or the one that packing it with this clamp gave before.
+fn own_tar<'d>(
+    store: &Store,
+    layer: &HeldLayer,
+    digests: &'d LayerDigests,
+    clamp: Option<i64>,
+) -> Result<Option<&'d LayerTar>> {
+    Ok(match store.layer_info(&layer.id)?.unpacked_from {
+        Some(diff_id) => digests.tar(&diff_id),
+        None => digests.packed(clamp),
+    })
+}
+
+fn remember_tar(
+    store: &Store,
+    layer: &HeldLayer,
+    diff_id: &DiffId,
+    clamp: Option<i64>,
+    blob: Option<&Descriptor>,
+) -> Result<()> {
+    let tar = LayerTar {
+        diff_id: diff_id.clone(),
+        clamp,
+        blobs: blob.into_iter().cloned().collect(),
+    };
+    store.update_digests(&layer.id, |digests| digests.add(tar))?;
+    // What was made here is found by its diff ID from now on; packed on these layers, it depends on nothing else.
+    if clamp.is_none() {
+        store.remember_diff_id(diff_id, None, &layer.id)?;
+    }
+    Ok(())
+}
+
+/// Writes the tar of one layer of a stack.
+fn pack_layer(store: &Store, layers: &[HeldLayer], number: usize, clamp: Option<i64>, out: &mut dyn Write) -> Result<()> {
+    let directory = |layer: &HeldLayer| store.layer_diff(&layer.id);
+    let lower = LayerStack::new(layers[..number].iter().map(directory).collect());
+    let path = directory(&layers[number]);
+    let owners = store.layer_owners(&layers[number].id)?;
+    let options = PackOptions {
+        lower: &lower,
+        owners: owners.as_ref(),
+        clamp,
+    };
+    let opened = File::open(&path).on("open", &path)?.into();
+    pack(&opened, out, &options)?;
+    Ok(())
+}
+
+impl Preparing<'_> {
+    /// The manifest that the image came with, where every blob of it is here.
+    fn as_it_came(&self, id: &LocalId) -> Result<Option<Outgoing>> {
+        let Some(export) = self.store.export(id)? else {
+            return Ok(None);
+        };
+        for descriptor in export.manifests.iter().rev() {
+            let Some(manifest) = self.store.hold_blob(&descriptor.digest)? else {
+                continue;
+            };
+            let bytes = manifest.read()?;
+            let Ok(parsed) = serde_json::from_slice::<Manifest>(&bytes) else {
+                continue;
+            };
+            if let Some(layers) = self.held_blobs(&parsed)? {
+                return Ok(Some(Outgoing {
+                    config: self.store.document(&export.config)?,
+                    manifest: bytes,
+                    descriptor: descriptor.clone(),
+                    layers,
+                }));
+            }
+        }
+        Ok(None)
+    }
+
+    fn held_blobs(&self, manifest: &Manifest) -> Result<Option<Vec<OutgoingLayer>>> {
+        if manifest.layers.len() != self.layers.len() {
+            return Ok(None);
+        }
+        let mut layers = Vec::new();
+        for (descriptor, layer) in manifest.layers.iter().zip(&self.layers) {
+            let Some(diff_id) = self.store.layer_info(&layer.id)?.unpacked_from else {
+                return Ok(None);
+            };
+            let Some(blob) = self.store.hold_blob(&descriptor.digest)? else {
+                return Ok(None);
+            };
+            layers.push(OutgoingLayer {
+                descriptor: descriptor.clone(),
+                diff_id,
+                blob: Blob::Held(blob),
+            });
+        }
+        Ok(Some(layers))
+    }
+
+    /// One layer: a blob of it that is here, else it is packed.
+    fn layer(&self, number: usize) -> Result<OutgoingLayer> {
+        let layer = &self.layers[number];
+        let digests = self.store.layer_digests(&layer.id)?;
+        let tar = own_tar(self.store, layer, &digests, self.packing.clamp)?;
+        for descriptor in tar.iter().flat_map(|tar| &tar.blobs) {
+            if let Some(blob) = self.store.hold_blob(&descriptor.digest)? {
+                return Ok(OutgoingLayer {
+                    descriptor: plain_descriptor(descriptor),
+                    diff_id: tar.map(|tar| tar.diff_id.clone()).unwrap_or_else(|| DiffId(descriptor.digest.clone())),
+                    blob: Blob::Held(blob),
+                });
+            }
+        }
+        self.pack(number)
+    }
+
+    fn pack(&self, number: usize) -> Result<OutgoingLayer> {
+        let layer = &self.layers[number];
+        let blob = BlobDraft::new(self.room, &layer.id.to_string(), None)?;
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let failed = |error: io::Error| Error::image(self.shown, format!("can't pack layer {}: {error}", number + 1));
+        let encoder =
+            Encoder::new(blob, self.packing.compression, self.packing.level, threads).map_err(failed)?;
+        let came_from = self.store.layer_info(&layer.id)?.unpacked_from;
+        let clamp = self.packing.clamp.filter(|_| came_from.is_none());
+        let mut hashing = HashingWriter::new(encoder);
+        pack_layer(self.store, &self.layers, number, clamp, &mut hashing)?;
+        let diff_id = DiffId(hashing.hasher.finish());
+        if let Some(expected) = came_from.filter(|expected| *expected != diff_id) {
+            return Err(Error::image(
+                self.shown,
+                format!(
+                    "the blob of layer {} isn't held any more, and packing it gives other bytes than those it came \
+                     with ({}); load or pull the image again",
+                    number + 1,
+                    expected.digest().short()
+                ),
+            ));
+        }
+        let blob = hashing.out.finish().map_err(failed)?.finish();
+        let kind = match self.packing.compression {
+            Compression::Gzip => media_type::LAYER_GZIP,
+            Compression::Zstd => media_type::LAYER_ZSTD,
+            _ => media_type::LAYER,
+        };
+        let descriptor = Descriptor::new(kind, blob.digest.clone(), blob.size);
+        remember_tar(self.store, layer, &diff_id, clamp, Some(&descriptor))?;
+        Ok(OutgoingLayer {
+            descriptor,
+            diff_id,
+            blob: Blob::Packed(blob),
+        })
+    }
+
+    /// The configuration with every diff ID: byte for byte as it came, for an image that came in.
+    fn config(&self, id: &LocalId, record: &ImageRecord, layers: &[OutgoingLayer]) -> Result<Vec<u8>> {
+        let diff_ids: Vec<DiffId> = layers.iter().map(|layer| layer.diff_id.clone()).collect();
+        if let Some(export) = self.store.export(id)?
+            && record.config.rootfs.diff_ids == diff_ids
+        {
+            return self.store.document(&export.config);
+        }
+        let mut config = record.config.clone();
+        config.rootfs.diff_ids = diff_ids;
+        if let Some(clamp) = self.packing.clamp {
+            clamp_times(&mut config, clamp);
+        }
+        Ok(config.to_bytes())
+    }
+}
+
+/// A blob as it is, for whoever has it: where else it could be had isn't said.
+fn plain_descriptor(descriptor: &Descriptor) -> Descriptor {
+    Descriptor::new(descriptor.media_type.clone(), descriptor.digest.clone(), descriptor.size)
+}
+
+/// No time in the configuration is newer than the clamp.
+fn clamp_times(config: &mut ImageConfig, clamp: i64) {
+    let Some(limit) = wiac_oci::time::second(clamp) else { return };
+    let times = config.history.iter_mut().map(|step| &mut step.created);
+    for time in times.chain([&mut config.created]).flatten() {
+        // RFC 3339 in UTC sorts as text, down to the second.
+        if time.as_str() > limit.as_str() {
+            time.clone_from(&limit);
+        }
+    }
+}
+
+fn remember(store: &Store, id: &LocalId, outgoing: &Outgoing) -> Result<()> {
+    let config = store.add_document(&outgoing.config)?;
+    let _manifest = store.add_document(&outgoing.manifest)?;
+    store.add_export(
+        id,
+        &Export {
+            config: config.digest.clone(),
+            manifests: vec![outgoing.descriptor.clone()],
+        },
+    )
+}
+
+/// Hashes what is written.
+struct HashingWriter<W> {
+    out: W,
+    hasher: Hasher,
+}
+
+impl<W: Write> HashingWriter<W> {
+    fn new(out: W) -> Self {
+        Self {
+            out,
+            hasher: Hasher::new(Algorithm::Sha256),
+        }
+    }
+}
+
+impl<W: Write> Write for HashingWriter<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes)?;
+        self.hasher.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// The tar of a layer, whatever its blob is compressed with.
+pub(super) fn plain_tar(layer: &OutgoingLayer) -> Result<Box<dyn io::Read + Send>> {
+    let file = layer.open()?;
+    let (compression, source) = super::input::detect(Box::new(file)).map_err(|error| layer.unreadable(&error))?;
+    decoder(compression, source).map_err(|error| layer.unreadable(&error))
+}
+
+impl OutgoingLayer {
+    pub(super) fn unreadable(&self, error: &io::Error) -> Error {
+        Error::Damaged {
+            path: self.digest().as_str().into(),
+            reason: error.to_string(),
+        }
+    }
+
+    fn digest(&self) -> &Digest {
+        &self.descriptor.digest
+    }
+}

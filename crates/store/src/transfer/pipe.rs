@@ -1,0 +1,179 @@
+//! A pipe between two threads: a few large buffers that go back and forth, so that memory is bounded and nothing is
+//! allocated on the way.
+
+use std::io::{self, Read, Write};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+/// Large enough that handing one over costs nothing beside filling it.
+const BUFFER: usize = 256 << 10;
+
+/// Buffers of one pipe: a fast writer is that far ahead of a slow reader.
+const BUFFERS: usize = 4;
+
+/// The end that is written to. Dropping it ends the stream.
+pub(super) struct PipeWriter {
+    full: SyncSender<io::Result<Vec<u8>>>,
+    empty: Receiver<Vec<u8>>,
+    current: Vec<u8>,
+}
+
+/// The end that is read from.
+pub(super) struct PipeReader {
+    full: Receiver<io::Result<Vec<u8>>>,
+    empty: SyncSender<Vec<u8>>,
+    current: Vec<u8>,
+    position: usize,
+}
+
+/// A new pipe.
+pub(super) fn pipe() -> (PipeWriter, PipeReader) {
+    let (full_sender, full) = sync_channel(BUFFERS);
+    let (empty, empty_receiver) = sync_channel(BUFFERS + 1);
+    for _ in 0..BUFFERS {
+        // The channel has room for all of them.
+        let _ = empty.send(Vec::with_capacity(BUFFER));
+    }
+    let writer = PipeWriter {
+        full: full_sender,
+        empty: empty_receiver,
+        current: Vec::with_capacity(BUFFER),
+    };
+    let reader = PipeReader {
+        full,
+        empty,
+        current: Vec::new(),
+        position: 0,
+    };
+    (writer, reader)
+}
+
+fn reader_is_gone<E>(_: E) -> io::Error {
+    io::Error::new(io::ErrorKind::BrokenPipe, "the reader has stopped")
+}
+
+impl PipeWriter {
+    /// Copies `source` to its end, each piece shown to `seen` first. What goes wrong is told to the reader too.
+    pub(super) fn copy(
+        mut self,
+        source: &mut impl Read,
+        mut seen: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        loop {
+            // Filled as far as the source gives, without asking for each small piece to be handed over.
+            let room = (BUFFER - self.current.len()) as u64;
+            let result = source.by_ref().take(room).read_to_end(&mut self.current).and_then(|_| {
+                seen(&self.current)?;
+                Ok(self.current.len() < BUFFER)
+            });
+            match result {
+                Ok(is_end) => {
+                    self.hand_over()?;
+                    if is_end {
+                        return Ok(());
+                    }
+                }
+                Err(error) => {
+                    let _ = self.full.send(Err(io::Error::new(error.kind(), error.to_string())));
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// Tells the reader what went wrong.
+    pub(super) fn fail(self, error: io::Error) -> io::Result<()> {
+        self.full.send(Err(error)).map_err(reader_is_gone)
+    }
+
+    fn hand_over(&mut self) -> io::Result<()> {
+        let mut next = self.empty.recv().map_err(reader_is_gone)?;
+        next.clear();
+        let full = std::mem::replace(&mut self.current, next);
+        self.full.send(Ok(full)).map_err(reader_is_gone)
+    }
+}
+
+impl Write for PipeWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = bytes.len().min(BUFFER - self.current.len());
+        self.current.extend_from_slice(&bytes[..taken]);
+        if self.current.len() == BUFFER {
+            self.hand_over()?;
+        }
+        Ok(taken)
+    }
+
+    /// Hands over what there is; needed after the last write.
+    fn flush(&mut self) -> io::Result<()> {
+        if self.current.is_empty() {
+            Ok(())
+        } else {
+            self.hand_over()
+        }
+    }
+}
+
+impl Read for PipeReader {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        while self.position == self.current.len() {
+            match self.full.recv() {
+                Ok(Ok(next)) => {
+                    let used = std::mem::replace(&mut self.current, next);
+                    self.position = 0;
+                    // A writer that is gone needs no buffers.
+                    let _ = self.empty.try_send(used);
+                }
+                Ok(Err(error)) => return Err(error),
+                Err(_) => return Ok(0),
+            }
+        }
+        let rest = &self.current[self.position..];
+        let length = rest.len().min(into.len());
+        into[..length].copy_from_slice(&rest[..length]);
+        self.position += length;
+        Ok(length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_in_comes_out() {
+        let bytes: Vec<u8> = (0..3_000_000u32).map(|n| (n % 251) as u8).collect();
+        let (writer, mut reader) = pipe();
+        let mut out = Vec::new();
+        let mut seen = 0;
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                writer
+                    .copy(&mut &bytes[..], |piece| {
+                        seen += piece.len();
+                        Ok(())
+                    })
+                    .expect("copied");
+            });
+            reader.read_to_end(&mut out).expect("read");
+        });
+        assert!(out == bytes);
+        assert_eq!(seen, bytes.len());
+    }
+
+    #[test]
+    fn a_reader_that_stops_ends_the_writer() {
+        let (writer, reader) = pipe();
+        drop(reader);
+        assert!(writer.copy(&mut io::repeat(1), |_| Ok(())).is_err());
+    }
+
+    #[test]
+    fn an_error_reaches_the_reader() {
+        let (writer, mut reader) = pipe();
+        std::thread::scope(|scope| {
+            scope.spawn(|| writer.copy(&mut io::repeat(1).take(300_000), |_| Err(io::Error::other("full"))));
+            let error = reader.read_to_end(&mut Vec::new()).expect_err("the writer's error");
+            assert_eq!(error.to_string(), "full");
+        });
+    }
+}

@@ -1,0 +1,202 @@
+//! Writing images to an image layout (a directory or a tar) or to an archive of docker's older kind.
+
+use super::docker_archive::{Entry, LIST};
+use super::incoming::DOCUMENT_LIMIT;
+use super::layout::{ANNOTATION_IMAGE_NAME, blob_name};
+use super::outgoing::{Outgoing, OutgoingLayer, Packing, plain_tar, prepare};
+use super::sink::{Pending, Sink};
+use crate::data::Store;
+use crate::error::{Error, IoExt, Result};
+use crate::image::LocalId;
+use crate::layer::to_compact_json;
+use crate::temporary::Temporary;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use wiac_oci::digest::{Digest, DiffId};
+use wiac_oci::manifest::{ANNOTATION_REF_NAME, Descriptor, ImageLayout, Index};
+use wiac_oci::reference::Reference;
+
+/// In which form images are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// A tar of an image layout, with docker's list beside it: everybody reads it.
+    OciArchive,
+    /// An image layout in a directory; what is in it already stays.
+    OciDirectory,
+    /// docker's list with plain tars, as docker wrote it before 25 and podman does.
+    DockerArchive,
+}
+
+/// An image and the names to give it.
+#[derive(Debug)]
+pub struct Wanted {
+    /// Which image.
+    pub id: LocalId,
+    /// How messages call it.
+    pub shown: String,
+    /// Names in the archive.
+    pub names: Vec<Reference>,
+}
+
+/// Writes images to `path`, which shows all of it or what was there before.
+///
+/// # Errors
+/// What can't be packed or written.
+pub fn save_to(store: &Store, images: &[Wanted], format: Format, packing: &Packing, path: &Path) -> Result<()> {
+    let room = Temporary::new(store)?;
+    let outgoing = prepare_all(store, images, packing, &room)?;
+    if format == Format::OciDirectory {
+        return to_directory(images, &outgoing, path);
+    }
+    // A pipe or device is written to as it is.
+    if path.metadata().is_ok_and(|meta| !meta.is_file()) {
+        let mut file = File::options().write(true).open(path).on("open", path)?;
+        return to_file(images, &outgoing, format, &mut file, path);
+    }
+    let mut pending = Pending::new(path)?;
+    to_file(images, &outgoing, format, &mut pending.file, path)?;
+    pending.commit()
+}
+
+/// Writes images to an open file, such as standard output. `shown`: its name in messages.
+///
+/// # Errors
+/// As [`save_to`].
+pub fn save_into(
+    store: &Store,
+    images: &[Wanted],
+    format: Format,
+    packing: &Packing,
+    (file, shown): (&mut File, &Path),
+) -> Result<()> {
+    let room = Temporary::new(store)?;
+    let outgoing = prepare_all(store, images, packing, &room)?;
+    to_file(images, &outgoing, format, file, shown)
+}
+
+fn prepare_all(store: &Store, images: &[Wanted], packing: &Packing, room: &Temporary) -> Result<Vec<Outgoing>> {
+    images.iter().map(|wanted| prepare(store, &wanted.id, &wanted.shown, packing, room)).collect()
+}
+
+fn to_file(images: &[Wanted], outgoing: &[Outgoing], format: Format, file: &mut File, shown: &Path) -> Result<()> {
+    let mut sink = Sink::tar(file, shown);
+    if format == Format::DockerArchive {
+        docker_archive(images, outgoing, &mut sink)?;
+    } else {
+        let mut written = BTreeSet::new();
+        for image in outgoing {
+            blobs(image, &mut sink, &mut written)?;
+        }
+        sink.document("oci-layout", &to_compact_json(&ImageLayout::default()))?;
+        sink.document("index.json", &to_compact_json(&Index::new(index_entries(images, outgoing))))?;
+        sink.document(LIST, &to_compact_json(&layout_list(images, outgoing)))?;
+    }
+    sink.finish()
+}
+
+/// Everything of an image that isn't written yet.
+fn blobs(image: &Outgoing, sink: &mut Sink<'_>, written: &mut BTreeSet<Digest>) -> Result<()> {
+    for layer in &image.layers {
+        if written.insert(layer.descriptor.digest.clone()) {
+            sink.file(&blob_name(&layer.descriptor.digest), &layer.open()?, layer.descriptor.size)?;
+        }
+    }
+    for document in [&image.config, &image.manifest] {
+        let digest = Digest::sha256(document);
+        if written.insert(digest.clone()) {
+            sink.document(&blob_name(&digest), document)?;
+        }
+    }
+    Ok(())
+}
+
+/// One entry of the index a name.
+fn index_entries(images: &[Wanted], outgoing: &[Outgoing]) -> Vec<Descriptor> {
+    let mut entries = Vec::new();
+    for (wanted, image) in images.iter().zip(outgoing) {
+        if wanted.names.is_empty() {
+            entries.push(image.descriptor.clone());
+        }
+        for name in &wanted.names {
+            let mut descriptor = image.descriptor.clone();
+            descriptor.annotations = BTreeMap::from([
+                (ANNOTATION_IMAGE_NAME.to_owned(), name.to_string()),
+                (ANNOTATION_REF_NAME.to_owned(), name.tag().unwrap_or("latest").to_owned()),
+            ]);
+            entries.push(descriptor);
+        }
+    }
+    entries
+}
+
+/// docker's list, pointing to the layout's blobs.
+fn layout_list(images: &[Wanted], outgoing: &[Outgoing]) -> Vec<Entry> {
+    let entry = |(wanted, image): (&Wanted, &Outgoing)| Entry {
+        config: blob_name(&Digest::sha256(&image.config)),
+        repo_tags: Some(wanted.names.iter().map(Reference::familiar).collect()),
+        layers: image.layers.iter().map(|layer| blob_name(&layer.descriptor.digest)).collect(),
+    };
+    images.iter().zip(outgoing).map(entry).collect()
+}
+
+fn docker_archive(images: &[Wanted], outgoing: &[Outgoing], sink: &mut Sink<'_>) -> Result<()> {
+    let mut written: BTreeSet<DiffId> = BTreeSet::new();
+    let mut list = Vec::new();
+    for (wanted, image) in images.iter().zip(outgoing) {
+        let name_of = |layer: &OutgoingLayer| format!("{}.tar", layer.diff_id.digest().hex());
+        for layer in &image.layers {
+            if written.insert(layer.diff_id.clone()) {
+                let size = io::copy(&mut plain_tar(layer)?, &mut io::sink()).map_err(|error| layer.unreadable(&error))?;
+                sink.stream(&name_of(layer), &mut plain_tar(layer)?, size)?;
+            }
+        }
+        let config = format!("{}.json", Digest::sha256(&image.config).hex());
+        sink.document(&config, &image.config)?;
+        list.push(Entry {
+            config,
+            repo_tags: Some(wanted.names.iter().map(Reference::familiar).collect()),
+            layers: image.layers.iter().map(name_of).collect(),
+        });
+    }
+    sink.document(LIST, &to_compact_json(&list))
+}
+
+/// Adds images to a layout: the blobs first, the index last.
+fn to_directory(images: &[Wanted], outgoing: &[Outgoing], path: &Path) -> Result<()> {
+    std::fs::create_dir_all(path).on("create", path)?;
+    let mut index = existing_index(path)?;
+    let mut sink = Sink::Directory(path.to_owned());
+    let mut written = BTreeSet::new();
+    for image in outgoing {
+        blobs(image, &mut sink, &mut written)?;
+    }
+    let fresh = index_entries(images, outgoing);
+    let is_replaced = |old: &Descriptor| {
+        fresh.iter().any(|new| match new.annotations.get(ANNOTATION_IMAGE_NAME) {
+            Some(name) => old.annotations.get(ANNOTATION_IMAGE_NAME) == Some(name),
+            None => old.digest == new.digest && old.annotations.is_empty(),
+        })
+    };
+    index.manifests.retain(|old| !is_replaced(old));
+    index.manifests.extend(fresh);
+    sink.document("oci-layout", &to_compact_json(&ImageLayout::default()))?;
+    sink.document("index.json", &to_compact_json(&index))?;
+    sink.finish()
+}
+
+/// The index of a layout that is there; an empty one for an empty directory.
+fn existing_index(path: &Path) -> Result<Index> {
+    let is_empty = std::fs::read_dir(path).on("read", path)?.next().is_none();
+    if is_empty {
+        return Ok(Index::new(Vec::new()));
+    }
+    if !path.join("oci-layout").is_file() {
+        return Err(Error::archive(path, "it is a directory with other things in it: name a new one, or an image layout"));
+    }
+    let index = path.join("index.json");
+    let mut bytes = Vec::new();
+    File::open(&index).on("open", &index)?.take(DOCUMENT_LIMIT).read_to_end(&mut bytes).on("read", &index)?;
+    serde_json::from_slice(&bytes).map_err(|error| Error::archive(&index, format!("it can't be read: {error}")))
+}

@@ -1,0 +1,160 @@
+//! One layer streaming by: reading and hashing the blob | inflating | hashing the tar and unpacking, a thread each.
+
+use super::input::detect;
+use super::pipe::{PipeReader, PipeWriter, pipe};
+use crate::blobs::{BlobDraft, FinishedBlob};
+use std::io::{self, Read, Write};
+use std::thread::{ScopedJoinHandle, scope};
+use wiac_layer::compression::{Compression, decoder};
+use wiac_oci::digest::{Algorithm, DiffId, Digest, Hasher};
+use wiac_oci::manifest::{Descriptor, media_type};
+
+/// What a layer should turn out to be, as far as that is known.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Expected<'e> {
+    /// Size and digest of the blob.
+    pub(super) descriptor: Option<&'e Descriptor>,
+    /// The hash of its tar.
+    pub(super) diff_id: Option<&'e DiffId>,
+}
+
+/// What became of a layer that streamed by.
+pub(super) struct Streamed {
+    /// Written and hashed, without a name yet; `None` where it wasn't to be kept.
+    pub(super) blob: Option<FinishedBlob>,
+    /// What the blob turned out to be.
+    pub(super) media_type: &'static str,
+    /// The hash of the tar.
+    pub(super) diff_id: DiffId,
+}
+
+/// Sends the tar in `source` to `unpack`, keeps the source as `blob`, and compares both with what is expected.
+///
+/// # Errors
+/// What is wrong, in words: of the blob first, since what unpacking says may be its consequence.
+pub(super) fn stream<'s, U>(
+    source: Box<dyn Read + Send + 's>,
+    blob: Option<BlobDraft>,
+    expected: Expected<'_>,
+    unpack: impl FnOnce(&mut dyn Read) -> Result<U, String>,
+) -> Result<(Streamed, U), String> {
+    let (compression, source) = detect(source).map_err(|error| error.to_string())?;
+    let limit = expected.descriptor.map(|descriptor| descriptor.size);
+    let algorithm = expected
+        .diff_id
+        .map_or(Algorithm::Sha256, |diff_id| diff_id.digest().algorithm());
+    let (blob, unpacked, diff_id) = scope(|scope| {
+        let (writer, compressed) = pipe();
+        let reading = scope.spawn(move || keep(source, blob, limit, writer));
+        let hasher = Hasher::new(algorithm);
+        let (unpacked, diff_id) = if compression == Compression::None {
+            consume(compressed, hasher, unpack)
+        } else {
+            let (writer, plain) = pipe();
+            scope.spawn(move || inflate(compression, compressed, writer));
+            consume(plain, hasher, unpack)
+        };
+        let blob = match (join(reading), unpacked.is_err()) {
+            // The reader saw unpacking stop, which has a reason of its own.
+            (Err(error), true) if error.kind() == io::ErrorKind::BrokenPipe => None,
+            (read, _) => Some(read.map_err(|error| error.to_string())?),
+        };
+        let unpacked = unpacked?;
+        let blob = blob.ok_or("it was not read to its end")?;
+        Ok::<_, String>((blob, unpacked, DiffId(diff_id)))
+    })?;
+    let blob = blob.map(BlobDraft::finish);
+    compare(expected, blob.as_ref(), &diff_id)?;
+    let media_type = match compression {
+        Compression::Gzip => media_type::LAYER_GZIP,
+        Compression::Zstd => media_type::LAYER_ZSTD,
+        _ => media_type::LAYER,
+    };
+    Ok((
+        Streamed {
+            blob,
+            media_type,
+            diff_id,
+        },
+        unpacked,
+    ))
+}
+
+/// Writes the blob down, no longer than it may be, and hands it on.
+fn keep(
+    mut source: impl Read,
+    mut blob: Option<BlobDraft>,
+    limit: Option<u64>,
+    writer: PipeWriter,
+) -> io::Result<Option<BlobDraft>> {
+    let mut length = 0;
+    writer.copy(&mut source, |piece| {
+        length += piece.len() as u64;
+        if let Some(limit) = limit.filter(|limit| length > *limit) {
+            return Err(io::Error::other(format!(
+                "it is longer than the {limit} bytes its descriptor says"
+            )));
+        }
+        blob.as_mut().map_or(Ok(()), |blob| blob.write_all(piece))
+    })?;
+    Ok(blob)
+}
+
+fn inflate(compression: Compression, compressed: PipeReader, writer: PipeWriter) {
+    // The reader is told what goes wrong, and speaks of it.
+    let _ = match decoder(compression, Box::new(compressed)) {
+        Ok(mut plain) => writer.copy(&mut plain, |_| Ok(())),
+        Err(error) => writer.fail(error),
+    };
+}
+
+/// Unpacks a tar while it is hashed. The pipe's end is closed when this returns, which ends the threads before it.
+fn consume<U>(
+    tar: PipeReader,
+    hasher: Hasher,
+    unpack: impl FnOnce(&mut dyn Read) -> Result<U, String>,
+) -> (Result<U, String>, Digest) {
+    let mut tar = Hashing { tar, hasher };
+    let unpacked = unpack(&mut tar);
+    (unpacked, tar.hasher.finish())
+}
+
+fn join<T>(reading: ScopedJoinHandle<'_, io::Result<T>>) -> io::Result<T> {
+    reading
+        .join()
+        .unwrap_or_else(|_| Err(io::Error::other("the reading thread has panicked")))
+}
+
+/// Compares a layer with what its descriptor and its image's configuration say.
+fn compare(expected: Expected<'_>, blob: Option<&FinishedBlob>, diff_id: &DiffId) -> Result<(), String> {
+    if let (Some(descriptor), Some(blob)) = (expected.descriptor, blob) {
+        if blob.size != descriptor.size {
+            return Err(format!("it has {} bytes instead of {}", blob.size, descriptor.size));
+        }
+        descriptor
+            .digest
+            .verify_digest(blob.digest.clone())
+            .map_err(|error| format!("it is damaged: {error}"))?;
+    }
+    match expected.diff_id {
+        Some(expected) => expected
+            .digest()
+            .verify_digest(diff_id.digest().clone())
+            .map_err(|error| format!("its tar is not the one the configuration names: {error}")),
+        None => Ok(()),
+    }
+}
+
+/// Hashes what is read.
+struct Hashing {
+    tar: PipeReader,
+    hasher: Hasher,
+}
+
+impl Read for Hashing {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let length = self.tar.read(into)?;
+        self.hasher.update(&into[..length]);
+        Ok(length)
+    }
+}
