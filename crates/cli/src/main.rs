@@ -4,12 +4,16 @@
 
 mod commands;
 mod data;
+mod dates;
 mod docker_options;
 mod error;
+mod filter;
+mod format;
 mod images;
 mod network;
 mod overlay_hint;
 mod progress;
+mod shown;
 mod terminal;
 mod volumes;
 
@@ -54,6 +58,12 @@ fn application() -> Command {
         .subcommand(commands::define::<commands::build::Arguments>("build", "Build the Dockerfile of a directory"))
         .subcommand(commands::define::<commands::run::Arguments>("run", "Run a command on layers or on an image").disable_help_flag(true))
         .subcommand(commands::define::<commands::images::Arguments>("images", "List images"))
+        .subcommand(commands::define::<commands::tag::Arguments>("tag", "Give an image further names"))
+        .subcommand(commands::define::<commands::untag::Arguments>("untag", "Take names away; the images stay"))
+        .subcommand(commands::define::<commands::rmi::Arguments>("rmi", "Take names away, and images with their last name"))
+        .subcommand(commands::define::<commands::inspect::Arguments>("inspect", "Show everything about images"))
+        .subcommand(commands::define::<commands::history::Arguments>("history", "Show what made an image"))
+        .subcommand(commands::define::<commands::layers::Arguments>("layers", "Show the layers of an image and their directories"))
         .subcommand(commands::define::<commands::load::Arguments>("load", "Take images from an image layout or an archive"))
 }
 
@@ -74,6 +84,12 @@ fn run(arguments: &[std::ffi::OsString]) -> Result<ExitCode, Failure> {
         "build" => commands::build::run(&global, &parsed(matches)?),
         "run" => commands::run::run(&global, parsed(matches)?),
         "load" => commands::load::run(&global, &parsed(matches)?),
+        "tag" => commands::tag::run(&global, &parsed(matches)?),
+        "untag" => commands::untag::run(&global, &parsed(matches)?),
+        "rmi" => commands::rmi::run(&global, &parsed(matches)?),
+        "inspect" => commands::inspect::run(&global, &parsed(matches)?),
+        "history" => commands::history::run(&global, &parsed(matches)?),
+        "layers" => commands::layers::run(&global, &parsed(matches)?),
         _ => commands::images::run(&global, &parsed(matches)?),
     }
 }

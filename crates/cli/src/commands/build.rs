@@ -206,12 +206,6 @@ fn stopped(error: wiac_build::Error, file_name: &str, text: &[u8]) -> Stopped {
 
 /// The directories of the layers, topmost first, ready for `wiac run`.
 fn chain(data: &data::Data, record: &ImageRecord) -> String {
-    let directories = record.layers.iter().rev().map(|id| {
-        data.store
-            .layer_diff(id)
-            .to_string_lossy()
-            .replace('\\', "\\\\")
-            .replace(':', "\\:")
-    });
-    directories.collect::<Vec<_>>().join(":")
+    let directories: Vec<_> = record.layers.iter().rev().map(|id| data.store.layer_diff(id)).collect();
+    super::chain(directories.iter().map(PathBuf::as_path))
 }

@@ -3,11 +3,20 @@
 pub(crate) mod build;
 pub(crate) mod bundle;
 pub(crate) mod copy;
+pub(crate) mod history;
 pub(crate) mod images;
+pub(crate) mod inspect;
+pub(crate) mod layers;
 pub(crate) mod load;
+pub(crate) mod rmi;
 pub(crate) mod run;
+pub(crate) mod tag;
+pub(crate) mod untag;
 
+use crate::error::Failure;
 use clap::{Args, Command, ValueEnum};
+use std::path::Path;
+use std::process::ExitCode;
 
 /// A command whose arguments are described only when they are needed.
 pub(crate) fn define<A: Args>(name: &'static str, about: &'static str) -> Command {
@@ -19,4 +28,22 @@ pub(crate) fn define<A: Args>(name: &'static str, about: &'static str) -> Comman
 pub(crate) enum DryRun {
     /// The shell commands that do the same by hand.
     Shell,
+}
+
+/// The directories of layers, topmost first, as `wiac run` takes them.
+pub(crate) fn chain<'p>(directories: impl Iterator<Item = &'p Path>) -> String {
+    let escaped = directories.map(|path| path.to_string_lossy().replace('\\', "\\\\").replace(':', "\\:"));
+    escaped.collect::<Vec<_>>().join(":")
+}
+
+/// The end of a command that did all it could: success, or each failure told.
+pub(crate) fn all_or(failed: Vec<Failure>) -> Result<ExitCode, Failure> {
+    let mut failed = failed.into_iter();
+    let Some(mut last) = failed.next() else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    for failure in failed {
+        let _ = std::mem::replace(&mut last, failure).report();
+    }
+    Err(last)
 }

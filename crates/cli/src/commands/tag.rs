@@ -1,0 +1,34 @@
+//! `wiac tag IMAGE NAME…`.
+
+use crate::error::Failure;
+use crate::{Global, data};
+use clap::Args;
+use std::process::ExitCode;
+use wiac_oci::reference::Reference;
+
+// What may be written; clap makes the help of the comments below.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The image, by name or id
+    #[arg(value_name = "IMAGE")]
+    image: String,
+    /// Names it gets; one that another image has is taken from it
+    #[arg(value_name = "NAME", required = true)]
+    names: Vec<Reference>,
+}
+
+/// Runs the command.
+pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Failure> {
+    if let Some(name) = arguments.names.iter().find(|name| name.digest().is_some()) {
+        return Err(Failure::usage(format!(
+            "{}: a digest belongs to a manifest and can't be given: name a tag",
+            name.familiar()
+        )));
+    }
+    let data = data::open(global)?;
+    let (id, _) = data.store.find_image(&arguments.image)?;
+    for name in &arguments.names {
+        data.store.name_image(name, &id)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,225 @@
+//! `--filter`: which images are meant, as docker and podman write it.
+
+use crate::dates;
+use crate::error::Failure;
+use crate::shown::Shown;
+
+/// One condition.
+#[derive(Debug)]
+enum Condition {
+    Reference(String),
+    Dangling(bool),
+    Label {
+        name: String,
+        value: Option<String>,
+        has: bool,
+    },
+    /// Made before this second.
+    Before(i64),
+    /// Made after it.
+    Since(i64),
+}
+
+/// Conditions that all have to hold.
+#[derive(Debug, Default)]
+pub(crate) struct Filters {
+    conditions: Vec<Condition>,
+}
+
+/// What may be written before the equals sign.
+const NAMES: [&str; 8] = [
+    "reference",
+    "dangling",
+    "label",
+    "label!",
+    "before",
+    "since",
+    "after",
+    "until",
+];
+
+impl Filters {
+    /// Reads `NAME=VALUE`. `created` tells when the image that is named was made.
+    pub(crate) fn parse(
+        written: &[String],
+        mut created: impl FnMut(&str) -> Result<i64, Failure>,
+    ) -> Result<Self, Failure> {
+        let mut filters = Self::default();
+        for text in written {
+            let (name, value) = text
+                .split_once('=')
+                .ok_or_else(|| Failure::usage(format!("--filter {text}: expected NAME=VALUE")))?;
+            filters.conditions.push(match name {
+                "reference" => Condition::Reference(value.to_owned()),
+                "dangling" => Condition::Dangling(truth(text, value)?),
+                "label" => label(value, true),
+                "label!" => label(value, false),
+                "before" => Condition::Before(created(value)?),
+                "since" | "after" => Condition::Since(created(value)?),
+                "until" => Condition::Before(dates::moment(value, dates::now()).ok_or_else(|| {
+                    Failure::usage(format!(
+                        "--filter {text}: expected an age like 24h, or a time like 2026-01-31T12:00:00Z"
+                    ))
+                })?),
+                _ => {
+                    let hint = wiac_suggest::nearest(name, NAMES).map_or_else(
+                        || format!("; there are {}", NAMES.join(", ")),
+                        |near| format!(" (did you mean {near}?)"),
+                    );
+                    return Err(Failure::usage(format!(
+                        "--filter {text}: no filter is called {name}{hint}"
+                    )));
+                }
+            });
+        }
+        Ok(filters)
+    }
+
+    /// Adds the one that docker has as a word of its own: `wiac images NAME`.
+    pub(crate) fn add_reference(&mut self, pattern: &str) {
+        self.conditions.push(Condition::Reference(pattern.to_owned()));
+    }
+
+    /// Whether the image is meant.
+    pub(crate) fn takes(&self, image: &Shown) -> bool {
+        self.conditions.iter().all(|condition| condition.holds(image))
+    }
+
+    /// Whether this name of an image is meant: the filter for references applies to each of them.
+    pub(crate) fn takes_name(&self, name: &str) -> bool {
+        let patterns = self.conditions.iter().filter_map(|condition| match condition {
+            Condition::Reference(pattern) => Some(pattern),
+            _ => None,
+        });
+        let mut patterns = patterns.peekable();
+        patterns.peek().is_none() || patterns.any(|pattern| names(pattern, name))
+    }
+
+    /// The age condition alone, where it is all that can be asked.
+    pub(crate) fn until(&self) -> Option<i64> {
+        self.conditions.iter().find_map(|condition| match condition {
+            Condition::Before(second) => Some(*second),
+            _ => None,
+        })
+    }
+}
+
+impl Condition {
+    fn holds(&self, image: &Shown) -> bool {
+        match self {
+            Self::Reference(pattern) => image.names.iter().any(|name| names(pattern, name)),
+            Self::Dangling(wanted) => image.names.is_empty() == *wanted,
+            Self::Label { name, value, has } => {
+                let found = image.config.config.labels.get(name);
+                found.is_some_and(|found| value.as_ref().is_none_or(|value| value == found)) == *has
+            }
+            Self::Before(second) => image.created() < *second,
+            Self::Since(second) => image.created() > *second,
+        }
+    }
+}
+
+fn truth(text: &str, value: &str) -> Result<bool, Failure> {
+    match value {
+        "true" | "1" => Ok(true),
+        "false" | "0" => Ok(false),
+        _ => Err(Failure::usage(format!("--filter {text}: expected true or false"))),
+    }
+}
+
+fn label(text: &str, has: bool) -> Condition {
+    let (name, value) = match text.split_once('=') {
+        Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+        None => (text.to_owned(), None),
+    };
+    Condition::Label { name, value, has }
+}
+
+/// Whether a pattern means a name: with or without its tag, with or without the registry that is left out.
+fn names(pattern: &str, name: &str) -> bool {
+    let Ok(reference) = name.parse::<wiac_oci::reference::Reference>() else {
+        return false;
+    };
+    let forms = [
+        reference.familiar(),
+        reference.familiar_name(),
+        reference.to_string(),
+        reference.name(),
+    ];
+    forms.iter().any(|form| matches(pattern.as_bytes(), form.as_bytes()))
+}
+
+/// A shell pattern: `*` and `?` don't match a slash.
+fn matches(pattern: &[u8], text: &[u8]) -> bool {
+    let Some((&first, rest)) = pattern.split_first() else {
+        return text.is_empty();
+    };
+    match first {
+        b'*' => {
+            let end = text.iter().position(|byte| *byte == b'/').unwrap_or(text.len());
+            let rest = &rest[rest.iter().take_while(|byte| **byte == b'*').count()..];
+            (0..=end).any(|skipped| matches(rest, &text[skipped..]))
+        }
+        b'?' => text
+            .split_first()
+            .is_some_and(|(&byte, after)| byte != b'/' && matches(rest, after)),
+        b'[' => class(rest, text),
+        b'\\' if !rest.is_empty() => text.first() == rest.first() && matches(&rest[1..], &text[1..]),
+        byte => text.first() == Some(&byte) && matches(rest, &text[1..]),
+    }
+}
+
+/// `[a-z]` or `[^a-z]`, from after the bracket.
+fn class(pattern: &[u8], text: &[u8]) -> bool {
+    let Some(end) = pattern.iter().skip(1).position(|byte| *byte == b']').map(|at| at + 1) else {
+        return false;
+    };
+    let (set, negated) = match pattern[..end].strip_prefix(b"^") {
+        Some(set) => (set, true),
+        None => (&pattern[..end], false),
+    };
+    let Some((&byte, after)) = text.split_first() else {
+        return false;
+    };
+    let mut found = false;
+    let mut at = 0;
+    while at < set.len() {
+        if set.get(at + 1) == Some(&b'-') && at + 2 < set.len() {
+            found |= (set[at]..=set[at + 2]).contains(&byte);
+            at += 3;
+        } else {
+            found |= set[at] == byte;
+            at += 1;
+        }
+    }
+    found != negated && byte != b'/' && matches(&pattern[end + 1..], after)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_by_pattern() {
+        for (pattern, name) in [
+            ("debian", "debian:12"),
+            ("debian:12", "debian:12"),
+            ("deb*", "debian:12"),
+            ("*:12", "debian:12"),
+            ("docker.io/library/debian", "debian:12"),
+            ("quay.io/*/x", "quay.io/a/x:latest"),
+            ("debia[m-o]", "debian:12"),
+            ("d?bian:1[^3]", "debian:12"),
+        ] {
+            assert!(names(pattern, name), "{pattern} {name}");
+        }
+        for (pattern, name) in [
+            ("deb", "debian:12"),
+            ("*", "quay.io/a/x:latest"),
+            ("debian:1", "debian:12"),
+            ("[", "a"),
+        ] {
+            assert!(!names(pattern, name), "{pattern} {name}");
+        }
+    }
+}
