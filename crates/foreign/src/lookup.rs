@@ -35,24 +35,45 @@ pub(crate) fn beginning<'a>(prefix: &str, ids: impl IntoIterator<Item = &'a str>
     }
 }
 
-/// The name of the store nearest to what was asked for; tags and registries may be left out in either.
+/// The name of the store nearest to what was asked for, as people write it: one that lacks a registry only, one that is
+/// spelt nearly so, or another tag of the same repository.
 pub(crate) fn nearest<'a>(asked: &str, names: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    let mut spellings = Vec::new();
-    for name in names {
-        spellings.push(name.to_owned());
-        let Ok(parsed) = name.parse::<Reference>() else {
-            continue;
-        };
-        let familiar = parsed.familiar();
-        let path = parsed.repository().rsplit('/').next().unwrap_or_default();
-        if parsed.tag() == Some("latest") {
-            spellings.extend([parsed.familiar_name(), parsed.name(), path.to_owned()]);
-        } else if let Some(tag) = parsed.tag() {
-            spellings.push(format!("{path}:{tag}"));
-        }
-        spellings.push(familiar);
-    }
-    wiac_suggest::nearest(asked, spellings.iter().map(String::as_str)).map(str::to_owned)
+    let spellings: Vec<(String, String)> = names.into_iter().flat_map(spellings).collect();
+    let candidates = || spellings.iter().filter(|(_, shown)| shown != asked);
+    let same = |wanted: &str| candidates().find(|(spelling, _)| spelling == wanted);
+    let repository = asked.split(['@', ':']).next().unwrap_or(asked);
+    let found = same(asked)
+        .or_else(|| {
+            same(wiac_suggest::nearest(
+                asked,
+                candidates().map(|(spelling, _)| spelling.as_str()),
+            )?)
+        })
+        .or_else(|| candidates().find(|(spelling, _)| spelling.split(':').next() == Some(repository)));
+    found.map(|(_, shown)| shown.clone())
+}
+
+/// The ways to write a name, each with the one that is shown.
+fn spellings(name: &str) -> Vec<(String, String)> {
+    let Ok(parsed) = name.parse::<Reference>() else {
+        return vec![(name.to_owned(), name.to_owned())];
+    };
+    let familiar = parsed.familiar();
+    let shown = familiar.strip_suffix(":latest").unwrap_or(&familiar).to_owned();
+    let path = parsed.repository().rsplit('/').next().unwrap_or_default().to_owned();
+    let tagged = parsed.tag().map(|tag| format!("{path}:{tag}"));
+    let spellings = [
+        Some(familiar),
+        Some(shown.clone()),
+        Some(parsed.to_string()),
+        tagged,
+        Some(path),
+    ];
+    spellings
+        .into_iter()
+        .flatten()
+        .map(|spelling| (spelling, shown.clone()))
+        .collect()
 }
 
 #[cfg(test)]
@@ -71,7 +92,10 @@ mod tests {
     #[test]
     fn suggestions_leave_out_what_people_leave_out() {
         let names = ["localhost/worker:latest", "docker.io/library/debian:12"];
-        assert_eq!(nearest("workr", names).as_deref(), Some("worker"));
+        assert_eq!(nearest("workr", names).as_deref(), Some("localhost/worker"));
+        assert_eq!(nearest("debian:testing", names).as_deref(), Some("debian:12"));
+        assert_eq!(nearest("worker", names).as_deref(), Some("localhost/worker"));
+        assert_eq!(nearest("debian:11", names).as_deref(), Some("debian:12"));
         assert_eq!(nearest("debain:12", names).as_deref(), Some("debian:12"));
         assert_eq!(nearest("localhost/wroker", names).as_deref(), Some("localhost/worker"));
         assert_eq!(nearest("something", names), None);

@@ -19,6 +19,8 @@
 //! length and the number of pages one reading may visit are bounded.
 
 mod page;
+#[cfg(test)]
+pub(crate) mod writer;
 
 use crate::error::{Error, IoExt, Result};
 use page::{Meta, Page};
@@ -35,7 +37,7 @@ const DEEPEST: usize = 48;
 /// The longest page with its overflow.
 const LONGEST_PAGE: u64 = 64 << 20;
 /// What one reading may read in all.
-const MOST_BYTES: u64 = 1 << 30;
+const MOST_BYTES: u64 = 256 << 20;
 
 /// An open database file.
 #[derive(Debug)]
@@ -274,3 +276,6 @@ impl<'a> Bucket<'a> {
         self.transaction.database.damaged(what)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -224,3 +224,6 @@ impl Section {
         Ok(super::toml::<File>(path)?.map(|file| file.storage))
     }
 }
+
+#[cfg(test)]
+mod tests;

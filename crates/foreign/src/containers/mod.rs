@@ -258,3 +258,6 @@ fn toml<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     })?;
     Ok(Some(parsed))
 }
+
+#[cfg(test)]
+mod tests;

@@ -240,3 +240,6 @@ fn check_owner(directory: &Path) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
