@@ -10,6 +10,7 @@ mod form;
 pub mod marks;
 pub mod merged;
 pub mod owners;
+pub mod pack;
 pub mod tar;
 pub mod unpack;
 mod xattrs;

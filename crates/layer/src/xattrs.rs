@@ -1,5 +1,6 @@
 //! Extended attributes of a path, all at once.
 
+use rustix::fd::AsFd;
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -8,37 +9,46 @@ use std::path::Path;
 /// Names and values of all attributes that can be read, sorted by name; of what a symlink leads to where `follow`.
 /// A file system without attributes has none.
 pub(crate) fn all(path: &Path, follow: bool) -> rustix::io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
-    let names = match sized(|buffer| list(path, follow, buffer)) {
+    if follow {
+        collect(
+            |buffer| rustix::fs::listxattr(path, buffer),
+            |name, buffer| rustix::fs::getxattr(path, name, buffer),
+        )
+    } else {
+        collect(
+            |buffer| rustix::fs::llistxattr(path, buffer),
+            |name, buffer| rustix::fs::lgetxattr(path, name, buffer),
+        )
+    }
+}
+
+/// The same of an open file.
+pub(crate) fn of_file(file: impl AsFd) -> rustix::io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    collect(
+        |buffer| rustix::fs::flistxattr(&file, buffer),
+        |name, buffer| rustix::fs::fgetxattr(&file, name, buffer),
+    )
+}
+
+fn collect(
+    list: impl Fn(&mut [u8]) -> rustix::io::Result<usize>,
+    get: impl Fn(&OsStr, &mut [u8]) -> rustix::io::Result<usize>,
+) -> rustix::io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    let names = match sized(list) {
         Err(Errno::NOTSUP) => return Ok(Vec::new()),
         result => result?,
     };
     let mut found = Vec::new();
     for name in names.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
-        let value = sized(|buffer| {
-            let name = OsStr::from_bytes(name);
-            if follow {
-                rustix::fs::getxattr(path, name, buffer)
-            } else {
-                rustix::fs::lgetxattr(path, name, buffer)
-            }
-        });
-        match value {
+        match sized(|buffer| get(OsStr::from_bytes(name), buffer)) {
             Ok(value) => found.push((name.to_vec(), value)),
-            // Gone meanwhile, or listed though it can't be read (a list that names ids the namespace hasn't).
+            // Gone meanwhile, or listed though it can't be read.
             Err(Errno::NODATA | Errno::NOTSUP) => {}
             Err(errno) => return Err(errno),
         }
     }
     found.sort();
     Ok(found)
-}
-
-fn list(path: &Path, follow: bool, buffer: &mut [u8]) -> rustix::io::Result<usize> {
-    if follow {
-        rustix::fs::listxattr(path, buffer)
-    } else {
-        rustix::fs::llistxattr(path, buffer)
-    }
 }
 
 /// Calls with a buffer that is large enough: a small one first, then of the size that the kernel says.

@@ -2,35 +2,7 @@
 
 mod common;
 
-use common::{assert_same, scratch, shell, tree, unpack_into};
-
-/// A tree with one of everything.
-const MAKE: &str = r"
-mkdir tree; cd tree
-mkdir -p a/b/c empty readonly usr/lib
-echo text > a/file; echo more > a/b/c/deep; : > a/b/none
-head -c 1500000 /dev/urandom > a/big
-ln a/file a/b/hard; ln a/file hard2
-ln -s usr/lib lib; ln -s /nowhere dangling; ln -s $(printf '%0120d' 1) longlink
-echo x > $(printf '%0180d' 2)
-mkdir -p $(printf '%060d/%060d/%060d' 3 4 5); echo y > $(printf '%060d/%060d/%060d/y' 3 4 5)
-mkfifo pipe; mknod null c 1 3; mknod disk b 8 17
-echo x > readonly/x; chmod 0555 readonly; chmod 4755 a/file; chmod 2775 a/b; chmod 1777 empty; chmod 0 a/b/none
-chown 1000:2000 a/b a/big; chown -h 33:33 lib; chown 33:33 pipe null
-printf 'caf\303\251' > 'n a m e-é'
-touch -d '2001-02-03 04:05:06.789012345 UTC' a/file a/b readonly
-touch -h -d '1999-01-01 UTC' lib; touch -d '1960-01-01 UTC' usr
-touch -d '2010-01-01 UTC' . a empty
-";
-
-/// What else pax archives hold.
-const ATTRIBUTES: &str = r"
-setfattr -n user.a -v 1 a/file; setfattr -n user.b -v 0x00ff0a3d a; setfattr -n trusted.c -v x pipe
-setfattr -h -n trusted.d -v y lib
-echo l > a/c2; setcap cap_net_raw+ep a/big
-setfattr -n system.posix_acl_access -v 0x0200000001000600ffffffff0200060087d6120004000400ffffffff08000400b1cb740010000600ffffffff20000000ffffffff a/c2
-setfattr -n system.posix_acl_default -v 0x0200000001000700ffffffff0200070087d6120004000500ffffffff10000700ffffffff20000500ffffffff a/b
-";
+use common::{ATTRIBUTES, MAKE, assert_same, scratch, shell, tree, unpack_into};
 
 /// What is in an archive made from a tree, unpacked by GNU tar and by us.
 fn check(make: &str, options: &str) {
@@ -91,7 +63,10 @@ fn gnu() {
 #[test]
 fn ustar() {
     // Its links end at 100 bytes, its times begin in 1970.
-    check(&format!("{MAKE}\nrm longlink *2; touch -d '1970-01-02 UTC' usr"), "--format=ustar");
+    check(
+        &format!("{MAKE}\nrm longlink *2; touch -d '1970-01-02 UTC' usr"),
+        "--format=ustar",
+    );
 }
 
 #[test]

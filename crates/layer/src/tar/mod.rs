@@ -5,12 +5,15 @@
 //! tar), and archives of before (v7). Nothing here touches a disk.
 
 mod acl;
+mod encoding;
 mod header;
 mod pax;
 mod reader;
 mod sparse;
+mod writer;
 
 pub use reader::Reader;
+pub use writer::Writer;
 
 use crate::error::{Error, Result};
 

@@ -1,5 +1,6 @@
 //! The records of extended headers: "LENGTH KEY=VALUE\n", again and again.
 
+use super::encoding::{base64_decoded, percent_decoded};
 use super::sparse::PaxSparse;
 use super::{Entry, Time, acl, bad};
 use crate::error::Result;
@@ -174,50 +175,6 @@ fn parse_time(text: &str) -> Option<Time> {
         seconds: seconds.checked_sub(1)?,
         nanoseconds: 1_000_000_000 - down,
     })
-}
-
-/// %XX, as in a URL.
-fn percent_decoded(name: &[u8]) -> Vec<u8> {
-    let mut decoded = Vec::with_capacity(name.len());
-    let mut rest = name;
-    while let Some((first, after)) = rest.split_first() {
-        let hexadecimal = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
-        let byte = hexadecimal.and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        match byte {
-            Some(byte) if *first == b'%' => {
-                decoded.push(byte);
-                rest = &after[2..];
-            }
-            _ => {
-                decoded.push(*first);
-                rest = after;
-            }
-        }
-    }
-    decoded
-}
-
-/// Base 64 (RFC 4648 section 4), with or without padding.
-fn base64_decoded(text: &[u8]) -> Option<Vec<u8>> {
-    let mut decoded = Vec::with_capacity(text.len() / 4 * 3 + 3);
-    let (mut bits, mut count) = (0_u32, 0);
-    for byte in text.iter().filter(|byte| **byte != b'=') {
-        let digit = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        bits = bits << 6 | u32::from(digit);
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            decoded.push((bits >> count & 0xff) as u8);
-        }
-    }
-    Some(decoded)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::directories::Meta;
 use super::path::Place;
 use super::{Spot, Unpacker, shown};
-use crate::error::{IoExt, Result};
+use crate::error::{Error, IoExt, Result};
 use crate::merged::{Found, LayerStack, MergedDirectory};
 use crate::tar::{Entry, Time, refuse};
 use crate::unpack::attributes::magic_path;
@@ -23,7 +23,11 @@ impl Unpacker<'_> {
         if lower.is_empty() {
             return Ok(None);
         }
-        let resolved = lower.resolve(&parent)?;
+        let resolved = match lower.resolve(&parent) {
+            // It leads through a file, or round in a circle.
+            Err(Error::Merged { .. }) => return Ok(None),
+            result => result?,
+        };
         let Some(Found::Directory(directory)) = resolved.found else {
             return Ok(None);
         };
@@ -101,7 +105,7 @@ impl Unpacker<'_> {
 }
 
 /// The directory at `path` in the layers below, no symlink followed: the archive says that these are directories.
-pub(super) fn directory_at(lower: &LayerStack, path: &[u8]) -> Result<Option<MergedDirectory>> {
+pub(crate) fn directory_at(lower: &LayerStack, path: &[u8]) -> Result<Option<MergedDirectory>> {
     let mut current = lower.root()?;
     for name in path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
         match current.entry(OsStr::from_bytes(name))? {

@@ -22,6 +22,8 @@ mod remove;
 mod resolve;
 
 pub use crate::tar::Limits;
+pub(crate) use attributes::magic_path;
+pub(crate) use lower::directory_at;
 
 use crate::Form;
 use crate::error::{IoExt, Result};

@@ -9,6 +9,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use wiac_layer::merged::LayerStack;
+use wiac_layer::pack::{PackOptions, pack};
 use wiac_layer::unpack::{Limits, OwnerPolicy, UnpackOptions, Unpacked, unpack};
 use wiac_layer::{Form, Result};
 
@@ -47,6 +48,20 @@ pub fn unpack_on(tar: &[u8], into: &Path, lower: &[&Path]) -> Result<Unpacked> {
     };
     std::fs::create_dir_all(into).expect("mkdir");
     unpack(tar, open(into), &options)
+}
+
+/// Packs as root on other layers.
+pub fn pack_on(layer: &Path, lower: &[&Path]) -> Result<Vec<u8>> {
+    let lower = LayerStack::new(lower.iter().map(|path| path.to_path_buf()).collect());
+    let options = PackOptions {
+        lower: &lower,
+        owners: None,
+        clamp: None,
+    };
+    let mut tar = Vec::new();
+    let packed = pack(open(layer), &mut tar, &options)?;
+    assert_eq!(packed.size, tar.len() as u64);
+    Ok(tar)
 }
 
 /// All that counts of one file.
@@ -174,3 +189,31 @@ pub fn shell(script: &str, directory: &Path) -> Vec<u8> {
     assert!(output.status.success(), "{script}\n{error}");
     output.stdout
 }
+
+/// A tree with one of everything.
+pub const MAKE: &str = r"
+mkdir tree; cd tree
+mkdir -p a/b/c empty readonly usr/lib
+echo text > a/file; echo more > a/b/c/deep; : > a/b/none
+head -c 1500000 /dev/urandom > a/big
+ln a/file a/b/hard; ln a/file hard2
+ln -s usr/lib lib; ln -s /nowhere dangling; ln -s $(printf '%0120d' 1) longlink
+echo x > $(printf '%0180d' 2)
+mkdir -p $(printf '%060d/%060d/%060d' 3 4 5); echo y > $(printf '%060d/%060d/%060d/y' 3 4 5)
+mkfifo pipe; mknod null c 1 3; mknod disk b 8 17
+echo x > readonly/x; chmod 0555 readonly; chmod 4755 a/file; chmod 2775 a/b; chmod 1777 empty; chmod 0 a/b/none
+chown 1000:2000 a/b a/big; chown -h 33:33 lib; chown 33:33 pipe null
+printf 'caf\303\251' > 'n a m e-é'
+touch -d '2001-02-03 04:05:06.789012345 UTC' a/file a/b readonly
+touch -h -d '1999-01-01 UTC' lib; touch -d '1960-01-01 UTC' usr
+touch -d '2010-01-01 UTC' . a empty
+";
+
+/// What else pax archives hold.
+pub const ATTRIBUTES: &str = r"
+setfattr -n user.a -v 1 a/file; setfattr -n user.b -v 0x00ff0a3d a; setfattr -n trusted.c -v x pipe
+setfattr -h -n trusted.d -v y lib
+echo l > a/c2; setcap cap_net_raw+ep a/big
+setfattr -n system.posix_acl_access -v 0x0200000001000600ffffffff0200060087d6120004000400ffffffff08000400b1cb740010000600ffffffff20000000ffffffff a/c2
+setfattr -n system.posix_acl_default -v 0x0200000001000700ffffffff0200070087d6120004000500ffffffff10000700ffffffff20000500ffffffff a/b
+";

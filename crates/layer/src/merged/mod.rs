@@ -1,0 +1,229 @@
+//! The merged view of a stack of layers, without mounting it: what a container on these layers would see.
+//!
+//! Lookups go component by component through descriptors and never follow a symlink by the kernel, so that a layer
+//! written by a stranger can't lead out of the stack.
+
+mod walk;
+
+use crate::error::{IoExt, Result};
+use crate::marks::{is_opaque, is_whiteout, status};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{Dir, FileType, Mode, OFlags, Stat};
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use walk::Walk;
+
+/// Directories of layers, base first.
+#[derive(Debug, Default)]
+pub struct LayerStack {
+    directories: Vec<PathBuf>,
+    /// The directories opened, topmost first, from the first lookup on.
+    roots: OnceLock<Vec<Part>>,
+}
+
+/// A clone opens the directories anew.
+impl Clone for LayerStack {
+    fn clone(&self) -> Self {
+        Self::new(self.directories.clone())
+    }
+}
+
+/// One directory of the merged tree: the directories it is merged from, topmost first.
+#[derive(Debug, Clone)]
+pub struct MergedDirectory {
+    parts: Vec<Part>,
+}
+
+/// A directory in one layer.
+#[derive(Debug, Clone)]
+struct Part {
+    directory: Arc<OwnedFd>,
+    /// The number of the layer, counted from the base.
+    layer: usize,
+}
+
+/// What a lookup found.
+#[derive(Debug)]
+pub enum Found {
+    /// A directory, merged from one or more layers.
+    Directory(MergedDirectory),
+    /// Anything else: its directory in the topmost layer that has it, its name there, its status.
+    Other {
+        /// The directory in one layer.
+        parent: Arc<OwnedFd>,
+        /// The name in it.
+        name: OsString,
+        /// Its status.
+        status: Box<Stat>,
+    },
+}
+
+/// Where a path leads: what is there, under which path without symlinks.
+#[derive(Debug)]
+pub struct Resolved {
+    /// The path from the root, without symlinks; components past the first missing one as they were given.
+    pub path: PathBuf,
+    /// What is there; `None` where nothing is.
+    pub found: Option<Found>,
+    /// The deepest directory that exists on the way, with the number of components of `path` that lead to it.
+    pub deepest: (MergedDirectory, usize),
+}
+
+impl LayerStack {
+    /// The stack of these directories, base first.
+    pub fn new(directories: Vec<PathBuf>) -> Self {
+        Self {
+            directories,
+            roots: OnceLock::new(),
+        }
+    }
+
+    /// The directories, base first.
+    pub fn directories(&self) -> &[PathBuf] {
+        &self.directories
+    }
+
+    /// The same with one more directory on top.
+    #[must_use]
+    pub fn with_upper(&self, upper: &Path) -> Self {
+        let mut directories = self.directories.clone();
+        directories.push(upper.to_owned());
+        Self::new(directories)
+    }
+
+    /// Whether there is no layer at all.
+    pub fn is_empty(&self) -> bool {
+        self.directories.is_empty()
+    }
+
+    /// The root directory.
+    pub fn root(&self) -> Result<MergedDirectory> {
+        if let Some(roots) = self.roots.get() {
+            return Ok(MergedDirectory { parts: roots.clone() });
+        }
+        let mut parts = Vec::with_capacity(self.directories.len());
+        for (layer, path) in self.directories.iter().enumerate().rev() {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let directory = Arc::new(rustix::fs::open(path, flags, Mode::empty()).on("open", path)?);
+            parts.push(Part { directory, layer });
+        }
+        Ok(MergedDirectory {
+            parts: self.roots.get_or_init(|| parts).clone(),
+        })
+    }
+
+    /// Follows `path`, symlinks included, from the root; ".." never leads above it.
+    ///
+    /// # Errors
+    /// Too many symlinks, a component that is no directory, or what the disk says.
+    pub fn resolve(&self, path: &Path) -> Result<Resolved> {
+        Walk::new(self, path)?.run()
+    }
+
+    /// The text of a small file such as /etc/passwd; `None` where it doesn't exist or isn't a regular file.
+    pub fn read_text(&self, path: &Path) -> Result<Option<String>> {
+        /// Nobody's user database is larger.
+        const LIMIT: u64 = 16 << 20;
+        let Some(Found::Other { parent, name, status }) = self.resolve(path)?.found else {
+            return Ok(None);
+        };
+        if FileType::from_raw_mode(status.st_mode) != FileType::RegularFile {
+            return Ok(None);
+        }
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&parent, name.as_os_str(), flags, Mode::empty()).on("open", path)?;
+        let mut bytes = Vec::new();
+        std::fs::File::from(file)
+            .take(LIMIT)
+            .read_to_end(&mut bytes)
+            .on("read", path)?;
+        Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+    }
+}
+
+impl MergedDirectory {
+    /// The directory in the topmost layer that has it: the one whose owner, mode and times count.
+    pub fn topmost(&self) -> Option<&OwnedFd> {
+        self.parts.first().map(|part| part.directory.as_ref())
+    }
+
+    /// The same with the number of its layer, counted from the base.
+    pub fn topmost_and_layer(&self) -> Option<(&OwnedFd, usize)> {
+        self.parts.first().map(|part| (part.directory.as_ref(), part.layer))
+    }
+
+    /// All names in it, sorted.
+    pub fn names(&self) -> Result<Vec<OsString>> {
+        let (mut names, mut hidden) = (BTreeSet::new(), BTreeSet::new());
+        for part in &self.parts {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let directory =
+                rustix::fs::openat(&part.directory, ".", flags, Mode::empty()).on("open", Path::new("."))?;
+            let mut whiteouts = Vec::new();
+            for entry in Dir::new(directory).on("list", Path::new("."))? {
+                let entry = entry.on("list", Path::new("."))?;
+                let name = OsStr::from_bytes(entry.file_name().to_bytes());
+                if name == "." || name == ".." || hidden.contains(name) || names.contains(name) {
+                    continue;
+                }
+                match status(&part.directory, name).on("look up", Path::new(name))? {
+                    Some(stat) if is_whiteout(&stat) => whiteouts.push(name.to_owned()),
+                    Some(_) => drop(names.insert(name.to_owned())),
+                    None => {}
+                }
+            }
+            hidden.extend(whiteouts);
+        }
+        Ok(names.into_iter().collect())
+    }
+
+    /// Looks `name` up, without following it if it is a symlink.
+    pub fn entry(&self, name: &OsStr) -> Result<Option<Found>> {
+        Ok(self.entry_and_layer(name)?.map(|(found, _)| found))
+    }
+
+    /// The same with the number of the topmost layer that has it, counted from the base.
+    pub fn entry_and_layer(&self, name: &OsStr) -> Result<Option<(Found, usize)>> {
+        let mut merged: Vec<Part> = Vec::new();
+        for part in &self.parts {
+            let Some(stat) = status(&part.directory, name).on("look up", Path::new(name))? else {
+                continue;
+            };
+            if is_whiteout(&stat) {
+                break;
+            }
+            if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
+                // A file below a directory of a higher layer is hidden by it.
+                if merged.is_empty() {
+                    let found = Found::Other {
+                        parent: Arc::clone(&part.directory),
+                        name: name.to_owned(),
+                        status: Box::new(stat),
+                    };
+                    return Ok(Some((found, part.layer)));
+                }
+                break;
+            }
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let directory =
+                rustix::fs::openat(&part.directory, name, flags, Mode::empty()).on("open", Path::new(name))?;
+            let opaque = is_opaque(directory.as_fd())?;
+            merged.push(Part {
+                directory: Arc::new(directory),
+                layer: part.layer,
+            });
+            if opaque {
+                break;
+            }
+        }
+        let layer = merged.first().map(|part| part.layer);
+        Ok(layer.map(|layer| (Found::Directory(Self { parts: merged }), layer)))
+    }
+}
+
+#[cfg(test)]
+mod tests;
