@@ -28,11 +28,7 @@ impl Format {
         let template = Template::parse(text).map_err(|error| Failure::usage(format!("--format: {error}")))?;
         Ok(Self::Template {
             template: template.with_maps(&MAPS),
-            of_all: text
-                .trim_start()
-                .trim_start_matches("{{")
-                .trim_start()
-                .starts_with("range ."),
+            of_all: is_of_all(text),
         })
     }
 
@@ -54,6 +50,16 @@ impl Format {
         };
         write(&text)
     }
+}
+
+/// Whether a template goes over all rows itself, as podman's users write it: `{{range .}}…{{end}}`.
+fn is_of_all(text: &str) -> bool {
+    let action = text
+        .trim_start()
+        .strip_prefix("{{")
+        .map(|rest| rest.trim_start_matches('-').trim_start());
+    let behind = action.and_then(|rest| rest.strip_prefix("range")?.trim_start().strip_prefix('.'));
+    behind.is_some_and(|rest| rest.trim_start().trim_start_matches('-').starts_with("}}"))
 }
 
 /// Prints text at once; whoever stops reading isn't told.
@@ -195,6 +201,12 @@ mod tests {
         ] {
             assert_eq!(size(bytes), expected, "{bytes}");
         }
+    }
+
+    #[test]
+    fn a_range_over_all_rows_is_known() {
+        assert!(is_of_all("{{range .}}{{.ID}}{{end}}") && is_of_all("{{- range . -}}x{{end}}"));
+        assert!(!is_of_all("{{range .Names}}{{.}}{{end}}") && !is_of_all("{{.ID}}"));
     }
 
     #[test]

@@ -4,9 +4,11 @@
 //! The container layer says in its `container.json` what it runs on; the lease says where the container layer is. Where
 //! one of the two is gone, or they don't agree any more, the lease is void.
 
+use crate::collect::is_gone;
 use crate::data::Store;
 use crate::error::{IoExt, Result};
 use crate::layer::{LayerId, from_json, to_json};
+use crate::lock::Lock;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,6 +24,21 @@ pub struct Lease {
     pub path: PathBuf,
     /// The layers of this store that it runs on, base first.
     pub layers: Vec<LayerId>,
+}
+
+/// The name of a running container: its directory in `containers/`, which goes with it.
+#[derive(Debug)]
+pub struct ContainerName {
+    path: PathBuf,
+    /// Also the container's monitor holds it, so that a name stays taken as long as the container runs.
+    _lock: Lock,
+}
+
+impl Drop for ContainerName {
+    fn drop(&mut self) {
+        // What a killed command leaves is taken away by a collector, or used again under the same name.
+        let _ = fs::remove_dir(&self.path);
+    }
 }
 
 /// What [`CONTAINER_FILE`] says, as far as a lease needs it.
@@ -58,6 +75,29 @@ impl Store {
             self.write_durably(&file, &to_json(&lease))?;
         }
         Ok(())
+    }
+
+    /// Takes a name for a container that runs; `None` where a running container has it. `name` is one part of a path.
+    pub fn take_container_name(&self, name: &str) -> Result<Option<ContainerName>> {
+        /// A collector looks into a name for a moment: only who holds it longer has it.
+        const TRIES: u32 = 5;
+        let path = self.path("containers").join(name);
+        let mut tries = 0;
+        loop {
+            fs::create_dir_all(&path).on("create", &path)?;
+            match Lock::try_exclusive(&path) {
+                Ok(Some(lock)) if lock.is_of(&path)? => return Ok(Some(ContainerName { path, _lock: lock })),
+                // Taken away just now, by its last holder.
+                Ok(Some(_)) => {}
+                Err(error) if is_gone(&error) => {}
+                Err(error) => return Err(error),
+                Ok(None) if tries == TRIES => return Ok(None),
+                Ok(None) => {
+                    tries += 1;
+                    std::thread::sleep(std::time::Duration::from_millis(2));
+                }
+            }
+        }
     }
 
     /// One for each path: a container layer that runs on other layers now doesn't keep the old ones.
@@ -120,6 +160,17 @@ impl Store {
 mod tests {
     use super::*;
     use wiac_layer::Form;
+
+    #[test]
+    fn a_name_goes_with_its_container() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let store = Store::open(dir.path(), Form::Trusted).expect("store");
+        let name = store.take_container_name("box").expect("asked").expect("free");
+        assert!(store.take_container_name("box").expect("asked").is_none());
+        drop(name);
+        assert!(!store.path("containers/box").exists());
+        assert!(store.take_container_name("box").expect("asked").is_some());
+    }
 
     fn write(path: &Path, lowers: &[PathBuf]) {
         let text = serde_json::json!({ "lowerdirs": lowers }).to_string();

@@ -10,6 +10,7 @@ use wiac_build::container::{self, Workspace};
 use wiac_layer::merged::LayerStack;
 use wiac_layer::{Form, marks};
 use wiac_oci::image::ImageConfig;
+use wiac_store::leases::{CONTAINER_FILE, ContainerName};
 use wiac_store::temporary::Temporary;
 use wiac_store::{LayerId, LayerInfo, Lock};
 
@@ -119,6 +120,7 @@ pub(super) struct Ground {
     /// Names the container.
     pub(super) id: String,
     _temporary: Temporary,
+    _name: Option<ContainerName>,
     _locks: Vec<Lock>,
 }
 
@@ -146,9 +148,7 @@ impl Ground {
             .take(12)
             .collect();
         let mut locks = Vec::new();
-        if let Some(name) = name {
-            locks.push(take_name(data, name)?);
-        }
+        let name = name.map(|name| take_name(data, name)).transpose()?;
         let (stack, image, workspace) = match request {
             Request::Chain { lowers, layer } => {
                 let stack = chain_stack(&lowers)?;
@@ -174,6 +174,7 @@ impl Ground {
             files,
             id,
             _temporary: temporary,
+            _name: name,
             _locks: locks,
         })
     }
@@ -201,17 +202,16 @@ fn find_layers(data: &Data, name: &str, locks: &mut Vec<Lock>) -> Result<(Vec<La
 }
 
 /// A name belongs to one running container.
-fn take_name(data: &Data, name: &str) -> Result<Lock, Failure> {
+fn take_name(data: &Data, name: &str) -> Result<ContainerName, Failure> {
     let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
     if name.len() < 2 || !name.chars().all(valid) || !name.starts_with(|c: char| c.is_ascii_alphanumeric()) {
         return Err(Failure::usage(format!(
             "--name {name}: a name has two or more of the characters a-z A-Z 0-9 _ . - and begins with a letter or digit"
         )));
     }
-    let path = data.store.root().join("containers").join(name);
-    std::fs::create_dir_all(&path)
-        .map_err(|error| Failure::new(format!("can't make {}: {}", path.display(), words(&error))))?;
-    Lock::try_exclusive(&path)?.ok_or_else(|| Failure::new(format!("--name {name}: a running container has this name")))
+    data.store
+        .take_container_name(name)?
+        .ok_or_else(|| Failure::new(format!("--name {name}: a running container has this name")))
 }
 
 fn throw_away(temporary: &Temporary, stack: &LayerStack) -> Result<Workspace, Failure> {
@@ -278,9 +278,15 @@ fn container_layer(data: &Data, layer: &Path, stack: &LayerStack, locks: &mut Ve
     })
 }
 
-/// Writes down what the container layer runs on, after making sure that its layers' marks are of one form.
+/// Writes down what the container layer runs on, after making sure that its layers' marks are of one form. Layers of the
+/// store are kept for it from then on.
 fn record(data: &Data, layer: &Path, stack: &LayerStack) -> Result<(), Failure> {
-    let path = layer.join("container.json");
+    data.store
+        .lease(layer, stack.directories(), || write_record(data, layer, stack))
+}
+
+fn write_record(data: &Data, layer: &Path, stack: &LayerStack) -> Result<(), Failure> {
+    let path = layer.join(CONTAINER_FILE);
     let lowers: Vec<_> = stack
         .directories()
         .iter()
