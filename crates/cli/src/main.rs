@@ -64,6 +64,8 @@ fn application() -> Command {
         .subcommand(commands::define::<commands::inspect::Arguments>("inspect", "Show everything about images"))
         .subcommand(commands::define::<commands::history::Arguments>("history", "Show what made an image"))
         .subcommand(commands::define::<commands::layers::Arguments>("layers", "Show the layers of an image and their directories"))
+        .subcommand(commands::define::<commands::import::Arguments>("import", "Make an image of a root filesystem"))
+        .subcommand(commands::define::<commands::save::Arguments>("save", "Write images to an image layout or an archive"))
         .subcommand(commands::define::<commands::load::Arguments>("load", "Take images from an image layout or an archive"))
 }
 
@@ -83,6 +85,8 @@ fn run(arguments: &[std::ffi::OsString]) -> Result<ExitCode, Failure> {
         "copy" => commands::copy::run(parsed(matches)?),
         "build" => commands::build::run(&global, &parsed(matches)?),
         "run" => commands::run::run(&global, parsed(matches)?),
+        "import" => commands::import::run(&global, &parsed(matches)?),
+        "save" => commands::save::run(&global, &parsed(matches)?),
         "load" => commands::load::run(&global, &parsed(matches)?),
         "tag" => commands::tag::run(&global, &parsed(matches)?),
         "untag" => commands::untag::run(&global, &parsed(matches)?),

@@ -1,5 +1,9 @@
 //! How much space things take: the contents of layers, of directories, of blobs.
 
+mod table;
+
+pub use table::{Usage, Usages};
+
 use crate::data::Store;
 use crate::error::{IoExt, Result};
 use crate::layer::HeldLayer;

@@ -5,11 +5,13 @@ pub(crate) mod bundle;
 pub(crate) mod copy;
 pub(crate) mod history;
 pub(crate) mod images;
+pub(crate) mod import;
 pub(crate) mod inspect;
 pub(crate) mod layers;
 pub(crate) mod load;
 pub(crate) mod rmi;
 pub(crate) mod run;
+pub(crate) mod save;
 pub(crate) mod tag;
 pub(crate) mod untag;
 

@@ -1,13 +1,15 @@
 //! A root filesystem in a tar becomes a layer made here: what leaves later is packed anew.
 
+use super::pipe::pipe;
 use super::stream::{Expected, stream};
 use crate::data::Store;
 use crate::digests::LayerDigests;
 use crate::error::{Error, IoExt, Result};
 use crate::layer::{Draft, HeldLayer, LayerInfo};
-use std::io::Read;
+use std::io::{self, Read, Write};
 use std::path::Path;
 use wiac_layer::merged::LayerStack;
+use wiac_layer::pack::{PackOptions, pack};
 use wiac_layer::unpack::{self, UnpackOptions};
 
 /// Unpacks a tar, compressed or not, into a layer on nothing. `shown`: its name in messages.
@@ -55,4 +57,42 @@ pub fn import(
             unpacked_from: None,
         },
     )
+}
+
+/// The same for a directory: everything in it, as it stands there.
+///
+/// # Errors
+/// As [`import`], and what can't be read.
+pub fn import_directory(
+    store: &Store,
+    path: &Path,
+    owners: unpack::OwnerPolicy,
+    made: (&str, &str),
+) -> Result<HeldLayer> {
+    let directory = std::fs::File::open(path).on("open", path)?;
+    std::thread::scope(|scope| {
+        let (mut writer, reader) = pipe();
+        let packing = scope.spawn(move || {
+            let lower = LayerStack::default();
+            let options = PackOptions {
+                lower: &lower,
+                owners: None,
+                clamp: None,
+            };
+            match pack(&directory, &mut writer, &options) {
+                Ok(_) => writer.flush().on("read", path),
+                Err(error) => {
+                    // The tar so far must not look whole.
+                    let _ = writer.fail(io::Error::other(error.to_string()));
+                    Err(error.into())
+                }
+            }
+        });
+        let imported = import(store, Box::new(reader), path, owners, made);
+        match (imported, packing.join()) {
+            (Ok(layer), Ok(Ok(()))) => Ok(layer),
+            (Err(error), _) | (_, Ok(Err(error))) => Err(error),
+            (_, Err(_)) => Err(Error::archive(path, "the packing thread has panicked")),
+        }
+    })
 }

@@ -276,7 +276,11 @@ fn put_in_place(store: &Store, image: &Incoming, states: Vec<State>) -> Result<L
     };
     let export = Export {
         config: config.digest.clone(),
-        manifests: manifest.iter().map(|(_, descriptor)| descriptor.clone()).collect(),
+        // What an index said of it there doesn't belong to it.
+        manifests: manifest
+            .iter()
+            .map(|(_, one)| Descriptor::new(one.media_type.clone(), one.digest.clone(), one.size))
+            .collect(),
     };
     let record = ImageRecord {
         layers: held.iter().map(|layer| layer.id.clone()).collect(),

@@ -1,7 +1,7 @@
 //! Images on their way in and out: image layouts and archives of docker's kind, read and written.
 //!
 //! [`Archive`] finds the files; `layout` and `docker_archive` know what they mean and give [`Incoming`] images;
-//! [`load`] takes one into the store.
+//! [`load`] takes one into the store. [`prepare`] makes one ready to go out, [`save_to`] writes it.
 
 mod archive;
 mod docker_archive;
@@ -10,10 +10,15 @@ mod incoming;
 mod input;
 mod layout;
 mod load;
+mod outgoing;
 mod pipe;
+mod save;
+mod sink;
 mod stream;
 
 pub use archive::{Archive, Content};
-pub use import::import;
+pub use import::{import, import_directory};
 pub use incoming::{Incoming, IncomingLayer, LayerSource};
 pub use load::{Loaded, load};
+pub use outgoing::{Outgoing, OutgoingLayer, Packing, diff_ids, prepare};
+pub use save::{Format, Wanted, save_into, save_to};

@@ -95,7 +95,9 @@ pub fn prepare(store: &Store, id: &LocalId, shown: &str, packing: &Packing, room
     if let Some(outgoing) = preparing.as_it_came(id)? {
         return Ok(outgoing);
     }
-    let layers = (0..record.layers.len()).map(|number| preparing.layer(number)).collect::<Result<Vec<_>>>()?;
+    let layers = (0..record.layers.len())
+        .map(|number| preparing.layer(number))
+        .collect::<Result<Vec<_>>>()?;
     let config = preparing.config(id, &record, &layers)?;
     let manifest = Manifest::new(
         describe(media_type::CONFIG, &config),
@@ -135,7 +137,9 @@ pub fn diff_ids(store: &Store, record: &ImageRecord, clamp: Option<i64>) -> Resu
 
 fn hold_all(store: &Store, record: &ImageRecord) -> Result<Vec<HeldLayer>> {
     let hold = |id: &LayerId| {
-        store.hold_layer(id.clone())?.ok_or_else(|| Error::NoSuchLayer { id: id.to_string() })
+        store
+            .hold_layer(id.clone())?
+            .ok_or_else(|| Error::NoSuchLayer { id: id.to_string() })
     };
     record.layers.iter().map(hold).collect()
 }
@@ -174,7 +178,13 @@ fn remember_tar(
 }
 
 /// Writes the tar of one layer of a stack.
-fn pack_layer(store: &Store, layers: &[HeldLayer], number: usize, clamp: Option<i64>, out: &mut dyn Write) -> Result<()> {
+fn pack_layer(
+    store: &Store,
+    layers: &[HeldLayer],
+    number: usize,
+    clamp: Option<i64>,
+    out: &mut dyn Write,
+) -> Result<()> {
     let directory = |layer: &HeldLayer| store.layer_diff(&layer.id);
     let lower = LayerStack::new(layers[..number].iter().map(directory).collect());
     let path = directory(&layers[number]);
@@ -184,7 +194,7 @@ fn pack_layer(store: &Store, layers: &[HeldLayer], number: usize, clamp: Option<
         owners: owners.as_ref(),
         clamp,
     };
-    let opened = File::open(&path).on("open", &path)?.into();
+    let opened = File::open(&path).on("open", &path)?;
     pack(&opened, out, &options)?;
     Ok(())
 }
@@ -245,7 +255,9 @@ impl Preparing<'_> {
             if let Some(blob) = self.store.hold_blob(&descriptor.digest)? {
                 return Ok(OutgoingLayer {
                     descriptor: plain_descriptor(descriptor),
-                    diff_id: tar.map(|tar| tar.diff_id.clone()).unwrap_or_else(|| DiffId(descriptor.digest.clone())),
+                    diff_id: tar
+                        .map(|tar| tar.diff_id.clone())
+                        .unwrap_or_else(|| DiffId(descriptor.digest.clone())),
                     blob: Blob::Held(blob),
                 });
             }
@@ -258,8 +270,7 @@ impl Preparing<'_> {
         let blob = BlobDraft::new(self.room, &layer.id.to_string(), None)?;
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let failed = |error: io::Error| Error::image(self.shown, format!("can't pack layer {}: {error}", number + 1));
-        let encoder =
-            Encoder::new(blob, self.packing.compression, self.packing.level, threads).map_err(failed)?;
+        let encoder = Encoder::new(blob, self.packing.compression, self.packing.level, threads).map_err(failed)?;
         let came_from = self.store.layer_info(&layer.id)?.unpacked_from;
         let clamp = self.packing.clamp.filter(|_| came_from.is_none());
         let mut hashing = HashingWriter::new(encoder);
@@ -310,12 +321,18 @@ impl Preparing<'_> {
 
 /// A blob as it is, for whoever has it: where else it could be had isn't said.
 fn plain_descriptor(descriptor: &Descriptor) -> Descriptor {
-    Descriptor::new(descriptor.media_type.clone(), descriptor.digest.clone(), descriptor.size)
+    Descriptor::new(
+        descriptor.media_type.clone(),
+        descriptor.digest.clone(),
+        descriptor.size,
+    )
 }
 
 /// No time in the configuration is newer than the clamp.
 fn clamp_times(config: &mut ImageConfig, clamp: i64) {
-    let Some(limit) = wiac_oci::time::second(clamp) else { return };
+    let Some(limit) = wiac_oci::time::second(clamp) else {
+        return;
+    };
     let times = config.history.iter_mut().map(|step| &mut step.created);
     for time in times.chain([&mut config.created]).flatten() {
         // RFC 3339 in UTC sorts as text, down to the second.

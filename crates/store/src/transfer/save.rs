@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
-use wiac_oci::digest::{Digest, DiffId};
+use wiac_oci::digest::{DiffId, Digest};
 use wiac_oci::manifest::{ANNOTATION_REF_NAME, Descriptor, ImageLayout, Index};
 use wiac_oci::reference::Reference;
 
@@ -77,7 +77,10 @@ pub fn save_into(
 }
 
 fn prepare_all(store: &Store, images: &[Wanted], packing: &Packing, room: &Temporary) -> Result<Vec<Outgoing>> {
-    images.iter().map(|wanted| prepare(store, &wanted.id, &wanted.shown, packing, room)).collect()
+    images
+        .iter()
+        .map(|wanted| prepare(store, &wanted.id, &wanted.shown, packing, room))
+        .collect()
 }
 
 fn to_file(images: &[Wanted], outgoing: &[Outgoing], format: Format, file: &mut File, shown: &Path) -> Result<()> {
@@ -90,7 +93,10 @@ fn to_file(images: &[Wanted], outgoing: &[Outgoing], format: Format, file: &mut 
             blobs(image, &mut sink, &mut written)?;
         }
         sink.document("oci-layout", &to_compact_json(&ImageLayout::default()))?;
-        sink.document("index.json", &to_compact_json(&Index::new(index_entries(images, outgoing))))?;
+        sink.document(
+            "index.json",
+            &to_compact_json(&Index::new(index_entries(images, outgoing))),
+        )?;
         sink.document(LIST, &to_compact_json(&layout_list(images, outgoing)))?;
     }
     sink.finish()
@@ -100,7 +106,11 @@ fn to_file(images: &[Wanted], outgoing: &[Outgoing], format: Format, file: &mut 
 fn blobs(image: &Outgoing, sink: &mut Sink<'_>, written: &mut BTreeSet<Digest>) -> Result<()> {
     for layer in &image.layers {
         if written.insert(layer.descriptor.digest.clone()) {
-            sink.file(&blob_name(&layer.descriptor.digest), &layer.open()?, layer.descriptor.size)?;
+            sink.file(
+                &blob_name(&layer.descriptor.digest),
+                &layer.open()?,
+                layer.descriptor.size,
+            )?;
         }
     }
     for document in [&image.config, &image.manifest] {
@@ -123,7 +133,10 @@ fn index_entries(images: &[Wanted], outgoing: &[Outgoing]) -> Vec<Descriptor> {
             let mut descriptor = image.descriptor.clone();
             descriptor.annotations = BTreeMap::from([
                 (ANNOTATION_IMAGE_NAME.to_owned(), name.to_string()),
-                (ANNOTATION_REF_NAME.to_owned(), name.tag().unwrap_or("latest").to_owned()),
+                (
+                    ANNOTATION_REF_NAME.to_owned(),
+                    name.tag().unwrap_or("latest").to_owned(),
+                ),
             ]);
             entries.push(descriptor);
         }
@@ -136,7 +149,11 @@ fn layout_list(images: &[Wanted], outgoing: &[Outgoing]) -> Vec<Entry> {
     let entry = |(wanted, image): (&Wanted, &Outgoing)| Entry {
         config: blob_name(&Digest::sha256(&image.config)),
         repo_tags: Some(wanted.names.iter().map(Reference::familiar).collect()),
-        layers: image.layers.iter().map(|layer| blob_name(&layer.descriptor.digest)).collect(),
+        layers: image
+            .layers
+            .iter()
+            .map(|layer| blob_name(&layer.descriptor.digest))
+            .collect(),
     };
     images.iter().zip(outgoing).map(entry).collect()
 }
@@ -148,7 +165,8 @@ fn docker_archive(images: &[Wanted], outgoing: &[Outgoing], sink: &mut Sink<'_>)
         let name_of = |layer: &OutgoingLayer| format!("{}.tar", layer.diff_id.digest().hex());
         for layer in &image.layers {
             if written.insert(layer.diff_id.clone()) {
-                let size = io::copy(&mut plain_tar(layer)?, &mut io::sink()).map_err(|error| layer.unreadable(&error))?;
+                let size =
+                    io::copy(&mut plain_tar(layer)?, &mut io::sink()).map_err(|error| layer.unreadable(&error))?;
                 sink.stream(&name_of(layer), &mut plain_tar(layer)?, size)?;
             }
         }
@@ -174,10 +192,12 @@ fn to_directory(images: &[Wanted], outgoing: &[Outgoing], path: &Path) -> Result
     }
     let fresh = index_entries(images, outgoing);
     let is_replaced = |old: &Descriptor| {
-        fresh.iter().any(|new| match new.annotations.get(ANNOTATION_IMAGE_NAME) {
-            Some(name) => old.annotations.get(ANNOTATION_IMAGE_NAME) == Some(name),
-            None => old.digest == new.digest && old.annotations.is_empty(),
-        })
+        fresh
+            .iter()
+            .any(|new| match new.annotations.get(ANNOTATION_IMAGE_NAME) {
+                Some(name) => old.annotations.get(ANNOTATION_IMAGE_NAME) == Some(name),
+                None => old.digest == new.digest && old.annotations.is_empty(),
+            })
     };
     index.manifests.retain(|old| !is_replaced(old));
     index.manifests.extend(fresh);
@@ -193,10 +213,17 @@ fn existing_index(path: &Path) -> Result<Index> {
         return Ok(Index::new(Vec::new()));
     }
     if !path.join("oci-layout").is_file() {
-        return Err(Error::archive(path, "it is a directory with other things in it: name a new one, or an image layout"));
+        return Err(Error::archive(
+            path,
+            "it is a directory with other things in it: name a new one, or an image layout",
+        ));
     }
     let index = path.join("index.json");
     let mut bytes = Vec::new();
-    File::open(&index).on("open", &index)?.take(DOCUMENT_LIMIT).read_to_end(&mut bytes).on("read", &index)?;
+    File::open(&index)
+        .on("open", &index)?
+        .take(DOCUMENT_LIMIT)
+        .read_to_end(&mut bytes)
+        .on("read", &index)?;
     serde_json::from_slice(&bytes).map_err(|error| Error::archive(&index, format!("it can't be read: {error}")))
 }

@@ -91,7 +91,11 @@ fn parents(name: &str) -> impl Iterator<Item = &str> {
 fn header(out: &mut File, name: &str, size: u64) -> io::Result<()> {
     let mut entry = EntryBuilder::new_ustar();
     let is_directory = name.ends_with('/');
-    let kind = if is_directory { EntryType::Directory } else { EntryType::Regular };
+    let kind = if is_directory {
+        EntryType::Directory
+    } else {
+        EntryType::Regular
+    };
     let built = entry
         .path(name)
         .entry_type(kind)
@@ -136,12 +140,19 @@ pub(super) struct Pending {
 impl Pending {
     /// Begins it.
     pub(super) fn new(path: &Path) -> Result<Self> {
-        let name = path.file_name().ok_or_else(|| Error::archive(path, "a file's name is expected"))?;
+        let name = path
+            .file_name()
+            .ok_or_else(|| Error::archive(path, "a file's name is expected"))?;
         let mut hidden = std::ffi::OsString::from(".");
         hidden.push(name);
         hidden.push(format!(".{}", &crate::temporary::random_name()?[..8]));
         let fresh = path.with_file_name(hidden);
-        let file = File::options().read(true).write(true).create_new(true).open(&fresh).on("create", &fresh)?;
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(&fresh)
+            .on("create", &fresh)?;
         Ok(Self {
             file,
             fresh: Some(fresh),

@@ -1,0 +1,158 @@
+//! `wiac save`: images out of the store, as an image layout or an archive.
+
+use crate::error::Failure;
+use crate::{Global, data};
+use clap::{Args, ValueEnum};
+use std::fs::File;
+use std::io::IsTerminal;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use wiac_layer::compression::Compression;
+use wiac_oci::reference::Reference;
+use wiac_store::Store;
+use wiac_store::transfer::{self, Packing, Wanted, save_into, save_to};
+
+/// What is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// A tar of an OCI image layout that docker reads too
+    OciArchive,
+    /// An OCI image layout in a directory
+    OciDir,
+    /// A tar as docker wrote it before version 25, layers uncompressed
+    DockerArchive,
+}
+
+/// How layers made here are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Compress {
+    /// Not at all
+    None,
+    /// gzip
+    Gzip,
+    /// zstd
+    Zstd,
+}
+
+// What may be written; clap makes the help of the comments below.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Images by name or id
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<String>,
+    /// Write to this file or directory instead of standard output
+    #[arg(short, long, value_name = "PATH")]
+    output: Option<PathBuf>,
+    /// In which form (by itself: oci-archive, oci-dir where the output is a directory)
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<Format>,
+    /// How layers made here are compressed; a layer that came in keeps its bytes
+    #[arg(long, value_name = "HOW", default_value = "gzip")]
+    compression: Compress,
+    /// How hard: gzip 1 to 12, zstd 1 to 19
+    #[arg(long, value_name = "LEVEL")]
+    compression_level: Option<i32>,
+}
+
+/// Runs the command.
+pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let data = data::open(global)?;
+    let wanted = wanted(&data.store, &arguments.images)?;
+    let packing = packing(arguments)?;
+    match arguments.output.as_deref().filter(|path| *path != Path::new("-")) {
+        Some(path) => save_to(&data.store, &wanted, format(arguments.format, path), &packing, path)?,
+        None => to_standard_output(&data.store, &wanted, arguments.format, &packing)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn to_standard_output(
+    store: &Store,
+    wanted: &[Wanted],
+    format: Option<Format>,
+    packing: &Packing,
+) -> Result<(), Failure> {
+    let output = std::io::stdout();
+    if output.is_terminal() {
+        return Err(Failure::usage(
+            "standard output is a terminal: name a file with -o, or send it to a pipe",
+        ));
+    }
+    let format = match format {
+        Some(Format::OciDir) => return Err(Failure::usage("--format oci-dir: name the directory with -o")),
+        Some(Format::DockerArchive) => transfer::Format::DockerArchive,
+        Some(Format::OciArchive) | None => transfer::Format::OciArchive,
+    };
+    let mut file = File::from(output.as_fd().try_clone_to_owned()?);
+    Ok(save_into(
+        store,
+        wanted,
+        format,
+        packing,
+        (&mut file, Path::new("standard output")),
+    )?)
+}
+
+fn format(given: Option<Format>, path: &Path) -> transfer::Format {
+    match given {
+        Some(Format::OciDir) => transfer::Format::OciDirectory,
+        Some(Format::DockerArchive) => transfer::Format::DockerArchive,
+        None if path.is_dir() => transfer::Format::OciDirectory,
+        Some(Format::OciArchive) | None => transfer::Format::OciArchive,
+    }
+}
+
+/// The images, several names of one image together.
+fn wanted(store: &Store, texts: &[String]) -> Result<Vec<Wanted>, Failure> {
+    let mut images: Vec<Wanted> = Vec::new();
+    for text in texts {
+        let (id, _) = store.find_image(text)?;
+        let name = store.find_name(text)?.and_then(|_| text.parse::<Reference>().ok());
+        let name = name.map(Reference::with_default_tag);
+        match images.iter_mut().find(|image| image.id == id) {
+            Some(image) => image.names.extend(name),
+            None => images.push(Wanted {
+                id,
+                shown: text.clone(),
+                names: name.into_iter().collect(),
+            }),
+        }
+    }
+    Ok(images)
+}
+
+fn packing(arguments: &Arguments) -> Result<Packing, Failure> {
+    let (compression, highest) = match arguments.compression {
+        Compress::None => (Compression::None, 0),
+        Compress::Gzip => (Compression::Gzip, 12),
+        Compress::Zstd => (Compression::Zstd, 19),
+    };
+    if let Some(level) = arguments
+        .compression_level
+        .filter(|level| !(1..=highest).contains(level))
+    {
+        return Err(Failure::usage(format!(
+            "--compression-level {level}: {} has 1 to {highest}",
+            compression.word()
+        )));
+    }
+    Ok(Packing {
+        compression,
+        level: arguments.compression_level,
+        clamp: source_date_epoch()?,
+    })
+}
+
+/// The second that SOURCE_DATE_EPOCH names, after reproducible-builds.org's specification.
+pub(crate) fn source_date_epoch() -> Result<Option<i64>, Failure> {
+    match std::env::var("SOURCE_DATE_EPOCH") {
+        Ok(text) if !text.is_empty() => match text.parse::<u32>() {
+            Ok(second) => Ok(Some(i64::from(second))),
+            Err(_) => Err(Failure::usage(format!(
+                "SOURCE_DATE_EPOCH={text}: a number of seconds since 1970 is expected"
+            ))),
+        },
+        _ => Ok(None),
+    }
+}
