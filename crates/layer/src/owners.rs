@@ -148,17 +148,17 @@ impl Device {
     }
 }
 
+/// From where to where the paths below a directory lie, in a map or set sorted by paths.
+pub(crate) fn below(path: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    // What starts with "path/" lies between it and "path0", the byte after the slash.
+    ([path, b"/"].concat(), [path, b"0"].concat())
+}
+
 /// Removes everything below the directory `path` from a map by paths.
 pub(crate) fn remove_below<V>(map: &mut BTreeMap<Vec<u8>, V>, path: &[u8]) {
-    if path.is_empty() {
-        map.clear();
-        return;
-    }
-    // What starts with "path/" lies between it and "path0", the byte after the slash.
-    let first = [path, b"/"].concat();
-    let after = [path, b"0"].concat();
-    let below: Vec<Vec<u8>> = map.range(first..after).map(|(path, _)| path.clone()).collect();
-    for path in below {
+    let (first, after) = below(path);
+    let gone: Vec<Vec<u8>> = map.range(first..after).map(|(path, _)| path.clone()).collect();
+    for path in gone {
         map.remove(&path);
     }
 }

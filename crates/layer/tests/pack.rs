@@ -225,17 +225,6 @@ fn sockets_are_left_out_and_counted() {
 fn holes_cost_no_reads() {
     let dir = scratch();
     shell("mkdir d; truncate -s 256M d/holes; printf end >> d/holes", dir.path());
-    struct Count(u64, u64);
-    impl std::io::Write for Count {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0 += bytes.len() as u64;
-            self.1 += bytes.iter().map(|byte| u64::from(*byte != 0)).sum::<u64>().min(1);
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
     let lower = LayerStack::default();
     let options = PackOptions {
         lower: &lower,
@@ -249,4 +238,17 @@ fn holes_cost_no_reads() {
     assert!(count.0 > 256 << 20 && count.1 < 10);
     let used = shell("du -k d/holes | cut -f1", dir.path());
     assert_eq!(String::from_utf8_lossy(&used).trim(), "4");
+}
+
+/// Counts bytes, and calls with something else than zeros.
+struct Count(u64, u64);
+impl std::io::Write for Count {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len() as u64;
+        self.1 += bytes.iter().map(|byte| u64::from(*byte != 0)).sum::<u64>().min(1);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }

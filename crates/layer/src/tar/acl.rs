@@ -91,13 +91,10 @@ mod tests {
     fn a_list_is_what_setfacl_makes_of_it() {
         // getfattr -e hex after setfacl -m u:1000:rw,g:50:r on a file of mode 640.
         let text = b"user::rw-,user:joe:rw-:1000,group::r--,group:50:r--,mask::rw-,other::---";
-        let hexadecimal: String = to_attribute(text)
-            .expect("valid")
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let attribute = to_attribute(text).expect("valid");
+        let hexadecimal: Vec<String> = attribute.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(
-            hexadecimal,
+            hexadecimal.concat(),
             "0200000001000600ffffffff02000600e803000004000400ffffffff080004003200000010000600ffffffff20000000ffffffff"
         );
     }

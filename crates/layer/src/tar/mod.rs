@@ -16,6 +16,7 @@ pub use reader::Reader;
 pub use writer::Writer;
 
 use crate::error::{Error, Result};
+use std::fmt::Write as _;
 
 /// The unit of a tar archive.
 pub const BLOCK: usize = 512;
@@ -139,7 +140,7 @@ pub(crate) fn shown(path: &[u8]) -> String {
             }
         }
         for byte in chunk.invalid() {
-            text.push_str(&format!("\\x{byte:02x}"));
+            let _ = write!(text, "\\x{byte:02x}");
         }
     }
     if let Some((end, _)) = text.char_indices().nth(MOST) {

@@ -26,6 +26,7 @@ pub struct Reader<R> {
     path: Vec<u8>,
     /// What global headers say.
     global: Overrides,
+    global_bytes: usize,
     entries: u64,
     /// Lengths of all files so far.
     lengths: u64,
@@ -44,6 +45,7 @@ impl<R: Read> Reader<R> {
             padding: 0,
             path: Vec::new(),
             global: Overrides::default(),
+            global_bytes: 0,
             entries: 0,
             lengths: 0,
         }
@@ -89,7 +91,10 @@ impl<R: Read> Reader<R> {
                     }
                 }
                 Role::Global => {
-                    let data = self.extension(&header, &mut extended.bytes)?;
+                    // They stay to the archive's end, so all of them count together.
+                    let mut bytes = std::mem::take(&mut self.global_bytes);
+                    let data = self.extension(&header, &mut bytes)?;
+                    self.global_bytes = bytes;
                     for record in Records::new(&data) {
                         let (key, value) = record?;
                         self.global.take(key, value)?;

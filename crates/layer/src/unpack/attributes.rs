@@ -84,13 +84,13 @@ impl Unpacker<'_> {
             Ok(()) => {}
             Err(Errno::PERM | Errno::NOTSUP) => {
                 self.intend(path, meta, |intended| {
-                    intended.xattrs.push((name.to_vec(), value.to_vec()))
+                    intended.xattrs.push((name.to_vec(), value.to_vec()));
                 });
             }
             // A list names ids that the user namespace doesn't have.
             Err(Errno::INVAL) if is_list && self.options.owners == OwnerPolicy::Record => {
                 self.intend(path, meta, |intended| {
-                    intended.xattrs.push((name.to_vec(), value.to_vec()))
+                    intended.xattrs.push((name.to_vec(), value.to_vec()));
                 });
             }
             Err(errno) => {

@@ -6,9 +6,9 @@
 //! [`Limits::memory`]: crate::tar::Limits
 
 use crate::error::Result;
-use crate::owners::remove_below;
+use crate::owners::{below, remove_below};
 use crate::tar::{Entry, Time, refuse};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// What an entry costs beside its path, about.
 const OVERHEAD: usize = 160;
@@ -16,7 +16,7 @@ const OVERHEAD: usize = 160;
 /// The directories of the layer so far, by path; sorted, so that those above come first.
 pub(super) struct Directories {
     known: BTreeMap<Vec<u8>, Directory>,
-    whiteouts: BTreeMap<Vec<u8>, ()>,
+    whiteouts: BTreeSet<Vec<u8>>,
     memory: Memory,
 }
 
@@ -29,6 +29,8 @@ pub(super) struct Directory {
     pub meta: Option<Box<Meta>>,
     /// Has an opaque mark.
     pub opaque: bool,
+    /// A mark above hides what lower layers have here; known after [`Directories::hide`].
+    hidden: bool,
 }
 
 /// Metadata of a file.
@@ -106,7 +108,7 @@ impl Directories {
     pub(super) fn new(most: usize) -> Self {
         Self {
             known: BTreeMap::new(),
-            whiteouts: BTreeMap::new(),
+            whiteouts: BTreeSet::new(),
             memory: Memory { used: 0, most },
         }
     }
@@ -140,20 +142,24 @@ impl Directories {
 
     pub(super) fn note_whiteout(&mut self, path: &[u8]) -> Result<()> {
         self.memory.charge(path, path.len() + OVERHEAD)?;
-        self.whiteouts.insert(path.to_vec(), ());
+        self.whiteouts.insert(path.to_vec());
         Ok(())
     }
 
     /// Whether the archive says that lower layers' `path` is deleted.
     pub(super) fn is_whiteout(&self, path: &[u8]) -> bool {
-        self.whiteouts.contains_key(path)
+        self.whiteouts.contains(path)
     }
 
     /// Forgets the directory at `path` and what was below it. That a whiteout was at `path` itself still holds.
     pub(super) fn remove(&mut self, path: &[u8]) {
         self.known.remove(path);
         remove_below(&mut self.known, path);
-        remove_below(&mut self.whiteouts, path);
+        let (first, after) = below(path);
+        let gone: Vec<Vec<u8>> = self.whiteouts.range(first..after).cloned().collect();
+        for path in gone {
+            self.whiteouts.remove(&path);
+        }
     }
 
     /// Whether the archive hides what lower layers have at `path`: by a mark at it or at a directory above.
@@ -170,8 +176,26 @@ impl Directories {
         is_opaque(b"") || ends.any(|above| self.is_whiteout(above) || is_opaque(above))
     }
 
-    /// Takes the last one out: what is below a directory comes before it.
-    pub(super) fn take_last(&mut self) -> Option<(Vec<u8>, Directory)> {
-        self.known.pop_last()
+    /// Works out what the marks hide, for [`Self::take_last`]. Every directory's own directory is known as well, and
+    /// comes before it.
+    pub(super) fn hide(&mut self) {
+        // Directories in which all of the lower layers is hidden.
+        let mut hiding: HashSet<&[u8]> = HashSet::new();
+        for (path, directory) in &mut self.known {
+            let end = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+            let above = !path.is_empty() && hiding.contains(&path[..end]);
+            directory.hidden = above || self.whiteouts.contains(path);
+            if directory.hidden || directory.opaque {
+                hiding.insert(path);
+            }
+        }
+    }
+
+    /// Takes the last one out: what is below a directory comes before it. Its path, itself, and whether lower layers'
+    /// directory of this path is hidden.
+    pub(super) fn take_last(&mut self) -> Option<(Vec<u8>, Directory, bool)> {
+        let (path, directory) = self.known.pop_last()?;
+        let hidden = directory.hidden;
+        Some((path, directory, hidden))
     }
 }

@@ -28,10 +28,11 @@ impl Unpacker<'_> {
         if self.directories.get(b"").is_some_and(|root| root.opaque) {
             self.hide_below_root()?;
         }
-        // What is above comes later and is still known: it may hide what lower layers have here.
-        while let Some((path, directory)) = self.directories.take_last() {
+        self.directories.hide();
+        while let Some((path, directory, hidden)) = self.directories.take_last() {
             let meta = match &directory.meta {
                 Some(meta) => (**meta).clone(),
+                None if hidden => PLAIN,
                 None => self.meta_from_below(&path)?,
             };
             let fd = self.inside.open(&path, OFlags::RDONLY).on("open", &shown(&path))?;
@@ -48,9 +49,6 @@ impl Unpacker<'_> {
 
     /// The metadata of a directory that the archive doesn't name: that of the layers below, as far as they are seen.
     fn meta_from_below(&mut self, path: &[u8]) -> Result<Meta> {
-        if self.directories.hides(path) {
-            return Ok(PLAIN);
-        }
         let is_root = path.is_empty();
         self.result.depends_on_lower |= !is_root;
         let lower = self.lower()?;
@@ -81,9 +79,8 @@ impl Unpacker<'_> {
             let path = name.as_bytes();
             let kind = FileType::CharacterDevice;
             match rustix::fs::mknodat(self.inside.root(), name.as_os_str(), kind, Mode::empty(), 0) {
-                Ok(()) => {}
                 Err(Errno::EXIST) if self.directories.get(path).is_some() => self.directories.make_opaque(path),
-                Err(Errno::EXIST) => {}
+                Ok(()) | Err(Errno::EXIST) => {}
                 Err(errno) => return Err(errno).on("mark as deleted", &shown(path)),
             }
         }

@@ -1,9 +1,9 @@
 //! Hard links: to files of the same layer, and of those below.
 
 use super::{Spot, Unpacker, path};
-use crate::error::{IoExt, Result};
+use crate::error::{Error, IoExt, Result};
 use crate::marks::{is_whiteout, status};
-use crate::tar::{Entry, refuse};
+use crate::tar::{Entry, bad, refuse, shown};
 use rustix::fs::{AtFlags, FileType};
 use rustix::io::Errno;
 
@@ -13,17 +13,11 @@ impl Unpacker<'_> {
     pub(super) fn hard_link(&mut self, spot: &Spot<'_>, entry: &Entry) -> Result<()> {
         let place = path::link_target(&entry.path, &entry.link)?;
         let target = match self.existing(&place, &entry.path)? {
-            Some(target) if self.can_be_linked(&target, entry)? => target,
-            _ => match self.copy_up(&place, entry)? {
-                Some(target) => target,
-                None => {
-                    let target = crate::tar::shown(&entry.link);
-                    return refuse(
-                        &entry.path,
-                        format!("is a hard link to \"{target}\", which is neither in this layer nor below"),
-                    );
-                }
-            },
+            Some(target) if can_be_linked(&target, entry)? => target,
+            _ => {
+                let copied = self.copy_up(&place, entry)?;
+                copied.ok_or_else(|| nowhere(entry))?
+            }
         };
         if target.path == spot.path {
             return Ok(());
@@ -46,15 +40,23 @@ impl Unpacker<'_> {
         }
         Ok(())
     }
+}
 
-    /// Whether there is a file to be linked to; a whiteout isn't.
-    fn can_be_linked(&self, target: &Spot<'_>, entry: &Entry) -> Result<bool> {
-        let Some(stat) = status(&target.parent, target.name).on("look up", &target.shown())? else {
-            return Ok(false);
-        };
-        if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
-            return refuse(&entry.path, "is a hard link to a directory");
-        }
-        Ok(!is_whiteout(&stat))
+fn nowhere(entry: &Entry) -> Error {
+    let target = shown(&entry.link);
+    bad(
+        &entry.path,
+        format!("is a hard link to \"{target}\", which is neither in this layer nor below"),
+    )
+}
+
+/// Whether there is a file to be linked to; a whiteout isn't.
+fn can_be_linked(target: &Spot<'_>, entry: &Entry) -> Result<bool> {
+    let Some(stat) = status(&target.parent, target.name).on("look up", &target.shown())? else {
+        return Ok(false);
+    };
+    if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+        return refuse(&entry.path, "is a hard link to a directory");
     }
+    Ok(!is_whiteout(&stat))
 }

@@ -66,7 +66,7 @@ impl Unpacker<'_> {
             },
         };
         let meta = meta_of_name(&parent, &name, &status)?;
-        self.copy(&parent, &name, &status, meta, &spot)?;
+        self.copy(&parent, &name, &status, &meta, &spot)?;
         Ok(Some(spot))
     }
 
@@ -75,11 +75,11 @@ impl Unpacker<'_> {
         let status = rustix::fs::statat(&from.parent, from.name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)
             .on("look at", &from.shown())?;
         let meta = meta_of_name(&from.parent, from.name, &status)?;
-        self.copy(&from.parent, from.name, &status, meta, to)
+        self.copy(&from.parent, from.name, &status, &meta, to)
     }
 
     /// Copies anything but a directory, with all metadata.
-    fn copy(&mut self, parent: &OwnedFd, name: &OsStr, status: &Stat, meta: Meta, to: &Spot<'_>) -> Result<()> {
+    fn copy(&mut self, parent: &OwnedFd, name: &OsStr, status: &Stat, meta: &Meta, to: &Spot<'_>) -> Result<()> {
         let kind = FileType::from_raw_mode(status.st_mode);
         match kind {
             FileType::RegularFile => {
@@ -87,12 +87,12 @@ impl Unpacker<'_> {
                 let from = rustix::fs::openat(parent, name, flags, Mode::empty()).on("open", &to.shown())?;
                 let file = self.create(to, meta.mode)?;
                 crate::copy::contents(&from, &file).on("copy", &to.shown())?;
-                return self.dress(file.as_fd(), &to.path, &meta, None);
+                return self.dress(file.as_fd(), &to.path, meta, None);
             }
             FileType::Symlink => {
                 let target = rustix::fs::readlinkat(parent, name, Vec::new()).on("read the link", &to.shown())?;
                 self.replacing(to, || rustix::fs::symlinkat(&target, &to.parent, to.name))?;
-                return self.dress_unopened(to, &meta, None);
+                return self.dress_unopened(to, meta, None);
             }
             _ => {}
         }
@@ -100,7 +100,7 @@ impl Unpacker<'_> {
         self.replacing(to, || {
             rustix::fs::mknodat(&to.parent, to.name, kind, mode, status.st_rdev)
         })?;
-        self.dress_unopened(to, &meta, Some(meta.mode & 0o777 & !self.fresh.umask))
+        self.dress_unopened(to, meta, Some(meta.mode & 0o777 & !self.fresh.umask))
     }
 }
 

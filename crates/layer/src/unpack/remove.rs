@@ -32,7 +32,7 @@ impl Unpacker<'_> {
             }
             waiting.push((path.clone(), true));
             let directory = self.inside.open(&path, OFlags::RDONLY).on("open", &shown(&path))?;
-            for name in empty_of_files(directory).on("empty", &shown(&path))? {
+            for name in empty_of_files(&directory).on("empty", &shown(&path))? {
                 waiting.push(([&path, &b"/"[..], &name].concat(), false));
             }
         }
@@ -50,9 +50,9 @@ impl Unpacker<'_> {
 }
 
 /// Removes all but directories; the names of those.
-fn empty_of_files(directory: OwnedFd) -> rustix::io::Result<Vec<Vec<u8>>> {
+fn empty_of_files(directory: &OwnedFd) -> rustix::io::Result<Vec<Vec<u8>>> {
     let mut directories = Vec::new();
-    for entry in Dir::read_from(&directory)? {
+    for entry in Dir::read_from(directory)? {
         let entry = entry?;
         let name = entry.file_name();
         if matches!(name.to_bytes(), b"." | b"..") {
@@ -62,7 +62,7 @@ fn empty_of_files(directory: OwnedFd) -> rustix::io::Result<Vec<Vec<u8>>> {
             directories.push(name.to_bytes().to_vec());
             continue;
         }
-        match rustix::fs::unlinkat(&directory, name, AtFlags::empty()) {
+        match rustix::fs::unlinkat(directory, name, AtFlags::empty()) {
             Ok(()) => {}
             // The file system doesn't tell kinds in its listings.
             Err(Errno::ISDIR) => directories.push(name.to_bytes().to_vec()),

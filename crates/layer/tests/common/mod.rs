@@ -106,10 +106,8 @@ fn same_files(root: &Path, found: &mut BTreeMap<String, Node>) {
         if stat.is_dir() || (node.kind == "char" && node.device == 0) {
             continue;
         }
-        node.same_as = first
-            .entry((stat.dev(), stat.ino()))
-            .or_insert_with(|| name.clone())
-            .clone();
+        node.same_as
+            .clone_from(first.entry((stat.dev(), stat.ino())).or_insert_with(|| name.clone()));
     }
 }
 
