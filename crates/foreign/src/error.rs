@@ -117,6 +117,11 @@ impl Error {
         }
     }
 
+    /// A store that this user may not read.
+    pub(crate) fn forbidden(path: &Path) -> Self {
+        Self::unsupported(path, "this user may not read it", "run wiac as the store's owner")
+    }
+
     pub(crate) fn unsupported(path: impl Into<PathBuf>, what: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::Unsupported {
             path: path.into(),

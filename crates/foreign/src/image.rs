@@ -27,13 +27,27 @@ pub struct Image {
     pub guard: Guard,
 }
 
+/// What is known of the marks in a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Marks {
+    /// Nobody has looked yet.
+    Unknown,
+    /// Whiteouts at most, which are the same in both forms.
+    None,
+    /// Opaque marks of this form.
+    Of(Form),
+}
+
 /// A layer in another tool's store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layer {
     /// The directory that overlayfs takes as a lower one.
     pub diff: PathBuf,
-    /// The form of its marks: the store's usual one until [`Image::inspect`] has looked.
+    /// The form of marks to read it in: the store's usual one until [`Image::inspect`] has looked.
     pub form: Form,
+    /// What [`Image::inspect`] found. A caller that remembers an earlier finding puts it here and spares the walk:
+    /// the tools never change a layer that an image has. To be remembered by `diff`'s path, inode and ctime.
+    pub marks: Marks,
     /// The digest of the layer's tar, where known.
     pub diff_id: Option<DiffId>,
     /// Its size as the store recorded it: bytes of its uncompressed tar, or of its files.
@@ -58,8 +72,8 @@ pub struct Summary {
 }
 
 impl Image {
-    /// Looks through every file of the layers for marks that overlayfs, as we mount it, can't use, and finds the form
-    /// of the marks. One system call a file.
+    /// Looks through every file of the layers whose marks are unknown for such that overlayfs, as we mount it, can't
+    /// use, and finds the form of the marks. One system call a file.
     ///
     /// # Errors
     /// Where a layer has redirects or files without data (metacopy), fuse-overlayfs's whiteouts, or marks of both

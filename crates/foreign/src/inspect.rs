@@ -7,11 +7,12 @@
 //! extended attributes is told by one call of llistxattr(2) each, and names come with the directory.
 
 use crate::error::{Error, IoExt, Result};
-use crate::image::Layer;
+use crate::image::{Layer, Marks};
 use rustix::fs::{FileType, Mode, OFlags, RawDir, ResolveFlags};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::mem::MaybeUninit;
+use std::num::NonZero;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,33 +20,55 @@ use wiac_layer::Form;
 
 const REMEDY: &str = "copy it with `skopeo copy` to an oci-archive and load that";
 
-/// Looks through the layers, several at once, and sets the form of each that has opaque marks.
+/// Looks through the layers, several at once, and sets their form where one has opaque marks.
 pub(crate) fn layers(layers: &mut [Layer]) -> Result<()> {
     let threads = std::thread::available_parallelism()
-        .map_or(1, usize::from)
+        .map_or(1, NonZero::get)
         .min(layers.len());
     let next = AtomicUsize::new(0);
     let shared: &[Layer] = layers;
     let work = || {
         let mut found = Vec::new();
         while let (at, Some(layer)) = take(&next, shared) {
-            found.push((at, walk(&layer.diff)));
+            if layer.marks == Marks::Unknown {
+                found.push((at, walk(&layer.diff)));
+            }
         }
         found
     };
     let found: Vec<_> = std::thread::scope(|scope| {
         let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
         let mut found = work();
-        found.extend(others.into_iter().flat_map(|thread| thread.join().unwrap_or_default()));
+        for other in others {
+            match other.join() {
+                Ok(more) => found.extend(more),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
         found
     });
-    let mut forms = vec![None; layers.len()];
     for (at, result) in found {
-        forms[at] = Some(result?);
+        layers[at].marks = result?.map_or(Marks::None, Marks::Of);
     }
-    for (layer, form) in layers.iter_mut().zip(forms) {
-        let form = form.ok_or_else(|| Error::damaged(&layer.diff, "it couldn't be looked through"))?;
-        layer.form = form.unwrap_or(layer.form);
+    agree(layers)
+}
+
+/// Gives all layers the form that some of them have: those without marks of their own go with the others.
+fn agree(layers: &mut [Layer]) -> Result<()> {
+    let mut common: Option<Form> = None;
+    for layer in layers.iter() {
+        let Marks::Of(form) = layer.marks else {
+            continue;
+        };
+        if let Some(other) = common.filter(|other| *other != form) {
+            let (form, other) = (form.word(), other.word());
+            let what = format!("it has {form}.overlay marks, another layer of the image {other}.overlay ones");
+            return Err(refusal(&layer.diff, &what));
+        }
+        common = Some(form);
+    }
+    for layer in layers {
+        layer.form = common.unwrap_or(layer.form);
     }
     Ok(())
 }
@@ -251,6 +274,37 @@ mod tests {
         }
         mark(top.path().join("a"), "user.overlay.opaque");
         assert_eq!(walk(top.path()).unwrap(), Some(Form::User));
+    }
+
+    #[test]
+    fn layers_agree_on_a_form() {
+        let tops = [tree(), tree(), tree()];
+        let layer = |top: &tempfile::TempDir| Layer {
+            diff: top.path().to_owned(),
+            form: Form::Trusted,
+            marks: Marks::Unknown,
+            diff_id: None,
+            size: None,
+            tar_split: None,
+            blob: None,
+        };
+        let mut image: Vec<_> = tops.iter().map(layer).collect();
+        layers(&mut image).unwrap();
+        assert!(
+            image
+                .iter()
+                .all(|layer| (layer.form, layer.marks) == (Form::Trusted, Marks::None))
+        );
+        // What is known already isn't looked at again.
+        mark(tops[0].path().join("a"), "user.overlay.opaque");
+        layers(&mut image).unwrap();
+        assert_eq!(image[0].marks, Marks::None);
+        image[0].marks = Marks::Unknown;
+        layers(&mut image).unwrap();
+        assert_eq!(image[0].marks, Marks::Of(Form::User));
+        assert!(image.iter().all(|layer| layer.form == Form::User));
+        image[2].marks = Marks::Of(Form::Trusted);
+        assert!(layers(&mut image).unwrap_err().to_string().contains("another layer"));
     }
 
     #[test]

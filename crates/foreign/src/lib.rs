@@ -34,7 +34,7 @@ mod time;
 pub use caller::Caller;
 pub use containers::lock::Guard;
 pub use error::{Error, Result};
-pub use image::{Image, Layer, Summary};
+pub use image::{Image, Layer, Marks, Summary};
 pub use reference::{Kind, Location, Reference, parse};
 
 /// Finds an image and looks through its layers: [`resolve`], then [`Image::inspect`].

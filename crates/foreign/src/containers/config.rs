@@ -160,11 +160,7 @@ fn check_driver(root: &Path, driver: Option<&str>) -> Result<()> {
     }
     // Tells a store that mayn't be read from one that isn't there.
     match std::fs::read_dir(root) {
-        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Err(Error::Io {
-            action: "read",
-            path: root.to_owned(),
-            source: error,
-        }),
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Err(Error::forbidden(root)),
         _ => Err(Error::NoStore {
             tool: "podman",
             places: vec![root.display().to_string()],

@@ -12,7 +12,7 @@ mod registries;
 
 use crate::caller::Caller;
 use crate::error::{Error, IoExt, Result};
-use crate::image::{Image, Layer, Summary};
+use crate::image::{Image, Layer, Marks, Summary};
 use crate::reference::Location;
 use crate::{platform, read, time};
 use config::Store;
@@ -217,6 +217,7 @@ fn layer(root: &Root, record: &LayerRecord, home: &Path, caller: &Caller) -> Res
     let diff_id = diff_id.map(str::parse::<DiffId>).transpose();
     Ok(Layer {
         form: if caller.is_root() { Form::Trusted } else { Form::User },
+        marks: Marks::Unknown,
         diff_id: diff_id.map_err(|error| Error::damaged(root.layers_json(), error.to_string()))?,
         size: record.diff_size.and_then(|size| u64::try_from(size).ok()),
         tar_split: existing(

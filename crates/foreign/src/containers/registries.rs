@@ -51,6 +51,10 @@ impl Registries {
                 registries.take(file);
             }
         }
+        // A cache: what can't be read or understood there doesn't count.
+        if let Some(file) = remembered(caller).and_then(|path| super::toml::<File>(&path).ok().flatten()) {
+            registries.aliases.extend(file.aliases);
+        }
         Ok(registries)
     }
 
@@ -114,13 +118,17 @@ fn files(caller: &Caller) -> Result<Vec<PathBuf>> {
     for directory in [Some(system), user.map(|user| user.join("registries.conf.d"))] {
         files.extend(directory.map(|path| drop_ins(&path)).transpose()?.into_iter().flatten());
     }
-    let remembered = if caller.is_root() {
+    Ok(files)
+}
+
+/// The aliases that podman remembers of names it has resolved.
+fn remembered(caller: &Caller) -> Option<PathBuf> {
+    let cache = if caller.is_root() {
         Some(caller.system_path("/var/cache"))
     } else {
         caller.xdg("XDG_CACHE_HOME", ".cache")
     };
-    files.extend(remembered.map(|cache| cache.join("containers/short-name-aliases.conf")));
-    Ok(files)
+    cache.map(|cache| cache.join("containers/short-name-aliases.conf"))
 }
 
 /// The files `*.conf` of a directory, by name.

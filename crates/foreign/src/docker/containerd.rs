@@ -12,7 +12,7 @@
 
 use crate::bolt::{Bucket, Database};
 use crate::error::{Error, Result};
-use crate::image::{Image, Layer, Summary};
+use crate::image::{Image, Layer, Marks, Summary};
 use crate::lookup::{self, Beginning};
 use crate::{Guard, platform, read, time};
 use std::path::{Path, PathBuf};
@@ -280,6 +280,7 @@ impl Containerd {
             layers.push(Layer {
                 diff,
                 form,
+                marks: Marks::Unknown,
                 diff_id: Some(diff_id.clone()),
                 size,
                 tar_split: None,

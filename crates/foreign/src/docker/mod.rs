@@ -108,6 +108,9 @@ impl Search {
                 "save the image with `docker save` and load that",
             ));
         }
+        if std::fs::read_dir(&root).is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied) {
+            return Err(Error::forbidden(&root));
+        }
         let overlay2 = Overlay2::find(&root);
         let mut roots = vec![root.clone(), root.join("containerd/daemon")];
         if location.root.is_none() && caller.is_root() {
@@ -150,15 +153,6 @@ fn missing(root: &Path, caller: &Caller) -> Error {
             format!("its layers are made by the driver {driver}, not overlay2"),
             "save the image with `docker save` and load that",
         );
-    }
-    if let Err(error) = std::fs::read_dir(root)
-        && error.kind() == std::io::ErrorKind::PermissionDenied
-    {
-        return Error::Io {
-            action: "read",
-            path: root.to_owned(),
-            source: error,
-        };
     }
     Error::NoStore {
         tool: "docker",

@@ -11,7 +11,7 @@
 //! whole, or goes missing, which is an error.
 
 use crate::error::{Error, IoExt, Result};
-use crate::image::{Image, Layer, Summary};
+use crate::image::{Image, Layer, Marks, Summary};
 use crate::lookup::{self, Beginning};
 use crate::{Guard, read, time};
 use serde::Deserialize;
@@ -212,6 +212,7 @@ impl Overlay2 {
         Ok(Layer {
             diff,
             form,
+            marks: Marks::Unknown,
             diff_id: Some(diff_id.clone()),
             size: self.size(chain),
             tar_split: tar_split.exists().then_some(tar_split),
