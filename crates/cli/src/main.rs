@@ -63,9 +63,14 @@ fn application() -> Command {
         .subcommand(commands::define::<commands::rmi::Arguments>("rmi", "Take names away, and images with their last name"))
         .subcommand(commands::define::<commands::inspect::Arguments>("inspect", "Show everything about images"))
         .subcommand(commands::define::<commands::history::Arguments>("history", "Show what made an image"))
+        .subcommand(commands::define::<commands::prune::Arguments>("prune", "Free what nobody needs"))
+        .subcommand(commands::define::<commands::df::Arguments>("df", "Show what the space is used for"))
+        .subcommand(commands::define::<commands::store::Arguments>("store", "Check the data directory, and mend it"))
         .subcommand(commands::define::<commands::layers::Arguments>("layers", "Show the layers of an image and their directories"))
         .subcommand(commands::define::<commands::import::Arguments>("import", "Make an image of a root filesystem"))
         .subcommand(commands::define::<commands::save::Arguments>("save", "Write images to an image layout or an archive"))
+        .subcommand(commands::define::<commands::commit::Arguments>("commit", "Make an image of a container layer's changes"))
+        .subcommand(commands::define::<commands::export::Arguments>("export", "Write a container's or an image's root as a tar"))
         .subcommand(commands::define::<commands::load::Arguments>("load", "Take images from an image layout or an archive"))
 }
 
@@ -87,12 +92,17 @@ fn run(arguments: &[std::ffi::OsString]) -> Result<ExitCode, Failure> {
         "run" => commands::run::run(&global, parsed(matches)?),
         "import" => commands::import::run(&global, &parsed(matches)?),
         "save" => commands::save::run(&global, &parsed(matches)?),
+        "commit" => commands::commit::run(&global, &parsed(matches)?),
+        "export" => commands::export::run(&global, &parsed(matches)?),
         "load" => commands::load::run(&global, &parsed(matches)?),
         "tag" => commands::tag::run(&global, &parsed(matches)?),
         "untag" => commands::untag::run(&global, &parsed(matches)?),
         "rmi" => commands::rmi::run(&global, &parsed(matches)?),
         "inspect" => commands::inspect::run(&global, &parsed(matches)?),
         "history" => commands::history::run(&global, &parsed(matches)?),
+        "prune" => commands::prune::run(&global, &parsed(matches)?),
+        "df" => commands::df::run(&global, &parsed(matches)?),
+        "store" => commands::store::run(&global, &parsed(matches)?),
         "layers" => commands::layers::run(&global, &parsed(matches)?),
         _ => commands::images::run(&global, &parsed(matches)?),
     }

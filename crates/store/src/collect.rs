@@ -17,6 +17,7 @@ use crate::lock::Lock;
 use crate::temporary::Temporary;
 use crate::usage::contents_size;
 pub(crate) use references::{References, is_gone, step_entries};
+pub(crate) use removal::remove_file;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;

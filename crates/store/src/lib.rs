@@ -4,8 +4,10 @@
 //! of it, and its contents are hashed, only when it leaves. Nothing unfinished is ever seen: everything is put together
 //! in `tmp/` and moved into place by one rename; a name or an image is written only after its layers were synced.
 
+mod adopt;
 pub mod blobs;
 pub mod cache;
+pub mod check;
 pub mod collect;
 mod data;
 pub mod digests;

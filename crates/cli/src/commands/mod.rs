@@ -2,16 +2,21 @@
 
 pub(crate) mod build;
 pub(crate) mod bundle;
+pub(crate) mod commit;
 pub(crate) mod copy;
+pub(crate) mod df;
+pub(crate) mod export;
 pub(crate) mod history;
 pub(crate) mod images;
 pub(crate) mod import;
 pub(crate) mod inspect;
 pub(crate) mod layers;
 pub(crate) mod load;
+pub(crate) mod prune;
 pub(crate) mod rmi;
 pub(crate) mod run;
 pub(crate) mod save;
+pub(crate) mod store;
 pub(crate) mod tag;
 pub(crate) mod untag;
 

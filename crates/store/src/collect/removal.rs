@@ -18,7 +18,7 @@ pub struct Removed {
 }
 
 /// Deletes a file; one that is gone is no error.
-pub(super) fn remove_file(path: &Path) -> Result<()> {
+pub(crate) fn remove_file(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).on("delete", path),
         _ => Ok(()),

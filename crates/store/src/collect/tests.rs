@@ -90,7 +90,7 @@ fn an_image_that_is_about_to_be_named_stays() {
         dry_run: true,
         ..selection
     };
-    assert_eq!(store.collect(&dry).expect("looked").images, [id.clone()]);
+    assert_eq!(store.collect(&dry).expect("looked").images, std::slice::from_ref(&id));
     assert!(store.image(&id).is_ok());
     let collected = store.collect(&Selection { dry_run: false, ..dry }).expect("collected");
     assert_eq!((collected.images.len(), collected.layers.len()), (1, 1));

@@ -184,16 +184,7 @@ impl Store {
 /// A directory's contents, or a file's length; 0 for what is gone.
 fn room_size(path: &Path) -> Result<u64> {
     match fs::symlink_metadata(path) {
-        Ok(meta) if meta.is_dir() => {
-            // The root of a container that runs would be counted once more.
-            let merged = path.join("merged");
-            let all = contents_size(path)?;
-            Ok(if merged.is_dir() {
-                all.saturating_sub(contents_size(&merged)?)
-            } else {
-                all
-            })
-        }
+        Ok(meta) if meta.is_dir() => contents_size(path),
         Ok(meta) => Ok(meta.len()),
         Err(_) => Ok(0),
     }

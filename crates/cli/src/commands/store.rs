@@ -1,0 +1,126 @@
+//! `wiac store check`: proves the data directory.
+
+use crate::error::Failure;
+use crate::format;
+use crate::{Global, data};
+use clap::{Args, Subcommand};
+use serde_json::json;
+use std::fmt::Write as _;
+use std::process::ExitCode;
+use wiac_store::check::{CheckOptions, CheckReport, Finding};
+
+// What may be written; clap makes the help of the comments below.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Commands,
+}
+
+#[derive(Debug, Subcommand)]
+enum Commands {
+    /// Look whether everything is there and is what it says it is; others may go on meanwhile
+    Check(Check),
+}
+
+#[derive(Debug, Args)]
+struct Check {
+    /// Delete what leads nowhere, set aside what is damaged, and say what to get again
+    #[arg(long)]
+    repair: bool,
+    /// Don't read contents
+    #[arg(long, conflicts_with = "deep")]
+    quick: bool,
+    /// Also pack layers again, and compare with what came out before
+    #[arg(long)]
+    deep: bool,
+    /// Say nothing where nothing is wrong
+    #[arg(short, long)]
+    quiet: bool,
+    /// Print JSON
+    #[arg(long, value_name = "FORMAT", value_parser = ["json"])]
+    format: Option<String>,
+}
+
+/// Runs the command: exit code 1 where something is wrong and wasn't mended.
+pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let Commands::Check(arguments) = &arguments.command;
+    let data = data::open(global)?;
+    let report = data.store.check(CheckOptions {
+        quick: arguments.quick,
+        deep: arguments.deep,
+        repair: arguments.repair,
+    })?;
+    if arguments.format.is_some() {
+        format::write(&to_json(&report))?;
+    } else {
+        format::write(&lines(&report, arguments))?;
+    }
+    let is_mended = |finding: &Finding| {
+        finding
+            .repaired
+            .as_ref()
+            .is_some_and(|done| !done.starts_with("not mended"))
+    };
+    let is_well = report.findings.iter().all(is_mended);
+    Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// One line for each finding.
+fn lines(report: &CheckReport, arguments: &Check) -> String {
+    let mut text = String::new();
+    for finding in &report.findings {
+        let _ = write!(
+            text,
+            "{}: {}",
+            format::plain(&finding.what),
+            format::plain(&finding.problem)
+        );
+        if let Some(repaired) = &finding.repaired {
+            let _ = write!(text, "; {repaired}");
+        }
+        if let Some(advice) = &finding.advice {
+            let _ = write!(text, "; {advice}");
+        }
+        text.push('\n');
+    }
+    if arguments.quiet {
+        return text;
+    }
+    for note in &report.notes {
+        let _ = writeln!(text, "note: {note}");
+    }
+    let contents = if arguments.quick { " (contents not read)" } else { "" };
+    let found = match report.findings.len() {
+        0 => "nothing is wrong".to_owned(),
+        1 => "1 finding".to_owned(),
+        count => format!("{count} findings"),
+    };
+    let _ = writeln!(
+        text,
+        "{} images, {} layers, {} blobs{contents}: {found}",
+        report.images, report.layers, report.blobs
+    );
+    if !report.findings.is_empty() && !arguments.repair {
+        text.push_str("wiac store check --repair deletes what leads nowhere and sets aside what is damaged\n");
+    }
+    text
+}
+
+fn to_json(report: &CheckReport) -> String {
+    let finding = |finding: &Finding| {
+        json!({
+            "What": finding.what,
+            "Problem": finding.problem,
+            "Repaired": finding.repaired,
+            "Advice": finding.advice,
+        })
+    };
+    let findings: Vec<_> = report.findings.iter().map(finding).collect();
+    format::pretty(&json!({
+        "Findings": findings,
+        "Notes": report.notes,
+        "Images": report.images,
+        "Layers": report.layers,
+        "Blobs": report.blobs,
+    }))
+}

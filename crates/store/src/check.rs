@@ -1,0 +1,204 @@
+//! Proves the whole store: that everything that is referred to is there and is what it says it is, and that nothing lies
+//! about that belongs to nobody.
+//!
+//! Others may use the store meanwhile. What is looked at as a whole is looked at under the exclusive lock on `images/`,
+//! for a moment only: no image is half added then, and nothing is taken away. Contents are read afterwards, each thing
+//! under its own lock. What somebody is at work on is never a finding.
+
+mod contents;
+mod entries;
+mod images;
+mod layout;
+
+use crate::data::Store;
+use crate::error::Result;
+use crate::image::LocalId;
+use crate::layer::LayerId;
+use crate::lock::Lock;
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// How closely to look.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct CheckOptions {
+    /// Leave out contents: neither blobs are hashed nor layers counted.
+    pub quick: bool,
+    /// Pack layers again and compare what comes out with what came out before.
+    pub deep: bool,
+    /// Take away what leads nowhere, and set aside what is damaged.
+    pub repair: bool,
+}
+
+/// Something wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// With what.
+    pub what: String,
+    /// What is wrong.
+    pub problem: String,
+    /// What was done about it.
+    pub repaired: Option<String>,
+    /// What the user has to do.
+    pub advice: Option<String>,
+}
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct CheckReport {
+    /// What is wrong; empty for a whole store.
+    pub findings: Vec<Finding>,
+    /// What is worth knowing and not wrong.
+    pub notes: Vec<String>,
+    /// How many images, layers and blobs were looked at.
+    pub images: usize,
+    /// Layers.
+    pub layers: usize,
+    /// Blobs.
+    pub blobs: usize,
+}
+
+/// What is to be done about a finding.
+enum Repair {
+    Nothing,
+    /// Delete a small file.
+    Delete(PathBuf),
+    /// Move something into `quarantine/` under a name, if nobody uses it.
+    SetAside(PathBuf, String),
+    /// Set a record aside, with its names and its export deleted.
+    Image(LocalId),
+}
+
+/// A check being made.
+struct Checker<'s> {
+    store: &'s Store,
+    options: CheckOptions,
+    report: CheckReport,
+    /// Layers that are there, with whether they are whole.
+    layers: HashMap<LayerId, bool>,
+    /// The names of each image, as people write them.
+    names: HashMap<LocalId, Vec<String>>,
+    /// Images by the layers they need.
+    needed: HashMap<LayerId, HashSet<LocalId>>,
+    /// Entries that lead nowhere and harm nobody.
+    stale: usize,
+}
+
+impl Store {
+    /// Looks at everything. What is wrong is in the report; an error is what kept the check from looking.
+    pub fn check(&self, options: CheckOptions) -> Result<CheckReport> {
+        let mut checker = Checker {
+            store: self,
+            options,
+            report: CheckReport::default(),
+            layers: HashMap::new(),
+            names: HashMap::new(),
+            needed: HashMap::new(),
+            stale: 0,
+        };
+        checker.structure()?;
+        if !options.quick {
+            checker.blob_contents()?;
+            checker.layer_contents()?;
+        }
+        if options.deep {
+            checker.pack_again()?;
+        }
+        Ok(checker.report)
+    }
+}
+
+impl Checker<'_> {
+    /// Everything but contents, in one picture. Layers and entries of the build cache are added by others meanwhile:
+    /// entries are read before layers, since a layer is there before what points to it.
+    fn structure(&mut self) -> Result<()> {
+        let path = self.store.path("images");
+        let _lock = if self.options.repair {
+            Lock::exclusive(&path)?
+        } else {
+            Lock::shared(&path)?
+        };
+        self.layout()?;
+        let names = self.read_names()?;
+        let records = self.read_records()?;
+        self.remember_who_needs(&names, &records);
+        let leases = self.store.leases()?;
+        let steps = crate::collect::step_entries(self.store)?;
+        let diff_ids = self.store.diff_id_entries()?;
+        self.layer_directories()?;
+        self.images(&records);
+        self.name_targets(&names);
+        self.exports()?;
+        self.entries(&steps, &diff_ids)?;
+        self.leases(&leases)?;
+        self.notes(&records, &steps, &leases)?;
+        self.temporary()
+    }
+
+    /// Writes a finding down, and mends it where that is asked for.
+    fn found(&mut self, what: impl Into<String>, problem: impl Into<String>, repair: Repair, advice: Option<String>) {
+        let repaired = if self.options.repair { self.repair(repair) } else { None };
+        self.report.findings.push(Finding {
+            what: what.into(),
+            problem: problem.into(),
+            repaired,
+            advice,
+        });
+    }
+
+    fn repair(&mut self, repair: Repair) -> Option<String> {
+        let outcome = match repair {
+            Repair::Nothing => return None,
+            Repair::Delete(path) => crate::collect::remove_file(&path).map(|()| "deleted".to_owned()),
+            Repair::SetAside(path, name) => self.set_aside(&path, &name),
+            Repair::Image(id) => self.set_image_aside(&id),
+        };
+        Some(outcome.unwrap_or_else(|error| format!("not mended: {error}")))
+    }
+
+    fn set_aside(&self, path: &Path, name: &str) -> Result<String> {
+        use crate::error::IoExt;
+        let Some(_lock) = Lock::try_exclusive(path)? else {
+            return Ok("not mended: it is in use; check again when nothing runs".to_owned());
+        };
+        let place = self.store.path("quarantine").join(name);
+        fs::rename(path, &place).on("set aside", path)?;
+        Ok(format!("moved to quarantine/{name}"))
+    }
+
+    /// Names first, so that none points to nothing.
+    fn set_image_aside(&self, id: &LocalId) -> Result<String> {
+        for name in self.store.names().unwrap_or_default() {
+            if name.image == *id {
+                crate::collect::remove_file(&self.store.name_path(&name.name))?;
+            }
+        }
+        let done = self.set_aside(&self.store.record_path(id), &format!("{id}.json"))?;
+        crate::collect::remove_file(&self.store.export_path(id))?;
+        Ok(done)
+    }
+
+    /// What to do about an image: get it again, under its names.
+    fn again(&self, id: &LocalId) -> String {
+        match self.names.get(id) {
+            Some(names) => format!("load, pull or build {} again", names.join(", ")),
+            None => format!("load, pull or build image {} again", id.short()),
+        }
+    }
+
+    /// The same for the images that need a layer.
+    fn again_for(&self, layer: &LayerId) -> Option<String> {
+        let images = self.needed.get(layer)?;
+        let mut all: Vec<String> = images.iter().map(|id| self.again(id)).collect();
+        all.sort();
+        Some(all.join("; "))
+    }
+}
+
+/// The last part of a path, for messages.
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,150 @@
+//! Contents: blobs hashed, layers counted, layers packed again.
+
+use super::{Checker, Repair};
+use crate::error::{IoExt, Result};
+use crate::layer::{HeldLayer, LayerId};
+use crate::usage::contents_size;
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use wiac_layer::merged::LayerStack;
+use wiac_layer::pack::{PackOptions, pack};
+use wiac_oci::digest::{Algorithm, Digest, Hasher};
+
+impl Checker<'_> {
+    /// Hashes each blob, held meanwhile.
+    pub(super) fn blob_contents(&mut self) -> Result<()> {
+        for digest in self.store.blobs()? {
+            let Some(held) = self.store.hold_blob(&digest)? else {
+                continue;
+            };
+            self.report.blobs += 1;
+            let problem = match hash(held.open()?, digest.algorithm()) {
+                Ok(found) if found == digest => None,
+                Ok(found) => Some(format!("its bytes have the digest {found}")),
+                Err(error) => Some(format!("can't be read: {error}")),
+            };
+            drop(held);
+            if let Some(problem) = problem {
+                let name = digest.as_str().replace(':', "-");
+                let repair = Repair::SetAside(self.store.blob_path(&digest), name);
+                let advice =
+                    Some("load or pull the image again, or let it be packed again when it is saved".to_owned());
+                self.found(format!("blob {digest}"), problem, repair, advice);
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares the contents of each layer with what was counted before.
+    pub(super) fn layer_contents(&mut self) -> Result<()> {
+        for id in self.store.layers()? {
+            let Some(held) = self.store.hold_layer(id)? else {
+                continue;
+            };
+            let Some(known) = self.store.layer_digests(&held.id)?.size else {
+                continue;
+            };
+            let problem = match contents_size(&self.store.layer_diff(&held.id)) {
+                Ok(size) if size == known => None,
+                Ok(size) => Some(format!(
+                    "its files have {size} bytes, and had {known}: somebody changed them"
+                )),
+                Err(error) => Some(error.to_string()),
+            };
+            self.layer_finding(held, problem);
+        }
+        Ok(())
+    }
+
+    fn layer_finding(&mut self, held: HeldLayer, problem: Option<String>) {
+        let Some(problem) = problem else { return };
+        let id = held.id.clone();
+        drop(held);
+        let advice = self.again_for(&id);
+        let directory = self.store.layer_directory(&id);
+        self.found(
+            format!("layer {id}"),
+            problem,
+            Repair::SetAside(directory, id.to_string()),
+            advice,
+        );
+    }
+
+    /// Packs layers that were packed before: the same files give the same tar. One that came in was packed by somebody
+    /// else, whose tar another packer needn't give: of those only contents are counted.
+    pub(super) fn pack_again(&mut self) -> Result<()> {
+        let mut done: HashSet<LayerId> = HashSet::new();
+        for (_, record) in self.store.all_images()? {
+            for (number, id) in record.layers.iter().enumerate() {
+                if done.insert(id.clone()) {
+                    self.pack_layer(id, &record.layers[..number])?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn pack_layer(&mut self, id: &LayerId, below: &[LayerId]) -> Result<()> {
+        let Some(held) = self.store.hold_layer(id.clone())? else {
+            return Ok(());
+        };
+        if self.store.layer_info(id)?.unpacked_from.is_some() {
+            return Ok(());
+        }
+        let mut holds = Vec::new();
+        for layer in below {
+            match self.store.hold_layer(layer.clone())? {
+                Some(hold) => holds.push(hold),
+                None => return Ok(()),
+            }
+        }
+        let lower = LayerStack::new(below.iter().map(|layer| self.store.layer_diff(layer)).collect());
+        let owners = self.store.layer_owners(id)?;
+        let path = self.store.layer_diff(id);
+        for tar in self.store.layer_digests(id)?.tars {
+            let options = PackOptions {
+                lower: &lower,
+                owners: owners.as_ref(),
+                clamp: tar.clamp,
+            };
+            let mut sink = Hashing(Hasher::new(tar.diff_id.digest().algorithm()));
+            let directory = File::open(&path).on("open", &path)?;
+            pack(&directory, &mut sink, &options)?;
+            let found = sink.0.finish();
+            if found != *tar.diff_id.digest() {
+                let problem = format!(
+                    "packs to {found} and packed to {}: somebody changed its files",
+                    tar.diff_id
+                );
+                self.layer_finding(held, Some(problem));
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Hashing(Hasher);
+
+impl Write for Hashing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn hash(mut file: File, algorithm: Algorithm) -> io::Result<Digest> {
+    let mut hasher = Hasher::new(algorithm);
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hasher.finish()),
+            count => hasher.update(&buffer[..count]),
+        }
+    }
+}

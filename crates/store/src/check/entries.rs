@@ -1,0 +1,211 @@
+//! Layers' descriptions, and the small files that point to layers: build cache, diff IDs, leases.
+
+use super::images::{Record, label, reason};
+use super::{Checker, Repair, file_name};
+use crate::error::Result;
+use crate::layer::{LayerId, LayerInfo, from_json};
+use crate::leases::Lease;
+use crate::{LayerDigests, collect};
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+/// What stands in a layer's directory.
+const PARTS: [&str; 4] = ["diff", "layer.json", "digests.json", "owners"];
+
+/// The file of an entry, and the layer it points to.
+type Entry = (PathBuf, Option<LayerId>);
+
+impl Checker<'_> {
+    /// Looks at each layer's description. A layer that another process is deleting isn't held up, and doesn't count.
+    pub(super) fn layer_directories(&mut self) -> Result<()> {
+        for id in self.store.layers()? {
+            self.report.layers += 1;
+            let problem = self.problem_of_layer(&id);
+            self.layers.insert(id.clone(), problem.is_none());
+            if let Some(problem) = problem {
+                let advice = self.again_for(&id);
+                let directory = self.store.layer_directory(&id);
+                self.found(
+                    format!("layer {id}"),
+                    problem,
+                    Repair::SetAside(directory, id.to_string()),
+                    advice,
+                );
+            }
+            if self.is_whole(&id) {
+                self.digests_of(&id)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn problem_of_layer(&self, id: &LayerId) -> Option<String> {
+        let directory = self.store.layer_directory(id);
+        let info: LayerInfo = match from_json(&directory.join("layer.json")) {
+            Ok(info) => info,
+            Err(error) => return Some(format!("layer.json {}", reason(&error))),
+        };
+        if info.form != self.store.form() {
+            return Some(format!(
+                "its marks have the form {}, the store's have {}",
+                info.form.word(),
+                self.store.form().word()
+            ));
+        }
+        let is_directory = self
+            .store
+            .layer_diff(id)
+            .symlink_metadata()
+            .is_ok_and(|meta| meta.is_dir());
+        (!is_directory).then(|| "its directory diff is missing".to_owned())
+    }
+
+    /// digests.json can be made again: a damaged one is just deleted.
+    fn digests_of(&mut self, id: &LayerId) -> Result<()> {
+        for path in self.list(&format!("layers/{id}"))? {
+            let name = file_name(&path);
+            if !PARTS.contains(&name.as_str()) {
+                self.found(label(&path), "isn't part of a layer", Repair::Nothing, None);
+            }
+        }
+        let path = self.store.layer_directory(id).join("digests.json");
+        if !path.exists() {
+            return Ok(());
+        }
+        let problem = match from_json::<LayerDigests>(&path) {
+            Err(error) => Some(reason(&error)),
+            Ok(digests) => self.problem_of_digests(id, &digests),
+        };
+        if let Some(problem) = problem {
+            self.found(label(&path), problem, Repair::Delete(path), None);
+        }
+        Ok(())
+    }
+
+    fn problem_of_digests(&self, id: &LayerId, digests: &LayerDigests) -> Option<String> {
+        let info = self.store.layer_info(id).ok()?;
+        if let Some(came) = &info.unpacked_from
+            && digests.tar(came).is_none()
+        {
+            return Some(format!("doesn't have the tar {came} that the layer was unpacked from"));
+        }
+        for blob in digests.tars.iter().flat_map(|tar| &tar.blobs) {
+            let length = std::fs::metadata(self.store.blob_path(&blob.digest)).map(|meta| meta.len());
+            if length.is_ok_and(|length| length != blob.size) {
+                return Some(format!(
+                    "says that blob {} has {} bytes, which it hasn't",
+                    blob.digest, blob.size
+                ));
+            }
+        }
+        None
+    }
+
+    /// The build cache and the index of diff IDs. What leads nowhere there counts as absent for everybody: a layer that
+    /// was set aside, or two processes that learned something at once, leave such entries behind.
+    pub(super) fn entries(&mut self, steps: &[Entry], diff_ids: &[Entry]) -> Result<()> {
+        for (path, layer) in steps {
+            if !layer.as_ref().is_some_and(|id| self.is_whole(id)) {
+                self.stale(path);
+            }
+        }
+        for (path, layer) in diff_ids {
+            let name = file_name(path);
+            let hex = name.split('.').next().unwrap_or_default();
+            let tars = match layer.as_ref().filter(|id| self.is_whole(id)) {
+                Some(layer) => self.store.layer_digests(layer)?.tars,
+                None => Vec::new(),
+            };
+            if !tars.iter().any(|tar| tar.diff_id.digest().hex() == hex) {
+                self.stale(path);
+            }
+        }
+        Ok(())
+    }
+
+    /// A small file that nobody minds: no finding.
+    fn stale(&mut self, path: &Path) {
+        let is_deleted =
+            self.options.repair && (std::fs::remove_file(path).is_ok() || std::fs::remove_dir(path).is_ok());
+        self.stale += usize::from(!is_deleted);
+    }
+
+    /// Container layers elsewhere whose layers are gone, and names of containers that nobody runs any more.
+    pub(super) fn leases(&mut self, leases: &[(PathBuf, Option<Lease>)]) -> Result<()> {
+        for (path, lease) in leases {
+            let Some(lease) = lease else {
+                self.found(label(path), "is damaged", Repair::Delete(path.clone()), None);
+                continue;
+            };
+            let missing: Vec<&LayerId> = lease.layers.iter().filter(|id| !self.is_whole(id)).collect();
+            if self.store.is_valid(lease)
+                && let Some(first) = missing.first()
+            {
+                let advice = Some("run it on other layers, or copy its files elsewhere".to_owned());
+                let what = format!("container layer {}", lease.path.display());
+                self.found(
+                    what,
+                    format!("runs on layer {first}, which isn't there"),
+                    Repair::Nothing,
+                    advice,
+                );
+            }
+        }
+        for path in self.store.abandoned_names()? {
+            self.stale(&path);
+        }
+        Ok(())
+    }
+
+    /// What isn't wrong, but takes space.
+    pub(super) fn notes(
+        &mut self,
+        records: &[Record],
+        steps: &[Entry],
+        leases: &[(PathBuf, Option<Lease>)],
+    ) -> Result<()> {
+        // What a damaged name or export refers to isn't known: that is found elsewhere.
+        let Ok(mut references) = collect::References::of_images(self.store, records) else {
+            return Ok(());
+        };
+        let leased = leases.iter().filter_map(|(_, lease)| lease.as_ref());
+        let (valid, void): (Vec<_>, Vec<_>) = leased.partition(|lease| self.store.is_valid(lease));
+        references
+            .layers
+            .extend(valid.into_iter().flat_map(|lease| lease.layers.clone()));
+        references
+            .layers
+            .extend(steps.iter().filter_map(|(_, layer)| layer.clone()));
+        let mut blobs: HashSet<_> = references.documents;
+        let mut unused = 0;
+        for id in self.store.layers()? {
+            let tars = self.store.layer_digests(&id)?.tars;
+            blobs.extend(tars.into_iter().flat_map(|tar| tar.blobs).map(|blob| blob.digest));
+            unused += usize::from(!references.layers.contains(&id) && !self.store.is_layer_used(&id)?);
+        }
+        let all = self.store.blobs()?;
+        let stray = all.iter().filter(|digest| !blobs.contains(digest)).count();
+        let quarantined = self.list("quarantine")?.len();
+        let stale = self.stale;
+        let mut note = |count: usize, text: &str| {
+            if count > 0 {
+                self.report.notes.push(format!("{count} {text}"));
+            }
+        };
+        note(unused, "layers that nothing refers to: wiac prune deletes them");
+        note(stray, "blobs that nothing refers to: wiac prune deletes them");
+        note(
+            void.len(),
+            "leases of container layers that are gone: wiac prune deletes them",
+        );
+        note(
+            stale,
+            "entries that lead nowhere (build cache, diff IDs, names of containers): wiac prune deletes them",
+        );
+        note(
+            quarantined,
+            "things set aside in quarantine/ after a crash: wiac prune --all deletes them",
+        );
+        Ok(())
+    }
+}

@@ -1,0 +1,213 @@
+//! Images: names, records, and what they are called outside.
+
+use super::{Checker, Repair, file_name};
+use crate::error::Result;
+use crate::image::{Export, ImageRecord, LocalId, Name};
+use crate::layer::{LayerId, from_json};
+use std::fs;
+use std::path::PathBuf;
+use wiac_oci::digest::Digest;
+use wiac_oci::reference::Reference;
+
+/// A record with its file.
+pub(super) type Record = (LocalId, ImageRecord);
+
+impl Checker<'_> {
+    /// The names that can be read.
+    pub(super) fn read_names(&mut self) -> Result<Vec<(PathBuf, Name)>> {
+        let mut names = Vec::new();
+        for path in self.list("images/names")? {
+            match from_json::<Name>(&path) {
+                Ok(name) if self.store.name_path(&name.name) == path => names.push((path, name)),
+                Ok(name) => {
+                    let problem = format!("says it is the name {}, which belongs into another file", name.name);
+                    self.found(label(&path), problem, Repair::Delete(path), None);
+                }
+                Err(error) => {
+                    let advice = Some("name the image again: wiac tag".to_owned());
+                    self.found(label(&path), reason(&error), Repair::Delete(path), advice);
+                }
+            }
+        }
+        Ok(names)
+    }
+
+    /// The records that can be read and have the id they should have.
+    pub(super) fn read_records(&mut self) -> Result<Vec<Record>> {
+        let mut records = Vec::new();
+        for id in self.store.images()? {
+            self.report.images += 1;
+            let path = self.store.record_path(&id);
+            match self.read_record(&id) {
+                Ok(record) => records.push((id, record)),
+                Err(problem) => {
+                    let advice = Some(self.again(&id));
+                    self.found(label(&path), problem, Repair::Image(id), advice);
+                }
+            }
+        }
+        Ok(records)
+    }
+
+    fn read_record(&self, id: &LocalId) -> Result<ImageRecord, String> {
+        let path = self.store.record_path(id);
+        let bytes = fs::read(&path).map_err(|error| format!("can't be read: {error}"))?;
+        let record: ImageRecord = serde_json::from_slice(&bytes).map_err(|error| format!("is damaged: {error}"))?;
+        if Digest::sha256(&bytes).hex() == id.as_str() {
+            return Ok(record);
+        }
+        // One that came in is known by its configuration.
+        let export = self.store.export(id).ok().flatten();
+        let export = export.ok_or("its contents don't have this id, and no configuration does")?;
+        if export.config.hex() != id.as_str() {
+            return Err("neither its contents nor its configuration have this id".to_owned());
+        }
+        let diff_ids = &record.config.rootfs.diff_ids;
+        if diff_ids.len() != record.layers.len() {
+            return Err(format!(
+                "has {} layers, its configuration {}",
+                record.layers.len(),
+                diff_ids.len()
+            ));
+        }
+        Ok(record)
+    }
+
+    /// For what to advise.
+    pub(super) fn remember_who_needs(&mut self, names: &[(PathBuf, Name)], records: &[Record]) {
+        for (_, name) in names {
+            let shown = name
+                .name
+                .parse::<Reference>()
+                .map_or_else(|_| name.name.clone(), |name| name.familiar());
+            self.names.entry(name.image.clone()).or_default().push(shown);
+        }
+        for (id, record) in records {
+            for layer in &record.layers {
+                self.needed.entry(layer.clone()).or_default().insert(id.clone());
+            }
+        }
+    }
+
+    /// Whether each image has all its layers.
+    pub(super) fn images(&mut self, records: &[Record]) {
+        for (id, record) in records {
+            let missing: Vec<&LayerId> = record.layers.iter().filter(|layer| !self.is_whole(layer)).collect();
+            if let Some(first) = missing.first() {
+                let problem = format!(
+                    "{} of its {} layers are missing, layer {first} first",
+                    missing.len(),
+                    record.layers.len()
+                );
+                let advice = Some(self.again(id));
+                self.found(
+                    format!("image {}", id.short()),
+                    problem,
+                    Repair::Image(id.clone()),
+                    advice,
+                );
+            }
+        }
+    }
+
+    /// Whether a layer is there and can be used.
+    pub(super) fn is_whole(&self, layer: &LayerId) -> bool {
+        self.layers
+            .get(layer)
+            .copied()
+            .unwrap_or_else(|| self.store.has_layer(layer))
+    }
+
+    /// Whether each name points to an image.
+    pub(super) fn name_targets(&mut self, names: &[(PathBuf, Name)]) {
+        for (path, name) in names {
+            // One that was just set aside took its names along.
+            if path.exists() && !self.store.record_path(&name.image).exists() {
+                let problem = format!("points to image {}, which isn't there", name.image.short());
+                let advice = Some(self.again(&name.image));
+                self.found(
+                    format!("name {}", name.name),
+                    problem,
+                    Repair::Delete(path.clone()),
+                    advice,
+                );
+            }
+        }
+    }
+
+    /// Whether the documents of each image are there and have their digests.
+    pub(super) fn exports(&mut self) -> Result<()> {
+        for path in self.list("images/exports")? {
+            if !self.store.path("images/records").join(file_name(&path)).exists() {
+                self.found(
+                    label(&path),
+                    "belongs to an image that isn't there",
+                    Repair::Delete(path),
+                    None,
+                );
+                continue;
+            }
+            let export = match from_json::<Export>(&path) {
+                Ok(export) => export,
+                Err(error) => {
+                    self.found(label(&path), reason(&error), Repair::Delete(path), None);
+                    continue;
+                }
+            };
+            let documents =
+                std::iter::once(&export.config).chain(export.manifests.iter().map(|manifest| &manifest.digest));
+            for digest in documents {
+                if let Err(error) = self.store.document(digest) {
+                    let advice = self.advice_for_export(&path);
+                    // Without it the image is packed again when it goes out; one that came in isn't what it was any more.
+                    self.found(
+                        label(&path),
+                        error.to_string(),
+                        self.repair_of_export(&path, &export),
+                        advice,
+                    );
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn of_export(&self, path: &std::path::Path) -> Option<LocalId> {
+        let name = file_name(path);
+        let id = name.strip_suffix(".json")?.to_owned();
+        self.store.images().ok()?.into_iter().find(|known| known.as_str() == id)
+    }
+
+    fn advice_for_export(&self, path: &std::path::Path) -> Option<String> {
+        self.of_export(path).map(|id| self.again(&id))
+    }
+
+    fn repair_of_export(&self, path: &std::path::Path, export: &Export) -> Repair {
+        match self.of_export(path) {
+            Some(id) if export.config.hex() == id.as_str() => Repair::Image(id),
+            _ => Repair::Delete(path.to_owned()),
+        }
+    }
+}
+
+/// A file of the store, for messages: its path in it.
+pub(super) fn label(path: &std::path::Path) -> String {
+    let mut parts: Vec<String> = path
+        .iter()
+        .rev()
+        .take(3)
+        .map(|part| part.to_string_lossy().into_owned())
+        .collect();
+    parts.reverse();
+    parts.join("/")
+}
+
+/// Why a file can't be used, without its path.
+pub(super) fn reason(error: &crate::Error) -> String {
+    match error {
+        crate::Error::Damaged { reason, .. } => format!("is damaged: {reason}"),
+        crate::Error::Io { source, .. } => format!("can't be read: {source}"),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,96 @@
+//! The directories of the store: nothing in them that isn't the store's, nothing unfinished that belongs to nobody.
+
+use super::{Checker, Repair, file_name};
+use crate::error::{IoExt, Result};
+use crate::layer::LayerId;
+use crate::lock::Lock;
+use crate::temporary;
+use std::fs;
+use std::path::PathBuf;
+use wiac_oci::digest::Digest;
+
+/// What stands in the data directory itself.
+const TOP: [&str; 11] = [
+    "format",
+    "layers",
+    "blobs",
+    "diff-ids",
+    "images",
+    "cache",
+    "containers",
+    "leases",
+    "unsynced",
+    "tmp",
+    "quarantine",
+];
+
+impl Checker<'_> {
+    /// The paths in a directory of the store.
+    pub(super) fn list(&self, relative: &str) -> Result<Vec<PathBuf>> {
+        let directory = self.store.path(relative);
+        let mut paths = Vec::new();
+        for entry in fs::read_dir(&directory).on("read", &directory)? {
+            paths.push(entry.on("read", &directory)?.path());
+        }
+        paths.sort();
+        Ok(paths)
+    }
+
+    /// Files that aren't the store's. They are never touched: whose they are isn't known.
+    pub(super) fn layout(&mut self) -> Result<()> {
+        let is_json = |name: &str| name.strip_suffix(".json").is_some_and(|stem| !stem.is_empty());
+        let is_hex = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+        self.foreign("", &|name| TOP.contains(&name))?;
+        self.foreign("images", &|name| matches!(name, "names" | "records" | "exports"))?;
+        self.foreign("cache", &|name| matches!(name, "steps" | "files"))?;
+        self.foreign("layers", &|name| LayerId::parse(name).is_some())?;
+        self.foreign("images/names", &is_json)?;
+        self.foreign("images/records", &|name| name.strip_suffix(".json").is_some_and(is_hex))?;
+        self.foreign("images/exports", &|name| name.strip_suffix(".json").is_some_and(is_hex))?;
+        self.foreign("cache/steps", &is_hex)?;
+        self.foreign("leases", &is_hex)?;
+        self.foreign("blobs", &|name| matches!(name, "sha256" | "sha512"))?;
+        for path in self.list("blobs")? {
+            let algorithm = file_name(&path);
+            let is_blob = |name: &str| format!("{algorithm}:{name}").parse::<Digest>().is_ok();
+            self.foreign(&format!("blobs/{algorithm}"), &is_blob)?;
+        }
+        Ok(())
+    }
+
+    fn foreign(&mut self, relative: &str, is_ours: &dyn Fn(&str) -> bool) -> Result<()> {
+        for path in self.list(relative)? {
+            if !is_ours(&file_name(&path)) {
+                let advice = Some("look what it is, and move it elsewhere".to_owned());
+                self.found(
+                    path.display().to_string(),
+                    "isn't part of the store",
+                    Repair::Nothing,
+                    advice,
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// What nobody owns in `tmp/` and can't be deleted: every command tries when it starts, and so does this one.
+    pub(super) fn temporary(&mut self) -> Result<()> {
+        temporary::sweep(self.store)?;
+        // Whoever is making something in there has it for himself in a moment.
+        let Some(_sweeping) = Lock::try_exclusive(&self.store.path("tmp"))? else {
+            return Ok(());
+        };
+        for path in self.list("tmp")? {
+            if let Ok(Some(_abandoned)) = Lock::try_exclusive(&path) {
+                let advice = Some("delete it by hand".to_owned());
+                self.found(
+                    format!("tmp/{}", file_name(&path)),
+                    "is left over and can't be deleted",
+                    Repair::Nothing,
+                    advice,
+                );
+            }
+        }
+        Ok(())
+    }
+}

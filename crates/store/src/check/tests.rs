@@ -1,0 +1,172 @@
+//! Each kind of damage is found, and mended.
+
+use super::*;
+use crate::image::{Export, ImageRecord};
+use crate::layer::{Draft, HeldLayer, LayerInfo};
+use crate::{Selection, Store};
+use wiac_layer::Form;
+use wiac_oci::digest::{DiffId, Digest};
+use wiac_oci::image::ImageConfig;
+
+const CHECK: CheckOptions = CheckOptions {
+    quick: false,
+    deep: true,
+    repair: false,
+};
+
+fn layer(store: &Store) -> HeldLayer {
+    let info = LayerInfo {
+        form: Form::Trusted,
+        lineage: String::new(),
+        created_by: String::new(),
+        created: String::new(),
+        unpacked_from: None,
+    };
+    let draft = Draft::new(store).expect("draft");
+    fs::write(draft.diff().join("file"), "12345").expect("write");
+    let layer = draft.commit(store, &info).expect("committed");
+    store.layer_size(&layer).expect("counted");
+    layer
+}
+
+/// A store with a named image of one layer, a cache entry, an export, a blob.
+fn store() -> (tempfile::TempDir, Store, LocalId, LayerId) {
+    let dir = tempfile::tempdir().expect("tempdir");
+    let store = Store::open(&dir.path().join("data"), Form::Trusted).expect("store");
+    let layer = layer(&store);
+    let record = ImageRecord {
+        layers: vec![layer.id.clone()],
+        config: ImageConfig::default(),
+    };
+    let image = store.add_image(&record).expect("added").id;
+    store.name_image(&"app".parse().expect("name"), &image).expect("named");
+    store.remember_step("abc", &layer.id).expect("remembered");
+    let config = store.add_document(b"{}").expect("added").digest.clone();
+    let export = Export {
+        config,
+        manifests: Vec::new(),
+    };
+    store.add_export(&image, &export).expect("exported");
+    (dir, store, image, layer.id.clone())
+}
+
+fn problems(store: &Store, options: CheckOptions) -> Vec<String> {
+    let report = store.check(options).expect("checked");
+    let lines = report.findings.iter().map(|finding| {
+        let advice = finding.advice.clone().unwrap_or_default();
+        format!("{}: {} ({advice})", finding.what, finding.problem)
+    });
+    lines.collect()
+}
+
+/// Damages a store, and wants it found in so many words, mended, and whole afterwards.
+fn damaged(expected: &[&str], damage: impl FnOnce(&Store, &LocalId, &LayerId)) {
+    let (_dir, store, image, layer) = store();
+    assert_eq!(problems(&store, CHECK), Vec::<String>::new());
+    damage(&store, &image, &layer);
+    let found = problems(&store, CHECK).join("\n");
+    for words in expected {
+        assert!(found.contains(words), "expected {words:?} in\n{found}");
+    }
+    let repair = CheckOptions { repair: true, ..CHECK };
+    problems(&store, repair);
+    // What was set aside may have been needed by more.
+    problems(&store, repair);
+    assert_eq!(problems(&store, CHECK), Vec::<String>::new());
+}
+
+#[test]
+fn damage_is_found_and_mended() {
+    damaged(
+        &["image", "1 of its 1 layers", "load, pull or build app:latest again"],
+        |store, _, layer| {
+            fs::remove_dir_all(store.layer_directory(layer)).expect("deleted");
+        },
+    );
+    damaged(&["layer.json can't be read"], |store, _, layer| {
+        fs::remove_file(store.layer_directory(layer).join("layer.json")).expect("deleted");
+    });
+    damaged(&["its directory diff is missing"], |store, _, layer| {
+        fs::remove_dir_all(store.layer_diff(layer)).expect("deleted");
+    });
+    damaged(&["its files have 3 bytes, and had 5"], |store, _, layer| {
+        fs::write(store.layer_diff(layer).join("file"), "123").expect("write");
+    });
+    damaged(
+        &["name docker.io/library/app:latest: points to image"],
+        |store, image, _| {
+            fs::remove_file(store.record_path(image)).expect("deleted");
+        },
+    );
+    damaged(&["its contents don't have this id"], |store, image, _| {
+        let path = store.record_path(image);
+        let text = fs::read_to_string(&path)
+            .expect("read")
+            .replace("\"os\": \"\"", "\"os\": \"x\"");
+        fs::write(&path, text).expect("write");
+        fs::remove_file(store.export_path(image)).expect("deleted");
+    });
+    damaged(&["is damaged"], |store, _, _| {
+        fs::write(store.path("images/names/x.json"), "{").expect("write");
+    });
+    damaged(&["its bytes have the digest", "is damaged"], |store, _, _| {
+        fs::write(store.blob_path(&Digest::sha256("{}")), "[]").expect("write");
+    });
+    damaged(&["digests.json: is damaged"], |store, _, layer| {
+        fs::write(store.layer_directory(layer).join("digests.json"), "[").expect("write");
+    });
+}
+
+#[test]
+fn what_is_foreign_is_left_alone() {
+    let (_dir, store, _, _) = store();
+    fs::write(store.path("layers/letter.txt"), "mine").expect("write");
+    let found = problems(&store, CheckOptions { repair: true, ..CHECK });
+    assert!(found[0].contains("isn't part of the store"), "{found:?}");
+    assert!(store.path("layers/letter.txt").exists());
+}
+
+#[test]
+fn a_layer_that_packs_to_something_else_was_changed() {
+    let (_dir, store, _, layer) = store();
+    let tar = crate::LayerTar {
+        diff_id: DiffId(Digest::sha256("another tar")),
+        clamp: None,
+        blobs: Vec::new(),
+    };
+    store
+        .update_digests(&layer, |digests| digests.add(tar))
+        .expect("updated");
+    assert!(problems(&store, CHECK)[0].contains("somebody changed its files"));
+}
+
+#[test]
+fn entries_that_lead_nowhere_are_no_damage() {
+    let (_dir, store, _, layer) = store();
+    store
+        .remember_step("def", &LayerId::random().expect("id"))
+        .expect("remembered");
+    store
+        .remember_diff_id(&DiffId(Digest::sha256("x")), None, &layer)
+        .expect("remembered");
+    fs::create_dir(store.path("containers/box")).expect("mkdir");
+    let notes = || store.check(CHECK).expect("checked").notes;
+    assert!(notes()[0].starts_with("3 entries that lead nowhere"), "{:?}", notes());
+    assert_eq!(
+        problems(&store, CheckOptions { repair: true, ..CHECK }),
+        Vec::<String>::new()
+    );
+    assert_eq!(notes(), Vec::<String>::new());
+}
+
+#[test]
+fn what_nothing_refers_to_is_a_note() {
+    let (_dir, store, _, _) = store();
+    let unused = layer(&store);
+    assert!(store.check(CHECK).expect("checked").notes.is_empty(), "it is in use");
+    drop(unused);
+    let report = store.check(CHECK).expect("checked");
+    assert_eq!((report.findings.len(), report.notes.len()), (0, 1));
+    store.collect(&Selection::unreferenced()).expect("collected");
+    assert!(store.check(CHECK).expect("checked").notes.is_empty());
+}
