@@ -438,7 +438,7 @@ fn records_that_lie() {
     );
     check(
         "a value of 65537",
-        &records(&pax(&[("SCHILY.xattr.user.x", &[0; 65_537])])),
+        &records(&pax(&[("SCHILY.xattr.user.x", &vec![0; 65_537])])),
         &Refused("can't be set"),
     );
     let list = pax(&[("SCHILY.xattr.system.posix_acl_access", b"nonsense")]);

@@ -5,6 +5,7 @@
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags};
 use std::collections::BTreeMap;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -79,36 +80,39 @@ pub struct Node {
     pub same_as: String,
 }
 
-/// Every path below `root` (itself as "") with all that counts.
+/// Every path below `root` (itself as "") with all that counts. What isn't UTF-8 is escaped.
 pub fn tree(root: &Path) -> BTreeMap<String, Node> {
     let mut found = BTreeMap::new();
+    let mut inodes = BTreeMap::new();
     let mut paths = vec![root.to_owned()];
     while let Some(path) = paths.pop() {
-        let name = path.strip_prefix(root).expect("below").to_string_lossy().into_owned();
-        found.insert(name, node(&path));
-        if path.symlink_metadata().expect("lstat").is_dir() {
+        let name = path.strip_prefix(root).expect("below").as_os_str().as_bytes();
+        let name = String::from_utf8(name.to_vec()).unwrap_or_else(|_| format!("escaped: {}", name.escape_ascii()));
+        let stat = path.symlink_metadata().expect("lstat");
+        let mut node = node(&path);
+        let is_whiteout = node.kind == "char" && node.device == 0;
+        if is_whiteout {
+            // It has nothing but its place.
+            node.time = (0, 0);
+        }
+        if stat.is_dir() {
             paths.extend(
                 std::fs::read_dir(&path)
                     .expect("list")
                     .map(|entry| entry.expect("entry").path()),
             );
+        } else if !is_whiteout {
+            // Whiteouts may share an inode.
+            inodes.insert(name.clone(), (stat.dev(), stat.ino()));
         }
+        found.insert(name, node);
     }
-    same_files(root, &mut found);
-    found
-}
-
-fn same_files(root: &Path, found: &mut BTreeMap<String, Node>) {
     let mut first = BTreeMap::new();
-    for (name, node) in found.iter_mut() {
-        let stat = root.join(name).symlink_metadata().expect("lstat");
-        // Whiteouts may share an inode.
-        if stat.is_dir() || (node.kind == "char" && node.device == 0) {
-            continue;
-        }
-        node.same_as
-            .clone_from(first.entry((stat.dev(), stat.ino())).or_insert_with(|| name.clone()));
+    for (name, inode) in &inodes {
+        let first = first.entry(inode).or_insert(name);
+        found.get_mut(name).expect("found").same_as.clone_from(first);
     }
+    found
 }
 
 pub fn node(path: &Path) -> Node {

@@ -1,0 +1,407 @@
+//! How a tar becomes a layer on others: marks, parents it doesn't name, files it links to; and in a user namespace.
+
+mod archive;
+mod common;
+
+use archive::{Archive, Header, pax};
+use common::{assert_same, node, open, scratch, shell, tree, unpack_into, unpack_on, xattrs};
+use std::path::Path;
+use wiac_layer::Form;
+use wiac_layer::merged::LayerStack;
+use wiac_layer::owners::Device;
+use wiac_layer::pack::{PackOptions, pack};
+use wiac_layer::unpack::{Limits, OwnerPolicy, UnpackOptions, unpack};
+
+const OPAQUE: &str = "trusted.overlay.opaque";
+
+fn is_opaque(path: &Path) -> bool {
+    xattrs(path).iter().any(|(name, value)| name == OPAQUE && value == b"y")
+}
+
+/// A lower layer with directories that aren't plain.
+const LOWER: &str =
+    "mkdir -p low/d/sub low/e; echo x > low/d/sub/x; echo y > low/d/y; chmod 2750 low/d; chown 7:8 low/d
+setfattr -n user.a -v 1 low/d; touch -d '2020-02-02 02:02:02.5 UTC' low/d; ln -s d low/link
+echo cap > low/d/prog; setfattr -n user.p -v 2 low/d/prog; chown 5:6 low/d/prog; chmod 4711 low/d/prog
+touch -d '2021-01-01 UTC' low/d/prog low/d/sub; touch -d '2020-02-02 02:02:02.5 UTC' low/d; chmod 755 low";
+
+#[test]
+fn whiteouts_say_nothing_of_their_own_layer() {
+    let mark = |archive: Archive| archive.file(".wh.d", b"");
+    let directory = |archive: Archive| archive.directory("d", 0o755).file("d/x", b"");
+    for tar in [
+        directory(mark(Archive::new())),
+        mark(directory(Archive::new())),
+        mark(Archive::new()).file("d/x", b""),
+    ] {
+        let dir = scratch();
+        shell(LOWER, dir.path());
+        let (layer, low) = (dir.path().join("layer"), dir.path().join("low"));
+        let unpacked = unpack_on(&tar.end(), &layer, &[&low]).expect("unpacked");
+        assert!(is_opaque(&layer.join("d")));
+        assert!(layer.join("d/x").is_file());
+        // What the mark hides has no say.
+        assert_eq!(node(&layer.join("d")).mode, 0o755);
+        assert!(!unpacked.depends_on_lower);
+    }
+    let file = |archive: Archive| archive.file("d", b"x");
+    for tar in [file(mark(Archive::new())), mark(file(Archive::new()))] {
+        let dir = scratch();
+        unpack_into(&tar.end(), &dir.path().join("layer")).expect("unpacked");
+        assert_eq!(node(&dir.path().join("layer/d")).contents, b"x");
+    }
+    let dir = scratch();
+    unpack_into(&mark(Archive::new()).end(), &dir.path().join("layer")).expect("unpacked");
+    let found = node(&dir.path().join("layer/d"));
+    assert_eq!((found.kind, found.device), ("char", 0));
+}
+
+#[test]
+fn opaque_marks_hide_lower_layers_only() {
+    let mark = |archive: Archive| archive.file("d/.wh..wh..opq", b"");
+    let rest = |archive: Archive| archive.file("d/x", b"").file("d/sub/z", b"");
+    for tar in [rest(mark(Archive::new())), mark(rest(Archive::new()))] {
+        let dir = scratch();
+        shell(LOWER, dir.path());
+        let (layer, low) = (dir.path().join("layer"), dir.path().join("low"));
+        unpack_on(&tar.end(), &layer, &[&low]).expect("unpacked");
+        assert!(is_opaque(&layer.join("d")) && !is_opaque(&layer.join("d/sub")));
+        // The directory itself is still the lower one; what is in it is new.
+        assert_eq!(node(&layer.join("d")).owner, (7, 8));
+        assert_eq!(node(&layer.join("d/sub")).time, (0, 0));
+        assert_eq!(tree(&layer).len(), 5);
+    }
+}
+
+#[test]
+fn an_opaque_root_hides_all() {
+    let dir = scratch();
+    shell(LOWER, dir.path());
+    let (layer, low) = (dir.path().join("layer"), dir.path().join("low"));
+    let tar = Archive::new()
+        .file("d/new", b"")
+        .file(".wh..wh..opq", b"")
+        .file("link", b"")
+        .end();
+    let unpacked = unpack_on(&tar, &layer, &[&low]).expect("unpacked");
+    assert!(unpacked.depends_on_lower);
+    shell("mkdir mnt; mount -t overlay o -o lowerdir=layer:low mnt", dir.path());
+    let seen: Vec<String> = tree(&dir.path().join("mnt")).into_keys().collect();
+    shell("umount mnt", dir.path());
+    assert_eq!(seen, ["", "d", "d/new", "link"]);
+}
+
+#[test]
+fn unnamed_parents_take_after_the_lower_ones() {
+    let dir = scratch();
+    shell(LOWER, dir.path());
+    let (layer, low) = (dir.path().join("layer"), dir.path().join("low"));
+    let tar = Archive::new().file("d/sub/new", b"").file("none/new", b"").end();
+    let unpacked = unpack_on(&tar, &layer, &[&low]).expect("unpacked");
+    assert!(unpacked.depends_on_lower);
+    for path in ["d", "d/sub"] {
+        assert_eq!(node(&layer.join(path)), node(&low.join(path)), "{path}");
+    }
+    let plain = node(&layer.join("none"));
+    assert_eq!((plain.mode, plain.owner, plain.time), (0o755, (0, 0), (0, 0)));
+    // Named later, an entry wins.
+    let tar = Archive::new().file("d/new", b"").directory("d", 0o711).end();
+    let again = dir.path().join("again");
+    let unpacked = unpack_on(&tar, &again, &[&low]).expect("unpacked");
+    assert_eq!((node(&again.join("d")).mode, unpacked.depends_on_lower), (0o711, false));
+}
+
+#[test]
+fn the_root_depends_on_what_is_below_only_where_it_isnt_plain() {
+    for (make, depends) in [("chmod 755 low", false), ("chmod 700 low", true), ("chown 3 low", true)] {
+        let dir = scratch();
+        shell(&format!("mkdir low; {make}"), dir.path());
+        let (layer, low) = (dir.path().join("layer"), dir.path().join("low"));
+        let unpacked = unpack_on(&Archive::new().file("f", b"").end(), &layer, &[&low]).expect("unpacked");
+        assert_eq!(unpacked.depends_on_lower, depends, "{make}");
+        assert_eq!(node(&layer), node(&low), "{make}");
+    }
+}
+
+#[test]
+fn hard_links_reach_into_lower_layers() {
+    let dir = scratch();
+    shell(LOWER, dir.path());
+    let (layer, low) = (dir.path().join("layer"), dir.path().join("low"));
+    // Through a symlink of the lower layer, and absolute, as some tools write it.
+    let tar = Archive::new()
+        .hard_link("h", "/link/prog")
+        .hard_link("i", "d/prog")
+        .end();
+    let unpacked = unpack_on(&tar, &layer, &[&low]).expect("unpacked");
+    assert!(unpacked.depends_on_lower);
+    let found = tree(&layer);
+    for path in ["h", "i"] {
+        assert_eq!(found[path].same_as, "d/prog", "{path}");
+    }
+    assert_eq!(node(&layer.join("d/prog")), node(&low.join("d/prog")));
+    assert_eq!(node(&layer.join("d")), node(&low.join("d")));
+    let deleted = Archive::new().file(".wh.d", b"").hard_link("h", "d/prog").end();
+    let error = unpack_on(&deleted, &dir.path().join("again"), &[&low]).expect_err("refused");
+    assert!(error.to_string().contains("neither in this layer nor below"), "{error}");
+}
+
+#[test]
+fn a_symlink_of_the_same_archive_is_followed_inside_the_layer() {
+    let dir = scratch();
+    shell("mkdir -p low/usr/lib; chmod 700 low/usr/lib", dir.path());
+    let (layer, low) = (dir.path().join("layer"), dir.path().join("low"));
+    let tar = Archive::new()
+        .symlink("lib", "usr/lib")
+        .file("lib/x", b"")
+        .hard_link("y", "lib/x")
+        .end();
+    unpack_on(&tar, &layer, &[&low]).expect("unpacked");
+    assert_eq!(
+        tree(&layer).into_keys().collect::<Vec<_>>(),
+        ["", "lib", "usr", "usr/lib", "usr/lib/x", "y"]
+    );
+    assert_eq!(node(&layer.join("usr/lib")).mode, 0o700);
+}
+
+#[test]
+fn directories_are_dressed_last() {
+    let dir = scratch();
+    let time = pax(&[("mtime", b"1000000000.123456789")]);
+    let tar = Archive::new()
+        .pax(&time)
+        .directory("d", 0o555)
+        .pax(&time)
+        .directory("d/e", 0o000);
+    let tar = tar
+        .file("d/e/f", b"x")
+        .file("d/e/g", b"x")
+        .file("d/h", b"x")
+        .file("d/e/f", b"y")
+        .end();
+    let layer = dir.path().join("layer");
+    unpack_into(&tar, &layer).expect("unpacked");
+    for (path, mode) in [("d", 0o555), ("d/e", 0)] {
+        let found = node(&layer.join(path));
+        assert_eq!((found.mode, found.time), (mode, (1_000_000_000, 123_456_789)), "{path}");
+    }
+}
+
+#[test]
+fn set_id_bits_and_capabilities_outlive_the_change_of_owner() {
+    let dir = scratch();
+    let capability = [1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let tar = Archive::new()
+        .pax(&pax(&[("SCHILY.xattr.security.capability", &capability)]))
+        .entry(
+            Header::new("f", b'0').mode(0o6755).raw(108, b"0000021\0").size(4),
+            b"text",
+        )
+        .end();
+    let layer = dir.path().join("layer");
+    unpack_into(&tar, &layer).expect("unpacked");
+    let found = node(&layer.join("f"));
+    assert_eq!((found.mode, found.owner), (0o6755, (17, 0)));
+    assert_eq!(found.xattrs, [("security.capability".to_owned(), capability.to_vec())]);
+}
+
+/// The same tar unpacked by root and by a user with a single id gives the same tar again.
+#[test]
+fn a_user_keeps_what_was_meant() {
+    let dir = scratch();
+    let (tar, _) = everything();
+    std::fs::write(dir.path().join("tar"), &tar).expect("write");
+    let program = std::env::current_exe().expect("this test");
+    let inner =
+        "unshare --user --map-root-user --fork \"$PROGRAM\" --exact in_a_user_namespace --ignored --nocapture >&2";
+    shell(
+        &format!("PROGRAM='{}'; export ROOM=$PWD; {inner}", program.display()),
+        dir.path(),
+    );
+    let users = std::fs::read(dir.path().join("packed")).expect("packed in the namespace");
+
+    let layer = dir.path().join("roots");
+    unpack_into(&tar, &layer).expect("unpacked");
+    assert!(
+        common::pack_on(&layer, &[]).expect("packed") == users,
+        "root's tar differs from the user's"
+    );
+}
+
+/// An archive with all that a user can't make.
+fn everything() -> (Vec<u8>, Vec<&'static str>) {
+    let owner = |path: &str, kind: u8| Header::new(path, kind).raw(108, b"0000041\0").raw(116, b"0000042\0");
+    let attributes = pax(&[("SCHILY.xattr.trusted.x", b"1"), ("SCHILY.xattr.user.y", b"2")]);
+    let tar = Archive::new()
+        .entry(Header::new("./", b'5').mode(0o755), b"")
+        .pax(&attributes)
+        .entry(owner("d", b'5').mode(0o2750), b"")
+        .pax(&attributes)
+        .entry(owner("d/f", b'0').mode(0o4755).size(4), b"text")
+        .hard_link("d/h", "d/f")
+        .entry(owner("null", b'3').mode(0o666).device(1, 3), b"")
+        .entry(Header::new("sda", b'4').mode(0o660).device(8, 1), b"")
+        .entry(owner("l", b'2').mode(0o777).link("d"), b"")
+        .file("plain", b"plain")
+        .end();
+    (tar, vec!["d", "d/f", "d/h", "l", "null", "sda"])
+}
+
+#[test]
+#[ignore = "started by a_user_keeps_what_was_meant in a user namespace"]
+fn in_a_user_namespace() {
+    let room = std::env::var("ROOM").expect("a directory, from the other test");
+    let room = Path::new(&room);
+    let layer = room.join("users");
+    std::fs::create_dir(&layer).expect("mkdir");
+    let options = UnpackOptions {
+        form: Form::User,
+        owners: OwnerPolicy::Record,
+        lower: &|| Ok(LayerStack::default()),
+        limits: Limits::default(),
+    };
+    let tar = std::fs::read(room.join("tar")).expect("read");
+    let (_, expected) = everything();
+    let unpacked = unpack(tar.as_slice(), open(&layer), &options).expect("unpacked");
+    let owners = unpacked.owners.expect("a record");
+    let paths: Vec<&str> = owners
+        .iter()
+        .map(|(path, _)| std::str::from_utf8(path).expect("text"))
+        .collect();
+    assert_eq!(paths, expected);
+    let device = Device {
+        block: true,
+        major: 8,
+        minor: 1,
+    };
+    assert_eq!(owners.get(b"sda").expect("sda").device, Some(device));
+    assert_eq!(tree(&layer)["null"].kind, "file");
+
+    let lower = LayerStack::default();
+    let options = PackOptions {
+        lower: &lower,
+        owners: Some(&owners),
+        clamp: None,
+    };
+    let mut out = std::fs::File::create(room.join("packed")).expect("create");
+    pack(open(&layer), &mut out, &options).expect("packed");
+
+    // Marks can be made without being root.
+    let marks = Archive::new().file(".wh.a", b"").file("b/.wh..wh..opq", b"").end();
+    let marked = room.join("marked");
+    std::fs::create_dir(&marked).expect("mkdir");
+    let options = UnpackOptions {
+        form: Form::User,
+        owners: OwnerPolicy::Record,
+        lower: &|| Ok(LayerStack::default()),
+        limits: Limits::default(),
+    };
+    unpack(marks.as_slice(), open(&marked), &options).expect("unpacked");
+    assert_eq!(
+        (node(&marked.join("a")).kind, node(&marked.join("a")).device),
+        ("char", 0)
+    );
+    assert_eq!(
+        xattrs(&marked.join("b")),
+        [("user.overlay.opaque".to_owned(), b"y".to_vec())]
+    );
+}
+
+#[test]
+fn an_owner_that_the_namespace_lacks_is_refused() {
+    let dir = scratch();
+    std::fs::write(dir.path().join("tar"), everything().0).expect("write");
+    let program = std::env::current_exe().expect("this test");
+    let inner =
+        "unshare --user --map-root-user --fork \"$PROGRAM\" --exact owners_that_are_missing --ignored --nocapture >&2";
+    shell(
+        &format!("PROGRAM='{}'; export ROOM=$PWD; {inner}", program.display()),
+        dir.path(),
+    );
+}
+
+#[test]
+#[ignore = "started by an_owner_that_the_namespace_lacks_is_refused in a user namespace"]
+fn owners_that_are_missing() {
+    let room = std::env::var("ROOM").expect("a directory, from the other test");
+    let room = Path::new(&room);
+    let tar = std::fs::read(room.join("tar")).expect("read");
+    std::fs::create_dir(room.join("layer")).expect("mkdir");
+    let options = UnpackOptions {
+        form: Form::User,
+        owners: OwnerPolicy::Set,
+        lower: &|| Ok(LayerStack::default()),
+        limits: Limits::default(),
+    };
+    let error = unpack(tar.as_slice(), open(&room.join("layer")), &options)
+        .expect_err("refused")
+        .to_string();
+    assert!(error.contains(": its owner 33:34 can't be set here"), "{error}");
+}
+
+#[test]
+fn the_layers_below_are_asked_for_late_and_once() {
+    let dir = scratch();
+    shell(LOWER, dir.path());
+    let asked = std::sync::atomic::AtomicUsize::new(0);
+    let low = dir.path().join("low");
+    let options = UnpackOptions {
+        form: Form::Trusted,
+        owners: OwnerPolicy::Set,
+        lower: &|| {
+            asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            Ok(LayerStack::new(vec![low.clone()]))
+        },
+        limits: Limits::default(),
+    };
+    let run = |tar: Vec<u8>, name: &str| {
+        let layer = dir.path().join(name);
+        std::fs::create_dir(&layer).expect("mkdir");
+        unpack(tar.as_slice(), open(&layer), &options).expect("unpacked");
+        asked.swap(0, std::sync::atomic::Ordering::Relaxed)
+    };
+    assert_eq!(run(Archive::new().directory("./", 0o755).file("f", b"").end(), "a"), 0);
+    assert_eq!(
+        run(
+            Archive::new()
+                .file("d/f", b"")
+                .hard_link("h", "d/y")
+                .file("d/sub/f", b"")
+                .end(),
+            "b"
+        ),
+        1
+    );
+}
+
+#[test]
+fn what_was_unpacked_is_what_docker_and_containerd_would_have() {
+    // Two layers, the second with all kinds of marks, as the kernel then sees them.
+    let dir = scratch();
+    shell(LOWER, dir.path());
+    let (layer, low) = (dir.path().join("layer"), dir.path().join("low"));
+    let tar = Archive::new()
+        .directory("./", 0o755)
+        .file(".wh.link", b"")
+        .directory("d", 0o700);
+    let tar = tar
+        .file("d/.wh.y", b"")
+        .file("e/.wh..wh..opq", b"")
+        .symlink("d/sub", "nowhere")
+        .end();
+    unpack_on(&tar, &layer, &[&low]).expect("unpacked");
+    shell(
+        "mkdir mnt flat; mount -t overlay o -o lowerdir=layer:low mnt",
+        dir.path(),
+    );
+    let seen = tree(&dir.path().join("mnt"));
+    shell("umount mnt", dir.path());
+    let names: Vec<&str> = seen.keys().map(String::as_str).collect();
+    assert_eq!(names, ["", "d", "d/prog", "d/sub", "e"]);
+    // And so does the merged view that is read without a mount.
+    let stack = LayerStack::new(vec![low, layer]);
+    let mut flat = Vec::new();
+    wiac_layer::pack::pack_merged(&stack, &mut flat, &wiac_layer::pack::MergedOptions::default()).expect("packed");
+    unpack_into(&flat, &dir.path().join("flat")).expect("unpacked");
+    assert_same(&tree(&dir.path().join("flat")), &seen);
+}
