@@ -145,6 +145,21 @@ pub fn overlay(stack: &LayerStack, workspace: Workspace, form: Form) -> Rootfs {
     })
 }
 
+/// The places where the container's mounts may have left stubs: those that don't lie in another mount, the deepest first.
+pub fn mount_targets(runtime: &RuntimeConfig) -> Vec<PathBuf> {
+    let mut mounted: Vec<&Path> = Vec::new();
+    let mut targets: Vec<PathBuf> = Vec::new();
+    for mount in &runtime.mounts {
+        let destination = Path::new(&mount.destination);
+        if !mounted.iter().any(|above| destination.starts_with(above)) {
+            targets.push(destination.to_owned());
+        }
+        mounted.push(destination);
+    }
+    targets.sort_by_key(|path| std::cmp::Reverse(path.components().count()));
+    targets
+}
+
 /// The engine's settings for the caller's user namespace.
 pub fn settings(user_namespace: Option<&UserNamespace>) -> Settings {
     Settings {

@@ -3,7 +3,9 @@
 
 pub mod bundle;
 pub mod bundle_shell;
+pub mod commit;
 pub mod container;
+pub mod container_layer;
 pub mod context;
 pub mod copy;
 mod directory;

@@ -139,6 +139,7 @@ impl Collector<'_> {
         }
         self.blobs(&references)?;
         self.indexes()?;
+        self.marks()?;
         if self.selection.quarantine {
             self.quarantine()?;
         }
@@ -259,6 +260,38 @@ impl Collector<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Marks of layers and blobs that never came to be: their maker was killed just then. A maker owns a directory in
+    /// `tmp/` from before it makes a mark until what is marked is in place: where nobody owns one, nobody is at it.
+    fn marks(&self) -> Result<()> {
+        let directory = self.store.path("unsynced").join(self.store.boot_id()?);
+        let Ok(entries) = fs::read_dir(&directory) else {
+            return Ok(());
+        };
+        let is_waiting = |mark: &fs::DirEntry| !crate::sync::place_of(self.store, &mark.file_name()).exists();
+        let stale: Vec<fs::DirEntry> = entries.flatten().filter(is_waiting).collect();
+        if stale.is_empty() || self.selection.dry_run || self.is_anybody_at_work()? {
+            return Ok(());
+        }
+        for mark in stale.iter().filter(|mark| is_waiting(mark)) {
+            removal::remove_file(&mark.path())?;
+        }
+        // Gone when it is empty.
+        let _ = fs::remove_dir(directory);
+        Ok(())
+    }
+
+    /// Whether anybody but this collector owns a directory in `tmp/`.
+    fn is_anybody_at_work(&self) -> Result<bool> {
+        let parent = self.store.path("tmp");
+        for entry in fs::read_dir(&parent).on("read", &parent)? {
+            let path = entry.on("read", &parent)?.path();
+            if path != self.room.path() && matches!(Lock::try_exclusive(&path), Ok(None)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn quarantine(&mut self) -> Result<()> {

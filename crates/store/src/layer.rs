@@ -117,7 +117,7 @@ impl Draft {
 }
 
 /// What a layer is, beside its `diff`.
-const DESCRIPTION: &str = "layer.json";
+pub(crate) const DESCRIPTION: &str = "layer.json";
 
 pub(crate) fn to_json(value: &impl Serialize) -> Vec<u8> {
     // Serialising plain structs to memory can't fail.

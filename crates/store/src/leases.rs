@@ -122,6 +122,11 @@ impl Store {
         lowers.iter().filter_map(own).collect()
     }
 
+    /// The layer of this store that a directory is, by whatever path.
+    pub fn own_layer(&self, directory: &Path) -> Option<LayerId> {
+        self.own_layers(&[directory.to_owned()]).pop()
+    }
+
     /// All leases: the file of each, and what it says (`None` where it is damaged).
     pub fn leases(&self) -> Result<Vec<(PathBuf, Option<Lease>)>> {
         let directory = self.path("leases");

@@ -9,6 +9,8 @@ use crate::error::{IoExt, Result};
 use crate::layer::LayerId;
 use crate::lock::Lock;
 use rustix::fs::{Mode, OFlags};
+use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -108,15 +110,37 @@ pub(crate) fn quarantine_unsynced(store: &Store) -> Result<()> {
     Ok(())
 }
 
+/// Where a thing that is listed under this name belongs.
+pub(crate) fn place_of(store: &Store, name: &OsStr) -> PathBuf {
+    blobs::place_of(store, name).unwrap_or_else(|| store.path("layers").join(name))
+}
+
+/// The layers of all images. A record is written after its layers were synced: one that is still listed lost only the
+/// deletion of its mark, which some file systems write later than the record.
+fn layers_of_images(store: &Store) -> Result<HashSet<String>> {
+    let mut layers = HashSet::new();
+    for id in store.images()? {
+        // A damaged record says nothing; `wiac store check` does.
+        if let Ok(record) = store.image(&id) {
+            layers.extend(record.layers.iter().map(ToString::to_string));
+        }
+    }
+    Ok(layers)
+}
+
 fn quarantine_boot(store: &Store, marks: &Path) -> Result<()> {
     let _alone = Lock::exclusive(&store.path("unsynced"))?;
     let Ok(entries) = fs::read_dir(marks) else {
         return Ok(());
     };
+    let synced = layers_of_images(store)?;
     for entry in entries {
         let entry = entry.on("read", marks)?;
-        let place =
-            blobs::place_of(store, &entry.file_name()).unwrap_or_else(|| store.path("layers").join(entry.file_name()));
+        if entry.file_name().to_str().is_some_and(|name| synced.contains(name)) {
+            fs::remove_file(entry.path()).on("delete", &entry.path())?;
+            continue;
+        }
+        let place = place_of(store, &entry.file_name());
         let aside = store.path("quarantine").join(entry.file_name());
         match fs::rename(&place, &aside) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error).on("set aside", &place),
@@ -142,6 +166,24 @@ mod tests {
         let store = Store::open(dir.path(), Form::Trusted).expect("store");
         assert!(!store.layer_directory(&id).exists());
         assert!(store.path("quarantine").join(id.as_str()).exists());
+        assert!(!store.path("unsynced/other-boot").exists());
+    }
+
+    #[test]
+    fn a_layer_of_an_image_was_synced() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let store = Store::open(dir.path(), Form::Trusted).expect("store");
+        let id = LayerId::random().expect("random");
+        fs::create_dir_all(store.layer_directory(&id)).expect("mkdir");
+        let record = crate::ImageRecord {
+            layers: vec![id.clone()],
+            config: wiac_oci::image::ImageConfig::default(),
+        };
+        store.add_image(&record).expect("added");
+        fs::create_dir_all(store.path("unsynced/other-boot")).expect("mkdir");
+        fs::write(store.path("unsynced/other-boot").join(id.as_str()), "").expect("write");
+        let store = Store::open(dir.path(), Form::Trusted).expect("store");
+        assert!(store.layer_directory(&id).exists());
         assert!(!store.path("unsynced/other-boot").exists());
     }
 

@@ -6,7 +6,7 @@ use crate::container::{self, Wishes, Workspace};
 use crate::error::{Error, IoExt, Result};
 use crate::stubs;
 use rustix::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use wiac_dockerfile::{Command, Network, Run, Script, Security};
 use wiac_layer::merged::LayerStack;
 use wiac_oci::convert::ProcessOverrides;
@@ -150,7 +150,7 @@ impl Build<'_, '_> {
         } else {
             result
         }?;
-        stubs::remove(&stack, &draft.diff(), &targets(&runtime))
+        stubs::remove(&stack, &draft.diff(), &container::mount_targets(&runtime))
     }
 
     /// What RUN sees beside the image's own variables: the arguments in effect, and the proxies that were given,
@@ -263,21 +263,6 @@ fn with_output(error: Error, log: &Path) -> Error {
     let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
     let reason = (!parts.is_empty()).then(|| parts.join("\n"));
     Error::Failed { code, reason }
-}
-
-/// The places where the container's mounts may have left stubs: those that don't lie in another mount, the deepest first.
-fn targets(runtime: &RuntimeConfig) -> Vec<PathBuf> {
-    let mut mounted: Vec<&Path> = Vec::new();
-    let mut targets: Vec<PathBuf> = Vec::new();
-    for mount in &runtime.mounts {
-        let destination = Path::new(&mount.destination);
-        if !mounted.iter().any(|above| destination.starts_with(above)) {
-            targets.push(destination.to_owned());
-        }
-        mounted.push(destination);
-    }
-    targets.sort_by_key(|path| std::cmp::Reverse(path.components().count()));
-    targets
 }
 
 fn said(stage: &Stage, script: &Script) -> String {

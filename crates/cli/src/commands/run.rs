@@ -123,6 +123,7 @@ fn run_container(global: &Global, mut arguments: Arguments) -> Result<ExitCode, 
         default_hostname: ground.id.clone(),
     };
     let (plan, runtime) = plan(&data, &ground, &wishes).map_err(|failure| failure.with_code(CONTAINER_NOT_RUN))?;
+    ground.note_mounts(&container::mount_targets(&runtime))?;
     if arguments.dry_run == Some(DryRun::Shell) {
         let printed = print_script(&plan, &data, &ground);
         drop(dry_layer);

@@ -131,3 +131,18 @@ fn blobs_stay_with_their_layers_and_images() {
     let collected = collect(&store);
     assert_eq!((collected.blobs, collected.layers.len()), (vec![(config, 6)], 1));
 }
+
+#[test]
+fn a_mark_goes_when_its_maker_was_killed() {
+    let dir = tempfile::tempdir().expect("tempdir");
+    let store = Store::open(dir.path(), Form::Trusted).expect("store");
+    let id = LayerId::random().expect("id");
+    crate::sync::mark(&store, id.as_str()).expect("marked");
+    let marks = || fs::read_dir(store.path("unsynced")).expect("read").count();
+    let maker = Draft::new(&store).expect("draft");
+    collect(&store);
+    assert_eq!(marks(), 1, "somebody may be about to move it into place");
+    drop(maker);
+    collect(&store);
+    assert_eq!(marks(), 0);
+}

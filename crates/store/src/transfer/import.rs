@@ -1,15 +1,15 @@
 //! A root filesystem in a tar becomes a layer made here: what leaves later is packed anew.
 
+use super::copy::pack_into;
 use super::pipe::pipe;
 use super::stream::{Expected, stream};
 use crate::data::Store;
 use crate::digests::LayerDigests;
 use crate::error::{Error, IoExt, Result};
 use crate::layer::{Draft, HeldLayer, LayerInfo};
-use std::io::{self, Read, Write};
+use std::io::Read;
 use std::path::Path;
 use wiac_layer::merged::LayerStack;
-use wiac_layer::pack::{PackOptions, pack};
 use wiac_layer::unpack::{self, UnpackOptions};
 
 /// Unpacks a tar, compressed or not, into a layer on nothing. `shown`: its name in messages.
@@ -71,28 +71,9 @@ pub fn import_directory(
 ) -> Result<HeldLayer> {
     let directory = std::fs::File::open(path).on("open", path)?;
     std::thread::scope(|scope| {
-        let (mut writer, reader) = pipe();
-        let packing = scope.spawn(move || {
-            let lower = LayerStack::default();
-            let options = PackOptions {
-                lower: &lower,
-                owners: None,
-                clamp: None,
-            };
-            match pack(&directory, &mut writer, &options) {
-                Ok(_) => writer.flush().on("read", path),
-                Err(error) => {
-                    // The tar so far must not look whole.
-                    let _ = writer.fail(io::Error::other(error.to_string()));
-                    Err(error.into())
-                }
-            }
-        });
-        let imported = import(store, Box::new(reader), path, owners, made);
-        match (imported, packing.join()) {
-            (Ok(layer), Ok(Ok(()))) => Ok(layer),
-            (Err(error), _) | (_, Ok(Err(error))) => Err(error),
-            (_, Err(_)) => Err(Error::archive(path, "the packing thread has panicked")),
-        }
+        let (writer, reader) = pipe();
+        scope.spawn(move || pack_into(&directory, &LayerStack::default(), writer));
+        // What goes wrong while packing is told through the pipe.
+        import(store, Box::new(reader), path, owners, made)
     })
 }

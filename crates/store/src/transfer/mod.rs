@@ -4,6 +4,7 @@
 //! [`load`] takes one into the store. [`prepare`] makes one ready to go out, [`save_to`] writes it.
 
 mod archive;
+mod copy;
 mod docker_archive;
 mod import;
 mod incoming;
@@ -17,8 +18,10 @@ mod sink;
 mod stream;
 
 pub use archive::{Archive, Content};
+pub use copy::{Copied, copy_layer};
 pub use import::{import, import_directory};
 pub use incoming::{Incoming, IncomingLayer, LayerSource};
 pub use load::{Loaded, load};
 pub use outgoing::{Outgoing, OutgoingLayer, Packing, diff_ids, prepare};
 pub use save::{Format, Wanted, save_into, save_to};
+pub use sink::write_file;

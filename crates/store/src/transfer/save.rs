@@ -4,7 +4,7 @@ use super::docker_archive::{Entry, LIST};
 use super::incoming::DOCUMENT_LIMIT;
 use super::layout::{ANNOTATION_IMAGE_NAME, blob_name};
 use super::outgoing::{Outgoing, OutgoingLayer, Packing, plain_tar, prepare};
-use super::sink::{Pending, Sink};
+use super::sink::{Sink, write_file};
 use crate::data::Store;
 use crate::error::{Error, IoExt, Result};
 use crate::image::LocalId;
@@ -50,14 +50,7 @@ pub fn save_to(store: &Store, images: &[Wanted], format: Format, packing: &Packi
     if format == Format::OciDirectory {
         return to_directory(images, &outgoing, path);
     }
-    // A pipe or device is written to as it is.
-    if path.metadata().is_ok_and(|meta| !meta.is_file()) {
-        let mut file = File::options().write(true).open(path).on("open", path)?;
-        return to_file(images, &outgoing, format, &mut file, path);
-    }
-    let mut pending = Pending::new(path)?;
-    to_file(images, &outgoing, format, &mut pending.file, path)?;
-    pending.commit()
+    write_file(path, |file| to_file(images, &outgoing, format, file, path))
 }
 
 /// Writes images to an open file, such as standard output. `shown`: its name in messages.

@@ -130,6 +130,24 @@ fn write_by_rename(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>)
     pending.commit()
 }
 
+/// Writes a file of the user's so that its name shows all of it or what was there before; a pipe or device is written to
+/// as it is.
+///
+/// # Errors
+/// What `write` says, or the disk.
+pub fn write_file<E: From<Error>>(
+    path: &Path,
+    write: impl FnOnce(&mut File) -> std::result::Result<(), E>,
+) -> std::result::Result<(), E> {
+    if path.metadata().is_ok_and(|meta| !meta.is_file()) {
+        let mut file = File::options().write(true).open(path).on("open", path)?;
+        return write(&mut file);
+    }
+    let mut pending = Pending::new(path)?;
+    write(&mut pending.file)?;
+    Ok(pending.commit()?)
+}
+
 /// A file under another name beside its own, deleted unless it is finished.
 pub(super) struct Pending {
     pub(super) file: File,

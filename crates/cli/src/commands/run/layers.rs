@@ -3,14 +3,15 @@
 use super::Arguments;
 use crate::data::Data;
 use crate::error::{Failure, words};
-use serde_json::json;
 use std::path::{Path, PathBuf};
 use wiac_build::bundle;
+use wiac_build::commit;
 use wiac_build::container::{self, Workspace};
+use wiac_build::container_layer::ContainerRecord;
 use wiac_layer::merged::LayerStack;
 use wiac_layer::{Form, marks};
 use wiac_oci::image::ImageConfig;
-use wiac_store::leases::{CONTAINER_FILE, ContainerName};
+use wiac_store::leases::ContainerName;
 use wiac_store::temporary::Temporary;
 use wiac_store::{LayerId, LayerInfo, Lock};
 
@@ -119,6 +120,8 @@ pub(super) struct Ground {
     pub(super) files: PathBuf,
     /// Names the container.
     pub(super) id: String,
+    /// The container layer that the user named.
+    container_layer: Option<PathBuf>,
     _temporary: Temporary,
     _name: Option<ContainerName>,
     _locks: Vec<Lock>,
@@ -135,6 +138,19 @@ impl Ground {
         }
     }
 
+    /// Writes down in the container layer what is mounted on: a commit takes away what was made for that.
+    pub(super) fn note_mounts(&self, targets: &[PathBuf]) -> Result<(), Failure> {
+        let Some(layer) = &self.container_layer else {
+            return Ok(());
+        };
+        if let Some(mut record) = ContainerRecord::read(layer)
+            && record.note_mounts(targets)
+        {
+            record.write(layer)?;
+        }
+        Ok(())
+    }
+
     /// Finds the layers, locks them, and makes the directories.
     pub(super) fn prepare(data: &Data, request: Request, name: Option<&str>) -> Result<Self, Failure> {
         let temporary = Temporary::new(&data.store)?;
@@ -149,11 +165,15 @@ impl Ground {
             .collect();
         let mut locks = Vec::new();
         let name = name.map(|name| take_name(data, name)).transpose()?;
+        let mut container_layer_path = None;
         let (stack, image, workspace) = match request {
             Request::Chain { lowers, layer } => {
-                let stack = chain_stack(&lowers)?;
+                let chain = chain_directories(&lowers)?;
+                let layer = open_container_layer(data, &layer, &mut locks)?;
+                let stack = stack_of(chain, &layer);
                 locks.extend(stack.directories().iter().filter_map(|path| lock_if_stored(path)));
-                let workspace = container_layer(data, &layer, &stack, &mut locks)?;
+                let workspace = container_layer(data, &layer, &stack)?;
+                container_layer_path = Some(layer);
                 (stack, ImageConfig::default(), workspace)
             }
             Request::Image(name) => {
@@ -173,6 +193,7 @@ impl Ground {
             workspace,
             files,
             id,
+            container_layer: container_layer_path,
             _temporary: temporary,
             _name: name,
             _locks: locks,
@@ -225,9 +246,10 @@ fn throw_away(temporary: &Temporary, stack: &LayerStack) -> Result<Workspace, Fa
     Ok(workspace)
 }
 
-fn chain_stack(lowers: &[PathBuf]) -> Result<LayerStack, Failure> {
+/// The directories of the chain, topmost first.
+fn chain_directories(lowers: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     let mut directories = Vec::with_capacity(lowers.len());
-    for lower in lowers.iter().rev() {
+    for lower in lowers {
         let meta = std::fs::metadata(lower)
             .map_err(|error| Failure::usage(format!("lower directory {}: {}", lower.display(), words(&error))))?;
         if !meta.is_dir() {
@@ -238,7 +260,15 @@ fn chain_stack(lowers: &[PathBuf]) -> Result<LayerStack, Failure> {
         }
         directories.push(std::path::absolute(lower)?);
     }
-    Ok(LayerStack::new(directories))
+    Ok(directories)
+}
+
+/// What the container layer lies on: the chain, and on top what was committed from it before.
+fn stack_of(chain: Vec<PathBuf>, layer: &Path) -> LayerStack {
+    let known = ContainerRecord::read(layer);
+    let mut directories = known.and_then(|record| record.with_committed(&chain)).unwrap_or(chain);
+    directories.reverse();
+    LayerStack::new(directories)
 }
 
 /// A layer of our own store is locked against deletion, by whatever path it was named.
@@ -249,31 +279,36 @@ fn lock_if_stored(directory: &Path) -> Option<Lock> {
         .flatten()
 }
 
-/// The directories of a container layer, made where missing; what it runs on is recorded in it.
-fn container_layer(data: &Data, layer: &Path, stack: &LayerStack, locks: &mut Vec<Lock>) -> Result<Workspace, Failure> {
-    let layer = std::path::absolute(layer)?;
-    let make = |path: PathBuf| {
-        std::fs::create_dir_all(&path)
-            .map(|()| path.clone())
-            .map_err(|error| Failure::usage(format!("can't make {}: {}", path.display(), words(&error))))
-    };
-    make(layer.clone())?;
+fn make_directory(path: PathBuf) -> Result<PathBuf, Failure> {
+    match std::fs::create_dir_all(&path) {
+        Ok(()) => Ok(path),
+        Err(error) => Err(Failure::usage(format!(
+            "can't make {}: {}",
+            path.display(),
+            words(&error)
+        ))),
+    }
+}
+
+/// Locks the container layer, made where it is missing. A commit of it that was cut off is finished or taken back.
+fn open_container_layer(data: &Data, layer: &Path, locks: &mut Vec<Lock>) -> Result<PathBuf, Failure> {
+    let layer = make_directory(std::path::absolute(layer)?)?;
     locks.push(
         Lock::try_exclusive(&layer)?
             .ok_or_else(|| Failure::usage(format!("{} is in use by another container", layer.display())))?,
     );
-    record(data, &layer, stack)?;
-    let upper = layer.join("diff");
-    if !upper.is_dir() {
-        // In one step: an upper directory that is there looks like the root.
-        let fresh = make(layer.join("diff.new"))?;
-        container::prepare_upper(stack, &fresh)?;
-        std::fs::rename(&fresh, &upper)?;
-    }
+    commit::recover(&data.store, &layer)?;
+    Ok(layer)
+}
+
+/// The directories of a container layer, made where missing; what it runs on is recorded in it.
+fn container_layer(data: &Data, layer: &Path, stack: &LayerStack) -> Result<Workspace, Failure> {
+    record(data, layer, stack)?;
+    commit::fresh_upper(layer, stack)?;
     Ok(Workspace {
-        upper,
-        work: make(layer.join("work"))?,
-        merged: make(layer.join("merged"))?,
+        upper: layer.join("diff"),
+        work: make_directory(layer.join("work"))?,
+        merged: make_directory(layer.join("merged"))?,
         volatile: false,
     })
 }
@@ -286,21 +321,24 @@ fn record(data: &Data, layer: &Path, stack: &LayerStack) -> Result<(), Failure> 
 }
 
 fn write_record(data: &Data, layer: &Path, stack: &LayerStack) -> Result<(), Failure> {
-    let path = layer.join(CONTAINER_FILE);
-    let lowers: Vec<_> = stack
-        .directories()
-        .iter()
-        .rev()
-        .map(|path| path.to_string_lossy().into_owned())
-        .collect();
+    let lowerdirs: Vec<PathBuf> = stack.directories().iter().rev().cloned().collect();
     let form = data.store.form();
-    let text = format!("{:#}\n", json!({ "lowerdirs": lowers, "form": form }));
-    if std::fs::read_to_string(&path).is_ok_and(|known| known == text) {
+    let known = ContainerRecord::read(layer);
+    if known
+        .as_ref()
+        .is_some_and(|known| known.lowerdirs == lowerdirs && known.form == form)
+    {
         return Ok(());
     }
     refuse_other_form(stack, form)?;
-    std::fs::write(&path, text)
-        .map_err(|error| Failure::usage(format!("can't write {}: {}", path.display(), words(&error))))
+    let record = ContainerRecord {
+        lowerdirs,
+        form,
+        committed: 0,
+        mounts: known.map(|known| known.mounts).unwrap_or_default(),
+        committing: None,
+    };
+    Ok(record.write(layer)?)
 }
 
 /// Marks of the other form mean nothing to the kernel: files deleted in an upper layer would be back.
