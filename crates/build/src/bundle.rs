@@ -202,6 +202,7 @@ pub fn layer(store: &Store, programs: &str) -> Result<Bundle> {
             created_by: said.clone(),
             created: now(),
             unpacked_from: None,
+            elsewhere: None,
         };
         let layer = draft.commit(store, &info)?;
         store.remember_step(&key, &layer.id)?;

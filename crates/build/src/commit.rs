@@ -66,6 +66,7 @@ pub fn commit(store: &Store, layer: &Path, owners: OwnerPolicy, said: &str) -> R
         created_by: said.to_owned(),
         created: created.clone(),
         unpacked_from: None,
+        elsewhere: None,
     };
     let announce = |id: &LayerId| {
         let announced = ContainerRecord {

@@ -108,6 +108,7 @@ mod tests {
             created_by: String::new(),
             created: String::new(),
             unpacked_from: None,
+            elsewhere: None,
         }
     }
 

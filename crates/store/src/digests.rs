@@ -192,6 +192,7 @@ mod tests {
             created_by: String::new(),
             created: String::new(),
             unpacked_from: None,
+            elsewhere: None,
         };
         Draft::new(store)
             .expect("draft")

@@ -65,6 +65,24 @@ pub struct LayerInfo {
     /// The hash of the tar that it was unpacked from; `None` for a layer made here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unpacked_from: Option<DiffId>,
+    /// It lies in another tool's store; `diff` is a symlink to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elsewhere: Option<Elsewhere>,
+}
+
+/// Where a layer lies that another tool keeps.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Elsewhere {
+    /// The overlay directory.
+    pub directory: PathBuf,
+    /// How the tool calls itself in names: `containers-storage`.
+    pub store: String,
+    /// What gives its tar again byte for byte, together with the files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tar_split: Option<PathBuf>,
+    /// The blob as the tool got it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blob: Option<PathBuf>,
 }
 
 /// A layer being made: its directory `diff` fills up in `tmp/`, then becomes the layer by one rename.
@@ -84,6 +102,18 @@ impl Draft {
         fs::create_dir(&diff).on("create", &diff)?;
         fs::set_permissions(&diff, fs::Permissions::from_mode(0o755)).on("change the mode of", &diff)?;
         Ok(Self { temporary, directory })
+    }
+
+    /// A layer that stays where it is: `diff` is a symlink to `directory`.
+    pub fn elsewhere(store: &Store, directory: &Path) -> Result<Self> {
+        let temporary = Temporary::new(store)?;
+        let own = temporary.create_dir("layer")?;
+        let diff = own.join("diff");
+        std::os::unix::fs::symlink(directory, &diff).on("create", &diff)?;
+        Ok(Self {
+            temporary,
+            directory: own,
+        })
     }
 
     /// Where the layer's files go: an overlay's upper directory.
@@ -221,6 +251,7 @@ mod tests {
             created_by: "COPY".into(),
             created: "1970-01-01T00:00:00Z".into(),
             unpacked_from: None,
+            elsewhere: None,
         };
         let id = draft.commit(&store, &info).expect("committed").id;
         assert_eq!(

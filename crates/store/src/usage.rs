@@ -104,6 +104,7 @@ mod tests {
             created_by: String::new(),
             created: String::new(),
             unpacked_from: None,
+            elsewhere: None,
         };
         let layer = draft.commit(&store, &info).expect("layer");
         assert_eq!(store.layer_size(&layer).expect("counted"), 5);

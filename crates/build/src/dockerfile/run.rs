@@ -79,6 +79,7 @@ impl Build<'_, '_> {
             created_by: said.to_owned(),
             created: now(),
             unpacked_from: None,
+            elsewhere: None,
         };
         let layer = draft.commit(store, &info)?;
         self.locks.push(layer.lock);

@@ -21,6 +21,7 @@ fn layer(store: &Store) -> HeldLayer {
         created_by: String::new(),
         created: String::new(),
         unpacked_from: None,
+        elsewhere: None,
     };
     let draft = Draft::new(store).expect("draft");
     fs::write(draft.diff().join("file"), "12345").expect("write");

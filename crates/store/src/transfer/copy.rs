@@ -80,6 +80,7 @@ pub fn copy_layer(
             created_by: copied.created_by.to_owned(),
             created: copied.created.to_owned(),
             unpacked_from: None,
+            elsewhere: None,
         },
     )
 }

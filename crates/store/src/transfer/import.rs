@@ -55,6 +55,7 @@ pub fn import(
             created_by: created_by.to_owned(),
             created: created.to_owned(),
             unpacked_from: None,
+            elsewhere: None,
         },
     )
 }

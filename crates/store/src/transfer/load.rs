@@ -341,6 +341,7 @@ fn place_layer(
         created_by: made_by.by.clone(),
         created: made_by.when.clone(),
         unpacked_from: Some(layer.diff_id.clone()),
+        elsewhere: None,
     };
     let held = fresh.draft.commit(store, &info)?;
     store.remember_diff_id(&layer.diff_id, parent.filter(|_| depends_on_lower), &held.id)?;

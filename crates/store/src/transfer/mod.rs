@@ -16,6 +16,7 @@ mod pipe;
 mod save;
 mod sink;
 mod stream;
+mod tar_split;
 
 pub use archive::{Archive, Content};
 pub use copy::{Copied, copy_layer};
@@ -25,3 +26,4 @@ pub use load::{Loaded, load};
 pub use outgoing::{Outgoing, OutgoingLayer, Packing, diff_ids, prepare};
 pub use save::{Format, Wanted, save_into, save_to};
 pub use sink::write_file;
+pub use tar_split::TarSplit;

@@ -4,15 +4,16 @@
 //! now; what it is called then is remembered.
 
 use super::incoming::describe;
+use super::tar_split::TarSplit;
 use crate::blobs::{BlobDraft, FinishedBlob, HeldBlob};
 use crate::data::Store;
 use crate::digests::{LayerDigests, LayerTar};
 use crate::error::{Error, IoExt, Result};
 use crate::image::{Export, ImageRecord, LocalId};
-use crate::layer::{HeldLayer, LayerId};
+use crate::layer::{HeldLayer, LayerId, LayerInfo};
 use crate::temporary::Temporary;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use wiac_layer::compression::{Compression, Encoder, decoder};
 use wiac_layer::merged::LayerStack;
 use wiac_layer::pack::{PackOptions, pack};
@@ -177,7 +178,7 @@ fn remember_tar(
     Ok(())
 }
 
-/// Writes the tar of one layer of a stack.
+/// Writes the tar of one layer of a stack: as it was, where that can be put together again.
 fn pack_layer(
     store: &Store,
     layers: &[HeldLayer],
@@ -186,8 +187,11 @@ fn pack_layer(
     out: &mut dyn Write,
 ) -> Result<()> {
     let directory = |layer: &HeldLayer| store.layer_diff(&layer.id);
-    let lower = LayerStack::new(layers[..number].iter().map(directory).collect());
     let path = directory(&layers[number]);
+    if let Some(mut tar) = tar_elsewhere(&store.layer_info(&layers[number].id)?).on("read", &path)? {
+        return io::copy(&mut tar, out).map(drop).on("pack", &path);
+    }
+    let lower = LayerStack::new(layers[..number].iter().map(directory).collect());
     let owners = store.layer_owners(&layers[number].id)?;
     let options = PackOptions {
         lower: &lower,
@@ -197,6 +201,21 @@ fn pack_layer(
     let opened = File::open(&path).on("open", &path)?;
     pack(&opened, out, &options)?;
     Ok(())
+}
+
+/// The tar of a layer in another tool's store, as it came to it.
+fn tar_elsewhere(info: &LayerInfo) -> io::Result<Option<Box<dyn Read + Send>>> {
+    let Some(elsewhere) = &info.elsewhere else {
+        return Ok(None);
+    };
+    if let Some(blob) = &elsewhere.blob {
+        let (compression, source) = super::input::detect(Box::new(File::open(blob)?))?;
+        return decoder(compression, source).map(Some);
+    }
+    match &elsewhere.tar_split {
+        Some(list) => Ok(Some(Box::new(TarSplit::open(list, &elsewhere.directory)?))),
+        None => Ok(None),
+    }
 }
 
 impl Preparing<'_> {

@@ -391,6 +391,7 @@ mod tests {
             created_by: String::new(),
             created: String::new(),
             unpacked_from: None,
+            elsewhere: None,
         };
         let text = serde_json::to_vec(&info).expect("json");
         std::fs::write(layer.join("layer.json"), text).expect("write");
