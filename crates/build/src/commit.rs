@@ -73,7 +73,9 @@ pub fn commit(store: &Store, layer: &Path, owners: OwnerPolicy, said: &str) -> R
             committing: Some(id.clone()),
             ..record.clone()
         };
-        announced.write_durably(&layer)
+        // From here on a collector keeps the layer, though no image has it yet.
+        let directories: Vec<PathBuf> = record.lowerdirs.iter().cloned().chain([store.layer_diff(id)]).collect();
+        store.lease(&layer, &directories, || announced.write_durably(&layer))
     };
     let adopted = store.adopt(&upper, &info, announce)?;
     let copied = adopted.is_none();

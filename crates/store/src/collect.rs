@@ -271,11 +271,13 @@ impl Collector<'_> {
         };
         let is_waiting = |mark: &fs::DirEntry| !crate::sync::place_of(self.store, &mark.file_name()).exists();
         let stale: Vec<fs::DirEntry> = entries.flatten().filter(is_waiting).collect();
-        if stale.is_empty() || self.selection.dry_run || self.is_anybody_at_work()? {
+        if self.selection.dry_run {
             return Ok(());
         }
-        for mark in stale.iter().filter(|mark| is_waiting(mark)) {
-            removal::remove_file(&mark.path())?;
+        if !stale.is_empty() && !self.is_anybody_at_work()? {
+            for mark in stale.iter().filter(|mark| is_waiting(mark)) {
+                removal::remove_file(&mark.path())?;
+            }
         }
         // Gone when it is empty.
         let _ = fs::remove_dir(directory);

@@ -46,6 +46,9 @@ impl Drop for ContainerName {
 struct Container {
     #[serde(default)]
     lowerdirs: Vec<PathBuf>,
+    /// The layer that the container layer's changes are about to become.
+    #[serde(default)]
+    committing: Option<LayerId>,
 }
 
 impl Store {
@@ -112,7 +115,9 @@ impl Store {
             return Vec::new();
         };
         let own = |lower: &PathBuf| {
-            let lower = lower.canonicalize().ok()?;
+            // It may be about to be put there: then only the directory that it belongs into has a path.
+            let in_place = || Some(lower.parent()?.canonicalize().ok()?.join(lower.file_name()?));
+            let lower = lower.canonicalize().ok().or_else(in_place)?;
             let (directory, diff) = (lower.parent()?, lower.file_name()?);
             let is_ours = diff == "diff" && directory.parent()? == layers;
             is_ours
@@ -139,25 +144,33 @@ impl Store {
         Ok(leases)
     }
 
-    /// Whether the container layer of a lease is still there and runs on the lease's layers. Where that can't be looked
-    /// at (a disk that isn't mounted gives "no such file", a directory that is closed to us doesn't), it counts.
+    /// Whether the container layer of a lease is still there and runs on the lease's layers, or is about to. Where that
+    /// can't be looked at, since a directory is closed to us, it counts.
     pub(crate) fn is_valid(&self, lease: &Lease) -> bool {
-        match fs::read(lease.path.join(CONTAINER_FILE)) {
-            Err(error) => error.kind() == std::io::ErrorKind::PermissionDenied,
-            Ok(text) => {
-                let Ok(container) = serde_json::from_slice::<Container>(&text) else {
-                    return false;
-                };
-                // By name, for a layer that is gone has no path to compare.
-                let named = |id: &LayerId| {
-                    container.lowerdirs.iter().any(|lower| {
-                        lower.ends_with("diff") && lower.parent().is_some_and(|parent| parent.ends_with(id.as_str()))
-                    })
-                };
-                let own = self.own_layers(&container.lowerdirs);
-                lease.layers.iter().any(|id| own.contains(id) || named(id))
-            }
-        }
+        let container = match fs::read(lease.path.join(CONTAINER_FILE)) {
+            Err(error) => return error.kind() == std::io::ErrorKind::PermissionDenied,
+            Ok(text) => serde_json::from_slice::<Container>(&text),
+        };
+        let Ok(container) = container else { return false };
+        let is_made = |id: &LayerId| container.committing.as_ref() == Some(id);
+        lease
+            .layers
+            .iter()
+            .any(|id| is_made(id) || self.stands_on(&container, id))
+    }
+
+    /// Whether the container layer of a lease runs on this layer.
+    pub(crate) fn lease_stands_on(&self, lease: &Lease, id: &LayerId) -> bool {
+        let container = from_json::<Container>(&lease.path.join(CONTAINER_FILE));
+        container.is_ok_and(|container| self.stands_on(&container, id))
+    }
+
+    fn stands_on(&self, container: &Container, id: &LayerId) -> bool {
+        // By name too, for a layer that is gone has no path to compare.
+        let is_named = |lower: &PathBuf| {
+            lower.ends_with("diff") && lower.parent().is_some_and(|parent| parent.ends_with(id.as_str()))
+        };
+        container.lowerdirs.iter().any(is_named) || self.own_layers(&container.lowerdirs).contains(id)
     }
 }
 
