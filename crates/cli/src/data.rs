@@ -2,6 +2,7 @@
 
 use crate::Global;
 use crate::error::Failure;
+use wiac_foreign::Caller;
 use wiac_layer::Form;
 use wiac_layer::unpack::OwnerPolicy;
 use wiac_run::user_namespace::{self, UserNamespace};
@@ -13,6 +14,8 @@ pub(crate) struct Data {
     pub(crate) store: Store,
     /// The namespace this process has entered; none for root.
     pub(crate) user_namespace: Option<UserNamespace>,
+    /// Who asked, outside of it.
+    pub(crate) caller: Caller,
 }
 
 impl Data {
@@ -28,6 +31,7 @@ impl Data {
 /// Enters a user namespace where the user isn't root, and opens the data directory.
 pub(crate) fn open(global: &Global) -> Result<Data, Failure> {
     let is_root = !user_namespace::is_needed();
+    let caller = Caller::current();
     let location = global
         .data
         .clone()
@@ -37,5 +41,6 @@ pub(crate) fn open(global: &Global) -> Result<Data, Failure> {
     Ok(Data {
         store: Store::open(&location, form)?,
         user_namespace,
+        caller,
     })
 }

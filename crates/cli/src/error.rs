@@ -67,6 +67,13 @@ impl Failure {
     }
 }
 
+/// The message alone. (No `Error`: everything that is one becomes a failure.)
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.message.trim_end())
+    }
+}
+
 impl<E: std::error::Error> From<E> for Failure {
     fn from(error: E) -> Self {
         Self::new(error)

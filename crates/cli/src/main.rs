@@ -10,6 +10,7 @@ mod error;
 mod filter;
 mod format;
 mod images;
+mod located;
 mod network;
 mod overlay_hint;
 mod progress;

@@ -3,6 +3,7 @@
 use crate::data::Data;
 use crate::dates;
 use crate::error::Failure;
+use crate::located::{Origin, locate};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -149,8 +150,12 @@ impl<'d> Reader<'d> {
 
     /// The image that `text` names: a name or the beginning of an id.
     pub(crate) fn find(&mut self, text: &str) -> Result<Shown, Failure> {
-        let (id, record) = self.data.store.find_image(text)?;
-        self.stored(&id, record)
+        let located = locate(self.data, text)?;
+        let record = located.record();
+        match &located.origin {
+            Origin::Stored(id) => self.stored(id, record),
+            Origin::Elsewhere(image) => self.elsewhere(image, record),
+        }
     }
 
     /// All images of the store, the newest first.
@@ -205,6 +210,37 @@ impl<'d> Reader<'d> {
         }
         let outline = self.outline(id, record.config)?;
         Ok(Shown { layers, ..outline })
+    }
+
+    /// An image of another tool's store.
+    fn elsewhere(&mut self, image: &wiac_foreign::Image, record: ImageRecord) -> Result<Shown, Failure> {
+        let diff_ids = record
+            .config
+            .rootfs
+            .diff_ids
+            .iter()
+            .map(Some)
+            .chain(std::iter::repeat(None));
+        let mut layers = Vec::with_capacity(record.layers.len());
+        for ((id, layer), diff_id) in record.layers.iter().zip(&image.layers).zip(diff_ids) {
+            let shown = self.layer(id, diff_id.cloned())?;
+            layers.push(ShownLayer {
+                directory: layer.diff.clone(),
+                ..shown
+            });
+        }
+        let familiar = |name: &String| {
+            name.parse::<Reference>()
+                .map_or_else(|_| name.clone(), |name| name.familiar())
+        };
+        Ok(Shown {
+            id: image.id.hex().to_owned(),
+            names: image.names.iter().map(familiar).collect(),
+            digests: Vec::new(),
+            manifest: None,
+            config: record.config,
+            layers,
+        })
     }
 
     fn layer(&mut self, id: &LayerId, diff_id: Option<DiffId>) -> Result<ShownLayer, Failure> {

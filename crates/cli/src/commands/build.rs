@@ -1,7 +1,7 @@
 //! `wiac build PATH`.
 
 use crate::error::{Failure, exit_code, words};
-use crate::images::StoredImages;
+use crate::images::AllImages;
 use crate::progress::Lines;
 use crate::{Global, data, overlay_hint};
 use clap::Args;
@@ -111,7 +111,7 @@ fn build(data: &data::Data, signals: &Signals, arguments: &Arguments) -> Result<
     };
     let tools = Tools {
         store: &data.store,
-        images: &mut StoredImages { store: &data.store },
+        images: &mut AllImages::new(data),
         progress: &mut Lines { quiet: arguments.quiet },
         signals,
         user_namespace: data.user_namespace.as_ref(),

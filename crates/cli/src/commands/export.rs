@@ -1,6 +1,8 @@
 //! `wiac export`: what a container or an image shows as its root, as one flat tar.
 
+use crate::data::Data;
 use crate::error::Failure;
+use crate::located::locate;
 use crate::{Global, data};
 use clap::Args;
 use std::fs::File;
@@ -13,7 +15,7 @@ use wiac_layer::merged::LayerStack;
 use wiac_layer::owners::OwnerRecord;
 use wiac_layer::pack::{MergedOptions, pack_merged};
 use wiac_store::leases::CONTAINER_FILE;
-use wiac_store::{Lock, Store, transfer};
+use wiac_store::{Lock, transfer};
 
 /// Written at once: a tar's headers are small.
 const BUFFER: usize = 1 << 20;
@@ -45,7 +47,7 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
         ));
     }
     let data = data::open(global)?;
-    let exported = find(&data.store, &arguments.what)?;
+    let exported = find(&data, &arguments.what)?;
     match arguments.output.as_deref().filter(|path| *path != Path::new("-")) {
         Some(path) => transfer::write_file(path, |file| write(&exported, file))?,
         None => write(
@@ -64,19 +66,20 @@ fn write(exported: &Exported, file: &mut File) -> Result<(), Failure> {
     Ok(out.flush()?)
 }
 
-fn find(store: &Store, what: &str) -> Result<Exported, Failure> {
+fn find(data: &Data, what: &str) -> Result<Exported, Failure> {
     if is_container_layer(what) {
         return container_layer(Path::new(what));
     }
-    let (_, record) = store.find_image(what)?;
+    let located = locate(data, what)?;
+    let store = &data.store;
     let mut exported = Exported {
-        stack: LayerStack::new(record.layers.iter().map(|id| store.layer_diff(id)).collect()),
+        stack: LayerStack::new(located.layers.iter().map(|held| store.layer_diff(&held.id)).collect()),
         owners: Vec::new(),
         locks: Vec::new(),
     };
-    for id in &record.layers {
-        exported.locks.push(store.use_layer(id)?);
-        exported.owners.push(store.layer_owners(id)?);
+    for held in located.layers {
+        exported.owners.push(store.layer_owners(&held.id)?);
+        exported.locks.push(held.lock);
     }
     Ok(exported)
 }

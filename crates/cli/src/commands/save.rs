@@ -1,6 +1,8 @@
 //! `wiac save`: images out of the store, as an image layout or an archive.
 
+use crate::data::Data;
 use crate::error::Failure;
+use crate::located::{Located, Origin, locate};
 use crate::{Global, data};
 use clap::{Args, ValueEnum};
 use std::fs::File;
@@ -58,7 +60,7 @@ pub(crate) struct Arguments {
 /// Runs the command.
 pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Failure> {
     let data = data::open(global)?;
-    let wanted = wanted(&data.store, &arguments.images)?;
+    let (wanted, _held) = wanted(&data, &arguments.images)?;
     let packing = packing(arguments)?;
     match arguments.output.as_deref().filter(|path| *path != Path::new("-")) {
         Some(path) => save_to(&data.store, &wanted, format(arguments.format, path), &packing, path)?,
@@ -103,23 +105,46 @@ fn format(given: Option<Format>, path: &Path) -> transfer::Format {
     }
 }
 
-/// The images, several names of one image together.
-fn wanted(store: &Store, texts: &[String]) -> Result<Vec<Wanted>, Failure> {
+/// The images, several names of one image together. What they were found with is held as long as the result lives.
+fn wanted(data: &Data, texts: &[String]) -> Result<(Vec<Wanted>, Vec<Located>), Failure> {
     let mut images: Vec<Wanted> = Vec::new();
+    let mut held = Vec::new();
     for text in texts {
-        let (id, _) = store.find_image(text)?;
-        let name = store.find_name(text)?.and_then(|_| text.parse::<Reference>().ok());
-        let name = name.map(Reference::with_default_tag);
-        match images.iter_mut().find(|image| image.id == id) {
-            Some(image) => image.names.extend(name),
-            None => images.push(Wanted {
-                id,
-                shown: text.clone(),
-                names: name.into_iter().collect(),
-            }),
+        let located = locate(data, text)?;
+        let names = names(data, &located, text)?;
+        let known = match &located.origin {
+            Origin::Stored(id) => images.iter_mut().find(|image| image.id.as_ref() == Some(id)),
+            Origin::Elsewhere(_) => None,
+        };
+        if let Some(image) = known {
+            image.names.extend(names);
+            continue;
         }
+        let (id, config_bytes) = match &located.origin {
+            Origin::Stored(id) => (Some(id.clone()), None),
+            Origin::Elsewhere(image) => (None, Some(image.config.clone())),
+        };
+        images.push(Wanted {
+            id,
+            record: located.record(),
+            config_bytes,
+            shown: text.clone(),
+            names,
+        });
+        held.push(located);
     }
-    Ok(images)
+    Ok((images, held))
+}
+
+/// The name that an image was asked for by; all names it has in another tool's store.
+fn names(data: &Data, located: &Located, text: &str) -> Result<Vec<Reference>, Failure> {
+    Ok(match &located.origin {
+        Origin::Stored(_) => {
+            let name = data.store.find_name(text)?.and_then(|_| text.parse::<Reference>().ok());
+            name.map(Reference::with_default_tag).into_iter().collect()
+        }
+        Origin::Elsewhere(image) => image.names.iter().filter_map(|name| name.parse().ok()).collect(),
+    })
 }
 
 fn packing(arguments: &Arguments) -> Result<Packing, Failure> {

@@ -1,6 +1,7 @@
-//! `wiac tag IMAGE NAME…`.
+//! `wiac tag IMAGE NAME…`. An image of podman's or docker's store is copied.
 
 use crate::error::Failure;
+use crate::located::{Origin, copy_into_store, locate};
 use crate::{Global, data};
 use clap::Args;
 use std::process::ExitCode;
@@ -26,9 +27,17 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
         )));
     }
     let data = data::open(global)?;
-    let (id, _) = data.store.find_image(&arguments.image)?;
+    let located = locate(&data, &arguments.image)?;
+    let copied;
+    let id = match &located.origin {
+        Origin::Stored(id) => id,
+        Origin::Elsewhere(image) => {
+            copied = copy_into_store(&data, &arguments.image, &located, image)?;
+            &copied.id
+        }
+    };
     for name in &arguments.names {
-        data.store.name_image(name, &id)?;
+        data.store.name_image(name, id)?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -80,8 +80,11 @@ impl Incoming {
         Self::new(shown, config_bytes, Some(manifest), places)
     }
 
-    /// An image whose layers are at these places, base first.
-    pub(crate) fn new(
+    /// An image whose layers are at these places, base first, each with what a manifest says of it.
+    ///
+    /// # Errors
+    /// As [`Incoming::with_manifest`].
+    pub fn new(
         shown: &str,
         config_bytes: Vec<u8>,
         manifest: Option<(Descriptor, Vec<u8>)>,

@@ -4,6 +4,7 @@
 //! now; what it is called then is remembered.
 
 use super::incoming::describe;
+use super::save::Wanted;
 use super::tar_split::TarSplit;
 use crate::blobs::{BlobDraft, FinishedBlob, HeldBlob};
 use crate::data::Store;
@@ -74,32 +75,34 @@ impl OutgoingLayer {
 /// An image being prepared.
 struct Preparing<'a> {
     store: &'a Store,
-    shown: &'a str,
+    wanted: &'a Wanted,
     packing: &'a Packing,
     room: &'a Temporary,
     layers: Vec<HeldLayer>,
+    /// What it is called outside, as far as that is known.
+    export: Option<Export>,
 }
 
 /// Makes an image ready: packs what has to be packed into `room`, and remembers what it is called outside.
 ///
 /// # Errors
 /// A layer that isn't here, or whose blob isn't and can't be made again.
-pub fn prepare(store: &Store, id: &LocalId, shown: &str, packing: &Packing, room: &Temporary) -> Result<Outgoing> {
-    let record = store.image(id)?;
+pub fn prepare(store: &Store, wanted: &Wanted, packing: &Packing, room: &Temporary) -> Result<Outgoing> {
     let preparing = Preparing {
         store,
-        shown,
+        wanted,
         packing,
         room,
-        layers: hold_all(store, &record)?,
+        layers: hold_all(store, &wanted.record)?,
+        export: wanted.id.as_ref().map(|id| store.export(id)).transpose()?.flatten(),
     };
-    if let Some(outgoing) = preparing.as_it_came(id)? {
+    if let Some(outgoing) = preparing.as_it_came()? {
         return Ok(outgoing);
     }
-    let layers = (0..record.layers.len())
+    let layers = (0..wanted.record.layers.len())
         .map(|number| preparing.layer(number))
         .collect::<Result<Vec<_>>>()?;
-    let config = preparing.config(id, &record, &layers)?;
+    let config = preparing.config(&layers)?;
     let manifest = Manifest::new(
         describe(media_type::CONFIG, &config),
         layers.iter().map(|layer| layer.descriptor.clone()).collect(),
@@ -111,7 +114,9 @@ pub fn prepare(store: &Store, id: &LocalId, shown: &str, packing: &Packing, room
         manifest,
         layers,
     };
-    remember(store, id, &outgoing)?;
+    if let Some(id) = &wanted.id {
+        remember(store, id, &outgoing)?;
+    }
     Ok(outgoing)
 }
 
@@ -220,8 +225,8 @@ fn tar_elsewhere(info: &LayerInfo) -> io::Result<Option<Box<dyn Read + Send>>> {
 
 impl Preparing<'_> {
     /// The manifest that the image came with, where every blob of it is here.
-    fn as_it_came(&self, id: &LocalId) -> Result<Option<Outgoing>> {
-        let Some(export) = self.store.export(id)? else {
+    fn as_it_came(&self) -> Result<Option<Outgoing>> {
+        let Some(export) = &self.export else {
             return Ok(None);
         };
         for descriptor in export.manifests.iter().rev() {
@@ -288,7 +293,12 @@ impl Preparing<'_> {
         let layer = &self.layers[number];
         let blob = BlobDraft::new(self.room, &layer.id.to_string(), None)?;
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let failed = |error: io::Error| Error::image(self.shown, format!("can't pack layer {}: {error}", number + 1));
+        let failed = |error: io::Error| {
+            Error::image(
+                self.wanted.shown.as_str(),
+                format!("can't pack layer {}: {error}", number + 1),
+            )
+        };
         let encoder = Encoder::new(blob, self.packing.compression, self.packing.level, threads).map_err(failed)?;
         let came_from = self.store.layer_info(&layer.id)?.unpacked_from;
         let clamp = self.packing.clamp.filter(|_| came_from.is_none());
@@ -297,7 +307,7 @@ impl Preparing<'_> {
         let diff_id = DiffId(hashing.hasher.finish());
         if let Some(expected) = came_from.filter(|expected| *expected != diff_id) {
             return Err(Error::image(
-                self.shown,
+                self.wanted.shown.as_str(),
                 format!(
                     "the blob of layer {} isn't held any more, and packing it gives other bytes than those it came \
                      with ({}); load or pull the image again",
@@ -322,12 +332,16 @@ impl Preparing<'_> {
     }
 
     /// The configuration with every diff ID: byte for byte as it came, for an image that came in.
-    fn config(&self, id: &LocalId, record: &ImageRecord, layers: &[OutgoingLayer]) -> Result<Vec<u8>> {
+    fn config(&self, layers: &[OutgoingLayer]) -> Result<Vec<u8>> {
         let diff_ids: Vec<DiffId> = layers.iter().map(|layer| layer.diff_id.clone()).collect();
-        if let Some(export) = self.store.export(id)?
-            && record.config.rootfs.diff_ids == diff_ids
-        {
-            return self.store.document(&export.config);
+        let record = &self.wanted.record;
+        if record.config.rootfs.diff_ids == diff_ids {
+            if let Some(bytes) = &self.wanted.config_bytes {
+                return Ok(bytes.clone());
+            }
+            if let Some(export) = &self.export {
+                return self.store.document(&export.config);
+            }
         }
         let mut config = record.config.clone();
         config.rootfs.diff_ids = diff_ids;

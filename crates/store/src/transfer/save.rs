@@ -7,7 +7,7 @@ use super::outgoing::{Outgoing, OutgoingLayer, Packing, plain_tar, prepare};
 use super::sink::{Sink, write_file};
 use crate::data::Store;
 use crate::error::{Error, IoExt, Result};
-use crate::image::LocalId;
+use crate::image::{ImageRecord, LocalId};
 use crate::layer::to_compact_json;
 use crate::temporary::Temporary;
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,8 +32,12 @@ pub enum Format {
 /// An image and the names to give it.
 #[derive(Debug)]
 pub struct Wanted {
-    /// Which image.
-    pub id: LocalId,
+    /// Its id in the store; `None` for one that isn't in it.
+    pub id: Option<LocalId>,
+    /// Its layers and configuration.
+    pub record: ImageRecord,
+    /// Its configuration byte for byte, where it is known and the image isn't in the store.
+    pub config_bytes: Option<Vec<u8>>,
     /// How messages call it.
     pub shown: String,
     /// Names in the archive.
@@ -72,7 +76,7 @@ pub fn save_into(
 fn prepare_all(store: &Store, images: &[Wanted], packing: &Packing, room: &Temporary) -> Result<Vec<Outgoing>> {
     images
         .iter()
-        .map(|wanted| prepare(store, &wanted.id, &wanted.shown, packing, room))
+        .map(|wanted| prepare(store, wanted, packing, room))
         .collect()
 }
 

@@ -3,6 +3,7 @@
 use super::Arguments;
 use crate::data::Data;
 use crate::error::{Failure, words};
+use crate::located::locate;
 use std::path::{Path, PathBuf};
 use wiac_build::bundle;
 use wiac_build::commit;
@@ -208,17 +209,16 @@ fn find_layers(data: &Data, name: &str, locks: &mut Vec<Lock>) -> Result<(Vec<La
         locks.push(bundle.layer.lock);
         return Ok((vec![bundle.layer.id], bundle.config));
     }
-    match data.store.find_image(name) {
-        Ok((_, record)) => {
-            for layer in &record.layers {
-                locks.push(data.store.use_layer(layer)?);
-            }
-            Ok((record.layers, record.config))
+    match locate(data, name) {
+        Ok(located) => {
+            let ids = located.ids();
+            locks.extend(located.layers.into_iter().map(|layer| layer.lock));
+            Ok((ids, located.config))
         }
-        Err(error @ wiac_store::Error::NoSuchImage { .. }) if Path::new(name).exists() => Err(Failure::new(format!(
-            "{error}; for a directory write ./{name} (LOWER[:LOWER…] CONTAINERLAYER COMMAND…)"
+        Err(failure) if wiac_foreign::parse(name).is_none() && Path::new(name).exists() => Err(Failure::new(format!(
+            "{failure}; for a directory write ./{name} (LOWER[:LOWER…] CONTAINERLAYER COMMAND…)"
         ))),
-        Err(error) => Err(error.into()),
+        Err(failure) => Err(failure),
     }
 }
 
