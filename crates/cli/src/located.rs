@@ -230,7 +230,8 @@ fn register(
     let gives_its_tar = layer.tar_split.is_some() || layer.blob.is_some();
     if let Some(diff_id) = &layer.diff_id {
         draft.set_digests(&LayerDigests {
-            size: layer.size,
+            // What the tool recorded may be the tar's.
+            size: None,
             depends_on_lower: false,
             tars: vec![LayerTar {
                 diff_id: diff_id.clone(),

@@ -18,6 +18,8 @@ use std::path::Path;
 /// The bytes of the contents of all regular files below a directory, hard links once. No symlink is followed; what
 /// vanishes meanwhile doesn't count.
 pub fn contents_size(directory: &Path) -> Result<u64> {
+    // A layer that lies elsewhere is a symlink to there.
+    let directory = &directory.canonicalize().on("look through", directory)?;
     let mut walk = Walk::default();
     walk.enter(CWD, directory.as_os_str()).on("look through", directory)?;
     Ok(walk.size)

@@ -42,9 +42,9 @@ impl Checker<'_> {
             let Some(held) = self.store.hold_layer(id)? else {
                 continue;
             };
-            let Some(known) = self.store.layer_digests(&held.id)?.size else {
-                continue;
-            };
+            let is_ours = self.store.layer_info(&held.id)?.elsewhere.is_none();
+            let known = self.store.layer_digests(&held.id)?.size.filter(|_| is_ours);
+            let Some(known) = known else { continue };
             let problem = match contents_size(&self.store.layer_diff(&held.id)) {
                 Ok(size) if size == known => None,
                 Ok(size) => Some(format!(

@@ -56,6 +56,15 @@ impl Checker<'_> {
                 self.store.form().word()
             ));
         }
+        if let Some(elsewhere) = &info.elsewhere {
+            return (!elsewhere.directory.is_dir()).then(|| {
+                format!(
+                    "it lay in {} and is gone there ({})",
+                    elsewhere.store,
+                    elsewhere.directory.display()
+                )
+            });
+        }
         let diff = self.store.layer_diff(id);
         let is_something_else = diff.symlink_metadata().is_ok_and(|meta| !meta.is_dir());
         is_something_else.then(|| "its diff isn't a directory".to_owned())

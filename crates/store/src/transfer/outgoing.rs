@@ -176,8 +176,9 @@ fn remember_tar(
         blobs: blob.into_iter().cloned().collect(),
     };
     store.update_digests(&layer.id, |digests| digests.add(tar))?;
-    // What was made here is found by its diff ID from now on; packed on these layers, it depends on nothing else.
-    if clamp.is_none() {
+    // What was made here is found by its diff ID from now on; packed on these layers, it depends on nothing else. What
+    // another tool may delete is no answer to who looks for a layer to keep.
+    if clamp.is_none() && store.layer_info(&layer.id)?.elsewhere.is_none() {
         store.remember_diff_id(diff_id, None, &layer.id)?;
     }
     Ok(())
