@@ -22,8 +22,8 @@ pub struct Image {
     pub layers: Vec<Layer>,
     /// The store's directory.
     pub store: PathBuf,
-    /// Locks that keep the tool from changing the store. To be let go once the layers are mounted or copied: as long
-    /// as it is held, the tool can neither pull nor remove.
+    /// Locks that keep the tool from changing the store. To be let go ([`Image::release`]) once the layers are mounted
+    /// or copied: as long as they are held, the tool waits, with some commands that only read as well.
     pub guard: Guard,
 }
 
@@ -80,6 +80,11 @@ impl Image {
     /// forms: which layer, which file, and what to do.
     pub fn inspect(&mut self) -> Result<()> {
         inspect::layers(&mut self.layers)
+    }
+
+    /// Lets the tool go on.
+    pub fn release(&mut self) {
+        self.guard = Guard::default();
     }
 
     /// Pairs the layers with the diff IDs that the configuration names.
