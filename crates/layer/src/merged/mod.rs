@@ -193,6 +193,12 @@ impl MergedDirectory {
             let Some(stat) = status(&part.directory, name).on("look up", Path::new(name))? else {
                 continue;
             };
+            // Asked only where there is something to hide: it costs more than the lookup.
+            if let Some(above) = merged.last()
+                && is_opaque(above.directory.as_fd())?
+            {
+                break;
+            }
             if is_whiteout(&stat) {
                 break;
             }
@@ -211,14 +217,10 @@ impl MergedDirectory {
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let directory =
                 rustix::fs::openat(&part.directory, name, flags, Mode::empty()).on("open", Path::new(name))?;
-            let opaque = is_opaque(directory.as_fd())?;
             merged.push(Part {
                 directory: Arc::new(directory),
                 layer: part.layer,
             });
-            if opaque {
-                break;
-            }
         }
         let layer = merged.first().map(|part| part.layer);
         Ok(layer.map(|layer| (Found::Directory(Self { parts: merged }), layer)))
