@@ -5,12 +5,16 @@
 
 pub mod compression;
 mod copy;
+mod dress;
 pub mod error;
 mod form;
 pub mod marks;
 pub mod merged;
+mod meta;
 pub mod owners;
 pub mod pack;
+mod path;
+mod spot;
 pub mod tar;
 pub mod unpack;
 mod xattrs;

@@ -1,10 +1,11 @@
 //! Packing one layer directory: its marks become the files that OCI layers have for them.
 
-use super::emit::{Emitter, disk, join, refuse_reserved};
+use super::emit::{Emitter, refuse_reserved};
 use super::{PackOptions, Packed};
 use crate::error::{IoExt, Result};
 use crate::marks::{is_opaque, is_whiteout};
 use crate::owners::{Intended, OwnerRecord};
+use crate::path::{join, shown};
 use crate::unpack::directory_at;
 use crate::unpack::inside::Inside;
 use crate::unpack::path::{OPAQUE, WHITEOUT};
@@ -77,7 +78,7 @@ impl Packing<'_, '_> {
                     levels.push(next);
                 }
                 Found::File(stat) => {
-                    let parent = self.inside.directory(&level.path).on("open", &disk(&level.path))?;
+                    let parent = self.inside.directory(&level.path).on("open", &shown(&level.path))?;
                     let intended = intended(self.options.owners, &path);
                     self.emitter.file(&parent, &item.name, &path, &stat, intended)?;
                 }
@@ -90,7 +91,7 @@ impl Packing<'_, '_> {
     fn enter(&mut self, path: Vec<u8>) -> Result<Level> {
         let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
         refuse_reserved(&path, name)?;
-        let directory = self.inside.open(&path, OFlags::RDONLY).on("open", &disk(&path))?;
+        let directory = self.inside.open(&path, OFlags::RDONLY).on("open", &shown(&path))?;
         self.emitter
             .directory(&directory, &path, intended(self.options.owners, &path))?;
         let mut items = Vec::new();
@@ -101,11 +102,11 @@ impl Packing<'_, '_> {
                 found: Found::Opaque,
             });
         }
-        for entry in Dir::read_from(&directory).on("list", &disk(&path))? {
-            let entry = entry.on("list", &disk(&path))?;
+        for entry in Dir::read_from(&directory).on("list", &shown(&path))? {
+            let entry = entry.on("list", &shown(&path))?;
             let name = entry.file_name().to_bytes();
             if name != b"." && name != b".." {
-                items.push(item(directory.as_fd(), name, entry.file_type()).on("look at", &disk(&join(&path, name)))?);
+                items.push(item(directory.as_fd(), name, entry.file_type()).on("look at", &shown(&join(&path, name)))?);
             }
         }
         items.sort_unstable_by(|a, b| b.packed_as.cmp(&a.packed_as));

@@ -1,10 +1,11 @@
 //! Packing what a container on a stack of layers sees: one flat tar without marks.
 
-use super::emit::{Emitter, join};
+use super::emit::Emitter;
 use super::layer::intended;
 use super::{MergedOptions, Packed};
 use crate::error::Result;
 use crate::merged::{Found, LayerStack, MergedDirectory};
+use crate::path::join;
 use std::ffi::OsString;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;

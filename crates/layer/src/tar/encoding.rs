@@ -79,7 +79,7 @@ mod tests {
     fn what_is_encoded_is_decoded() {
         assert_eq!(base64_encoded(b"any carnal pleas"), b"YW55IGNhcm5hbCBwbGVhcw");
         for length in 0..20 {
-            let bytes: Vec<u8> = (0..length).map(|number| number * 37).collect();
+            let bytes: Vec<u8> = (0..length).map(|number: u8| number.wrapping_mul(37)).collect();
             assert_eq!(base64_decoded(&base64_encoded(&bytes)).as_ref(), Some(&bytes));
             assert_eq!(percent_decoded(&percent_encoded(&bytes)), bytes);
         }

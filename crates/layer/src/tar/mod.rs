@@ -7,6 +7,7 @@
 mod acl;
 mod encoding;
 mod header;
+mod holes;
 mod pax;
 mod reader;
 mod sparse;

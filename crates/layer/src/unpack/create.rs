@@ -1,9 +1,10 @@
 //! Making what an entry names: directories, files, symlinks, devices, pipes.
 
-use super::directories::Meta;
-use super::{Spot, Unpacker};
+use super::Unpacker;
 use crate::error::{IoExt, Result};
+use crate::meta::Meta;
 use crate::owners::Device;
+use crate::spot::Spot;
 use crate::tar::{Entry, Kind, Reader, refuse};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
@@ -22,11 +23,11 @@ impl Unpacker<'_> {
             Err(Errno::EXIST) => {
                 self.clear(spot)?;
                 make().on("create", &spot.shown())?;
-                Some(mode & !self.fresh.umask)
+                Some(self.dresser.made_with(mode))
             }
             result => {
                 result.on("create", &spot.shown())?;
-                Some(mode & !self.fresh.umask)
+                Some(self.dresser.made_with(mode))
             }
         };
         self.directories.name(&spot.path, entry, made)
@@ -56,8 +57,8 @@ impl Unpacker<'_> {
             }
         }
         self.result.size = self.result.size.saturating_add(entry.size);
-        let made = meta.mode & 0o777 & !self.fresh.umask;
-        self.dress(file.as_fd(), &spot.path, &meta, Some(made))
+        let made = self.dresser.made_with(meta.mode);
+        self.dresser.dress(file.as_fd(), &spot.path, &meta, Some(made))
     }
 
     /// Makes an empty file, open for writing.
@@ -74,7 +75,7 @@ impl Unpacker<'_> {
         }
         let target = OsStr::from_bytes(&entry.link);
         self.replacing(spot, || rustix::fs::symlinkat(target, &spot.parent, spot.name))?;
-        self.dress_unopened(spot, &meta, None)
+        self.dresser.dress_unopened(spot, &meta, None)
     }
 
     pub(super) fn fifo(&mut self, spot: &Spot<'_>, entry: &Entry) -> Result<()> {
@@ -83,7 +84,8 @@ impl Unpacker<'_> {
         self.replacing(spot, || {
             rustix::fs::mknodat(&spot.parent, spot.name, FileType::Fifo, mode, 0)
         })?;
-        self.dress_unopened(spot, &meta, Some(meta.mode & 0o777 & !self.fresh.umask))
+        self.dresser
+            .dress_unopened(spot, &meta, Some(self.dresser.made_with(meta.mode)))
     }
 
     /// Makes a device node; where none may be made (a user namespace), an empty file and a note.
@@ -119,12 +121,14 @@ impl Unpacker<'_> {
             Err(Errno::PERM) => {
                 let file = self.create(spot, meta.mode)?;
                 let device = Device { block, major, minor };
-                self.intend(&spot.path, &meta, |intended| intended.device = Some(device));
-                self.dress(file.as_fd(), &spot.path, &meta, None)
+                self.dresser
+                    .intend(&spot.path, &meta, |intended| intended.device = Some(device));
+                self.dresser.dress(file.as_fd(), &spot.path, &meta, None)
             }
             result => {
                 result.on("create", &spot.shown())?;
-                self.dress_unopened(spot, &meta, Some(meta.mode & 0o777 & !self.fresh.umask))
+                self.dresser
+                    .dress_unopened(spot, &meta, Some(self.dresser.made_with(meta.mode)))
             }
         }
     }

@@ -6,8 +6,9 @@
 //! [`Limits::memory`]: crate::tar::Limits
 
 use crate::error::Result;
+use crate::meta::Meta;
 use crate::owners::{below, remove_below};
-use crate::tar::{Entry, Time, refuse};
+use crate::tar::{Entry, refuse};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// What an entry costs beside its path, about.
@@ -33,16 +34,6 @@ pub(super) struct Directory {
     hidden: bool,
 }
 
-/// Metadata of a file.
-#[derive(Debug, Clone)]
-pub(super) struct Meta {
-    pub mode: u32,
-    pub uid: u32,
-    pub gid: u32,
-    pub modified: Time,
-    pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
-}
-
 struct Memory {
     used: usize,
     most: usize,
@@ -59,48 +50,6 @@ impl Memory {
             );
         }
         Ok(())
-    }
-}
-
-impl Meta {
-    /// What an entry says, without overlayfs's own attributes.
-    ///
-    /// # Errors
-    /// Numbers that can't be owners.
-    pub(super) fn of(entry: &Entry) -> Result<Self> {
-        // The largest number means "leave it" to chown(2).
-        let id = |id: i64| u32::try_from(id).ok().filter(|id| *id != u32::MAX);
-        let (Some(uid), Some(gid)) = (id(entry.uid), id(entry.gid)) else {
-            let (uid, gid) = (entry.uid, entry.gid);
-            return refuse(&entry.path, format!("has the owner {uid}:{gid}, which can't be set"));
-        };
-        for (name, _) in &entry.xattrs {
-            if name.is_empty() || name.len() > 255 || name.contains(&0) {
-                return refuse(&entry.path, "has an attribute whose name isn't valid");
-            }
-        }
-        let is_ours = |name: &[u8]| {
-            crate::marks::PREFIXES
-                .iter()
-                .any(|prefix| name.starts_with(prefix.as_bytes()))
-        };
-        let xattrs = entry.xattrs.iter().filter(|(name, _)| !is_ours(name)).cloned();
-        Ok(Self {
-            mode: entry.mode,
-            uid,
-            gid,
-            modified: entry.modified,
-            xattrs: xattrs.collect(),
-        })
-    }
-
-    fn bytes(&self) -> usize {
-        size_of::<Self>()
-            + self
-                .xattrs
-                .iter()
-                .map(|(name, value)| name.len() + value.len() + 64)
-                .sum::<usize>()
     }
 }
 

@@ -1,9 +1,11 @@
 //! The end of an unpacking: directories get their metadata and marks, those below before those above.
 
-use super::directories::Meta;
-use super::lower::{directory_at, meta_of_directory};
-use super::{Unpacked, Unpacker, shown};
+use super::lower::directory_at;
+use super::{Unpacked, Unpacker};
 use crate::error::{IoExt, Result};
+use crate::meta::Meta;
+use crate::meta::meta_of_directory;
+use crate::path::shown;
 use crate::tar::Time;
 use rustix::fd::AsFd;
 use rustix::fs::{FileType, Mode, OFlags, XattrFlags};
@@ -41,9 +43,9 @@ impl Unpacker<'_> {
                 let name = self.options.form.attribute("opaque");
                 rustix::fs::fsetxattr(&fd, name, b"y", XattrFlags::empty()).on("mark as opaque", &shown(&path))?;
             }
-            self.dress(fd.as_fd(), &path, &meta, directory.made)?;
+            self.dresser.dress(fd.as_fd(), &path, &meta, directory.made)?;
         }
-        self.result.owners = (!self.record.is_empty()).then_some(self.record);
+        self.result.owners = (!self.dresser.record.is_empty()).then_some(self.dresser.record);
         Ok(self.result)
     }
 

@@ -1,8 +1,9 @@
 //! Hard links: to files of the same layer, and of those below.
 
-use super::{Spot, Unpacker, path};
+use super::{Unpacker, path};
 use crate::error::{Error, IoExt, Result};
 use crate::marks::{is_whiteout, status};
+use crate::spot::Spot;
 use crate::tar::{Entry, bad, refuse, shown};
 use rustix::fs::{AtFlags, FileType};
 use rustix::io::Errno;
@@ -35,8 +36,8 @@ impl Unpacker<'_> {
             Errno::MLINK => self.copy_file(&target, spot),
             errno => Err(errno).on("link", &spot.shown()),
         })?;
-        if let Some(intended) = self.record.get(&target.path).cloned() {
-            self.record.insert(&spot.path, intended);
+        if let Some(intended) = self.dresser.record.get(&target.path).cloned() {
+            self.dresser.record.insert(&spot.path, intended);
         }
         Ok(())
     }

@@ -1,17 +1,18 @@
 //! What is taken from the layers below.
 
-use super::directories::Meta;
+use super::Unpacker;
 use super::path::Place;
-use super::{Spot, Unpacker, shown};
 use crate::error::{Error, IoExt, Result};
 use crate::merged::{Found, LayerStack, MergedDirectory};
-use crate::tar::{Entry, Time, refuse};
-use crate::unpack::attributes::magic_path;
-use rustix::fd::{AsFd, AsRawFd, OwnedFd};
+use crate::meta::{Meta, meta_of_name};
+use crate::path::{join, shown};
+use crate::spot::Spot;
+use crate::tar::{Entry, refuse};
+use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{FileType, Mode, OFlags, Stat};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 impl Unpacker<'_> {
     /// Copies a file of the layers below into this one, under its own name; `None` where there is none, or where this
@@ -42,11 +43,7 @@ impl Unpacker<'_> {
             .split(|byte| *byte == b'/')
             .filter(|name| !name.is_empty())
             .collect();
-        let mut path = names.join(&b'/');
-        if !path.is_empty() {
-            path.push(b'/');
-        }
-        path.extend_from_slice(place.name);
+        let path = join(&names.join(&b'/'), place.name);
         if self.directories.hides(&path) {
             return Ok(None);
         }
@@ -59,11 +56,7 @@ impl Unpacker<'_> {
         let spot = Spot {
             parent: self.inside.directory(&made).on("open", &shown(&made))?,
             name: OsStr::from_bytes(place.name),
-            path: if made.is_empty() {
-                place.name.to_vec()
-            } else {
-                [&made, &b"/"[..], place.name].concat()
-            },
+            path: join(&made, place.name),
         };
         let meta = meta_of_name(&parent, &name, &status)?;
         self.copy(&parent, &name, &status, &meta, &spot)?;
@@ -87,12 +80,12 @@ impl Unpacker<'_> {
                 let from = rustix::fs::openat(parent, name, flags, Mode::empty()).on("open", &to.shown())?;
                 let file = self.create(to, meta.mode)?;
                 crate::copy::contents(&from, &file).on("copy", &to.shown())?;
-                return self.dress(file.as_fd(), &to.path, meta, None);
+                return self.dresser.dress(file.as_fd(), &to.path, meta, None);
             }
             FileType::Symlink => {
                 let target = rustix::fs::readlinkat(parent, name, Vec::new()).on("read the link", &to.shown())?;
                 self.replacing(to, || rustix::fs::symlinkat(&target, &to.parent, to.name))?;
-                return self.dress_unopened(to, meta, None);
+                return self.dresser.dress_unopened(to, meta, None);
             }
             _ => {}
         }
@@ -100,7 +93,8 @@ impl Unpacker<'_> {
         self.replacing(to, || {
             rustix::fs::mknodat(&to.parent, to.name, kind, mode, status.st_rdev)
         })?;
-        self.dress_unopened(to, meta, Some(meta.mode & 0o777 & !self.fresh.umask))
+        self.dresser
+            .dress_unopened(to, meta, Some(self.dresser.made_with(meta.mode)))
     }
 }
 
@@ -114,42 +108,4 @@ pub(crate) fn directory_at(lower: &LayerStack, path: &[u8]) -> Result<Option<Mer
         }
     }
     Ok(Some(current))
-}
-
-/// All metadata of an open directory of a layer (which may be O_PATH).
-pub(super) fn meta_of_directory(directory: &OwnedFd) -> Result<Meta> {
-    let magic = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd()));
-    let status = rustix::fs::fstat(directory).on("look at", &magic)?;
-    let xattrs = xattrs(&magic, true)?;
-    Ok(meta(&status, xattrs))
-}
-
-/// All metadata of a name in a directory of a layer.
-fn meta_of_name(parent: impl AsFd, name: &OsStr, status: &Stat) -> Result<Meta> {
-    let xattrs = xattrs(&magic_path(parent, name), false)?;
-    Ok(meta(status, xattrs))
-}
-
-fn meta(status: &Stat, xattrs: Vec<(Vec<u8>, Vec<u8>)>) -> Meta {
-    Meta {
-        mode: status.st_mode & 0o7777,
-        uid: status.st_uid,
-        gid: status.st_gid,
-        modified: Time {
-            seconds: status.st_mtime,
-            nanoseconds: u32::try_from(status.st_mtime_nsec).unwrap_or_default(),
-        },
-        xattrs,
-    }
-}
-
-/// All attributes but overlayfs's own.
-fn xattrs(path: &Path, follow: bool) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
-    let all = crate::xattrs::all(path, follow).on("read the attributes of", path)?;
-    let is_ours = |name: &[u8]| {
-        crate::marks::PREFIXES
-            .iter()
-            .any(|prefix| name.starts_with(prefix.as_bytes()))
-    };
-    Ok(all.into_iter().filter(|(name, _)| !is_ours(name)).collect())
 }

@@ -10,7 +10,6 @@
 //! times, and a directory may be read-only. So do the directories that the archive puts files into without naming
 //! them: they take after the layers below, which therefore may come to be while this one is unpacked.
 
-mod attributes;
 mod create;
 mod directories;
 mod finish;
@@ -21,26 +20,28 @@ pub(crate) mod path;
 mod remove;
 mod resolve;
 
+pub use crate::dress::OwnerPolicy;
 pub use crate::tar::Limits;
-pub(crate) use attributes::magic_path;
 pub(crate) use lower::directory_at;
 
 use crate::Form;
+use crate::dress::Dresser;
 use crate::error::{IoExt, Result};
 use crate::merged::LayerStack;
 use crate::owners::OwnerRecord;
+use crate::path::{join, shown};
+use crate::spot::Spot;
 use crate::tar::{Entry, Kind, Reader, refuse};
 use directories::Directories;
 use inside::Inside;
 use path::{Meaning, Place};
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::AsFd;
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::path::Path;
 
 /// How to unpack.
 pub struct UnpackOptions<'a> {
@@ -53,15 +54,6 @@ pub struct UnpackOptions<'a> {
     pub lower: &'a (dyn Fn() -> Result<LayerStack> + Sync),
     /// What the archive may ask for.
     pub limits: Limits,
-}
-
-/// What becomes of owners.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OwnerPolicy {
-    /// They are set; one that can't be is an error.
-    Set,
-    /// All is made as the caller (a user namespace with a single id), and what was meant is returned.
-    Record,
 }
 
 /// What came of it.
@@ -103,39 +95,21 @@ struct Unpacker<'a> {
     inside: Inside,
     /// What has to be known of directories until the end.
     directories: Directories,
-    /// What files look like when they are just made.
-    fresh: Fresh,
-    record: OwnerRecord,
+    dresser: Dresser,
     lower: Option<LayerStack>,
     result: Unpacked,
-}
-
-/// What the kernel gives a new file without being asked.
-#[derive(Debug, Clone, Copy)]
-struct Fresh {
-    uid: u32,
-    gid: u32,
-    umask: u32,
-}
-
-/// Where something is: its directory, its name there, and its path in the layer.
-struct Spot<'p> {
-    parent: Rc<OwnedFd>,
-    name: &'p OsStr,
-    path: Vec<u8>,
 }
 
 impl<'a> Unpacker<'a> {
     fn new(into: impl AsFd, options: &'a UnpackOptions<'a>) -> Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::openat(into, ".", flags, Mode::empty()).on("open", Path::new("."))?;
-        let fresh = Fresh::probe(&root)?;
+        let dresser = Dresser::new(&root, options.owners)?;
         Ok(Self {
             options,
             inside: Inside::new(root),
             directories: Directories::new(options.limits.memory),
-            fresh,
-            record: OwnerRecord::default(),
+            dresser,
             lower: None,
             result: Unpacked {
                 size: 0,
@@ -188,16 +162,11 @@ impl<'a> Unpacker<'a> {
 
     /// Finds the directory of a place, and makes it where it isn't there.
     fn spot<'p>(&mut self, place: &Place<'p>, entry: &[u8]) -> Result<Spot<'p>> {
-        let mut path = self.made(&place.parents, entry)?;
-        let parent = self.inside.directory(&path).on("open", &shown(&path))?;
-        if !path.is_empty() {
-            path.push(b'/');
-        }
-        path.extend_from_slice(place.name);
+        let above = self.made(&place.parents, entry)?;
         Ok(Spot {
-            parent,
+            parent: self.inside.directory(&above).on("open", &shown(&above))?,
             name: OsStr::from_bytes(place.name),
-            path,
+            path: join(&above, place.name),
         })
     }
 
@@ -208,42 +177,4 @@ impl<'a> Unpacker<'a> {
         }
         Ok(self.lower.get_or_insert_default())
     }
-}
-
-impl Fresh {
-    /// Makes a directory and looks at it: the umask, the file system and a default access list have their say.
-    fn probe(root: &OwnedFd) -> Result<Self> {
-        for list in ["system.posix_acl_default", "system.posix_acl_access"] {
-            match rustix::fs::fremovexattr(root, list) {
-                Ok(()) | Err(Errno::NODATA | Errno::NOTSUP | Errno::PERM) => {}
-                Err(errno) => return Err(errno).on("take the access list from", Path::new(".")),
-            }
-        }
-        let name = ".wh..wh.probe";
-        let asked = Mode::from_raw_mode(0o777);
-        rustix::fs::mkdirat(root, name, asked).on("create a directory in", Path::new("."))?;
-        let stat = rustix::fs::statat(root, name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW);
-        rustix::fs::unlinkat(root, name, rustix::fs::AtFlags::REMOVEDIR).on("remove", Path::new(name))?;
-        let stat = stat.on("look at", Path::new(name))?;
-        Ok(Self {
-            uid: stat.st_uid,
-            gid: stat.st_gid,
-            umask: 0o777 & !stat.st_mode,
-        })
-    }
-}
-
-impl Spot<'_> {
-    fn shown(&self) -> PathBuf {
-        shown(&self.path)
-    }
-}
-
-/// A path of the layer, safe to print.
-fn shown(path: &[u8]) -> PathBuf {
-    PathBuf::from(if path.is_empty() {
-        "/".into()
-    } else {
-        crate::tar::shown(path)
-    })
 }

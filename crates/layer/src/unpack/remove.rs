@@ -1,7 +1,9 @@
 //! Making room for an entry that replaces an earlier one of the same archive.
 
-use super::{Spot, Unpacker, shown};
+use super::Unpacker;
 use crate::error::{IoExt, Result};
+use crate::path::shown;
+use crate::spot::Spot;
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, Dir, FileType, OFlags};
 use rustix::io::Errno;
@@ -13,7 +15,7 @@ impl Unpacker<'_> {
     pub(super) fn clear(&mut self, spot: &Spot<'_>) -> Result<()> {
         match rustix::fs::unlinkat(&spot.parent, spot.name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => {
-                self.record.remove(&spot.path);
+                self.dresser.record.remove(&spot.path);
                 Ok(())
             }
             Err(Errno::ISDIR) => self.clear_directory(spot),
@@ -37,7 +39,7 @@ impl Unpacker<'_> {
             }
         }
         self.directories.remove(&spot.path);
-        self.record.remove(&spot.path);
+        self.dresser.record.remove(&spot.path);
         Ok(())
     }
 

@@ -1,9 +1,11 @@
 //! Following the directories on an entry's way, through symlinks that the same archive made, and making those that
 //! are missing.
 
-use super::{Spot, Unpacker, shown};
+use super::Unpacker;
 use crate::error::{IoExt, Result};
 use crate::marks::{is_whiteout, status};
+use crate::path::{join, shown};
+use crate::spot::Spot;
 use crate::tar::refuse;
 use crate::unpack::path::Place;
 use rustix::fs::{AtFlags, FileType, Mode};
@@ -40,16 +42,14 @@ impl Unpacker<'_> {
 
     /// Where a place is whose directory exists; `None` where it doesn't.
     pub(super) fn existing<'p>(&mut self, place: &Place<'p>, entry: &[u8]) -> Result<Option<Spot<'p>>> {
-        let Some(mut path) = self.follow(&place.parents, entry, Missing::Leave)? else {
+        let Some(above) = self.follow(&place.parents, entry, Missing::Leave)? else {
             return Ok(None);
         };
-        let parent = self.inside.directory(&path).on("open", &shown(&path))?;
-        if !path.is_empty() {
-            path.push(b'/');
-        }
-        path.extend_from_slice(place.name);
-        let name = OsStr::from_bytes(place.name);
-        Ok(Some(Spot { parent, name, path }))
+        Ok(Some(Spot {
+            parent: self.inside.directory(&above).on("open", &shown(&above))?,
+            name: OsStr::from_bytes(place.name),
+            path: join(&above, place.name),
+        }))
     }
 
     /// Goes name by name. A symlink that leads above the root stays at the root, as in a chroot.
@@ -67,11 +67,7 @@ impl Unpacker<'_> {
                 _ => {}
             }
             let parent = self.inside.directory(&path).on("open", &shown(&path))?;
-            let mut next = path.clone();
-            if !next.is_empty() {
-                next.push(b'/');
-            }
-            next.extend_from_slice(&name);
+            let next = join(&path, &name);
             let name = OsStr::from_bytes(&name);
             let found = status(&parent, name).on("look up", &shown(&next))?;
             let kind = found.as_ref().map(|stat| FileType::from_raw_mode(stat.st_mode));

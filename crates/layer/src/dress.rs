@@ -1,22 +1,62 @@
-//! Owner, mode, attributes and times of what was just made.
+//! Giving owner, mode, attributes and times to what was just made.
 
-use super::directories::Meta;
-use super::{OwnerPolicy, Unpacker, shown};
 use crate::error::{IoExt, Result};
-use crate::owners::Intended;
+use crate::meta::Meta;
+use crate::owners::{Intended, OwnerRecord};
+use crate::path::{magic_path, shown};
+use crate::spot::Spot;
 use crate::tar::{Time, refuse};
-use rustix::fd::{AsFd, AsRawFd, BorrowedFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, Gid, Mode, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::Path;
 
-impl Unpacker<'_> {
+/// What becomes of owners.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OwnerPolicy {
+    /// They are set; one that can't be is an error.
+    Set,
+    /// All is made as the caller (a user namespace with a single id), and what was meant is returned.
+    Record,
+}
+
+/// Dresses files of one layer.
+pub(crate) struct Dresser {
+    policy: OwnerPolicy,
+    fresh: Fresh,
+    /// What couldn't be given.
+    pub record: OwnerRecord,
+}
+
+/// What the kernel gives a new file without being asked.
+#[derive(Debug, Clone, Copy)]
+struct Fresh {
+    uid: u32,
+    gid: u32,
+    umask: u32,
+}
+
+impl Dresser {
+    /// For files in `root`, an open directory that is empty.
+    pub(crate) fn new(root: &OwnedFd, policy: OwnerPolicy) -> Result<Self> {
+        Ok(Self {
+            policy,
+            fresh: Fresh::probe(root)?,
+            record: OwnerRecord::default(),
+        })
+    }
+
+    /// The permission bits of a new file that was asked for with `mode`.
+    pub(crate) fn made_with(&self, mode: u32) -> u32 {
+        mode & 0o777 & !self.fresh.umask
+    }
+
     /// Gives an open file or directory all its metadata. `made` are the permission bits it has now.
     ///
     /// The owner comes first: a change of it takes set-id bits and capabilities away.
-    pub(super) fn dress(&mut self, fd: BorrowedFd<'_>, path: &[u8], meta: &Meta, made: Option<u32>) -> Result<()> {
+    pub(crate) fn dress(&mut self, fd: BorrowedFd<'_>, path: &[u8], meta: &Meta, made: Option<u32>) -> Result<()> {
         let set = self.settle_owner(path, meta);
         if let Some((uid, gid)) = set {
             owned(rustix::fs::fchown(fd, Some(uid), Some(gid)), path, meta)?;
@@ -32,7 +72,7 @@ impl Unpacker<'_> {
     }
 
     /// The same for what can't be opened: a symlink (which has no mode), a device, a pipe.
-    pub(super) fn dress_unopened(&mut self, spot: &super::Spot<'_>, meta: &Meta, made: Option<u32>) -> Result<()> {
+    pub(crate) fn dress_unopened(&mut self, spot: &Spot<'_>, meta: &Meta, made: Option<u32>) -> Result<()> {
         let (parent, path) = (spot.parent.as_fd(), spot.path.as_slice());
         if let Some((uid, gid)) = self.settle_owner(path, meta) {
             let flags = AtFlags::SYMLINK_NOFOLLOW;
@@ -59,7 +99,7 @@ impl Unpacker<'_> {
     /// The owner to be set, where one must be; notes it where it can't be.
     fn settle_owner(&mut self, path: &[u8], meta: &Meta) -> Option<(Uid, Gid)> {
         let differs = (meta.uid, meta.gid) != (self.fresh.uid, self.fresh.gid);
-        match self.options.owners {
+        match self.policy {
             OwnerPolicy::Set if differs => Some((Uid::from_raw(meta.uid), Gid::from_raw(meta.gid))),
             OwnerPolicy::Record if differs => {
                 self.intend(path, meta, |_| {});
@@ -88,7 +128,7 @@ impl Unpacker<'_> {
                 });
             }
             // A list names ids that the user namespace doesn't have.
-            Err(Errno::INVAL) if is_list && self.options.owners == OwnerPolicy::Record => {
+            Err(Errno::INVAL) if is_list && self.policy == OwnerPolicy::Record => {
                 self.intend(path, meta, |intended| {
                     intended.xattrs.push((name.to_vec(), value.to_vec()));
                 });
@@ -106,7 +146,7 @@ impl Unpacker<'_> {
     }
 
     /// Notes something about what `path` was meant to be.
-    pub(super) fn intend(&mut self, path: &[u8], meta: &Meta, change: impl FnOnce(&mut Intended)) {
+    pub(crate) fn intend(&mut self, path: &[u8], meta: &Meta, change: impl FnOnce(&mut Intended)) {
         let mut intended = self.record.get(path).cloned().unwrap_or_default();
         (intended.uid, intended.gid) = (meta.uid, meta.gid);
         change(&mut intended);
@@ -140,14 +180,7 @@ fn set_mode(parent: BorrowedFd<'_>, name: &OsStr, mode: u32) -> rustix::io::Resu
     rustix::fs::chmod(format!("/proc/self/fd/{}", fd.as_raw_fd()), Mode::from_raw_mode(mode))
 }
 
-/// A path for the calls that take no directory: it leads through the open one, and the last name isn't followed.
-pub(crate) fn magic_path(parent: impl AsFd, name: &OsStr) -> PathBuf {
-    let mut path = PathBuf::from(format!("/proc/self/fd/{}", parent.as_fd().as_raw_fd()));
-    path.push(name);
-    path
-}
-
-pub(crate) fn times(modified: Time) -> Timestamps {
+fn times(modified: Time) -> Timestamps {
     let time = Timespec {
         tv_sec: modified.seconds,
         tv_nsec: modified.nanoseconds.into(),
@@ -155,5 +188,28 @@ pub(crate) fn times(modified: Time) -> Timestamps {
     Timestamps {
         last_access: time,
         last_modification: time,
+    }
+}
+
+impl Fresh {
+    /// Makes a directory and looks at it: the umask, the file system and a default access list have their say.
+    fn probe(root: &OwnedFd) -> Result<Self> {
+        for list in ["system.posix_acl_default", "system.posix_acl_access"] {
+            match rustix::fs::fremovexattr(root, list) {
+                Ok(()) | Err(Errno::NODATA | Errno::NOTSUP | Errno::PERM) => {}
+                Err(errno) => return Err(errno).on("take the access list from", Path::new(".")),
+            }
+        }
+        let name = ".wh..wh.probe";
+        let asked = Mode::from_raw_mode(0o777);
+        rustix::fs::mkdirat(root, name, asked).on("create a directory in", Path::new("."))?;
+        let stat = rustix::fs::statat(root, name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW);
+        rustix::fs::unlinkat(root, name, rustix::fs::AtFlags::REMOVEDIR).on("remove", Path::new(name))?;
+        let stat = stat.on("look at", Path::new(name))?;
+        Ok(Self {
+            uid: stat.st_uid,
+            gid: stat.st_gid,
+            umask: 0o777 & !stat.st_mode,
+        })
     }
 }
