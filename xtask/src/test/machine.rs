@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// Debian's packages, and what needs them.
-const PACKAGES: [(&str, &str); 8] = [
+const PACKAGES: [(&str, &str); 10] = [
     ("busybox-static", "the BusyBox container of the articles"),
     ("crun", "podman's runtime"),
     (
@@ -17,7 +17,12 @@ const PACKAGES: [(&str, &str); 8] = [
     ("libseccomp2", "the oracle of the seccomp compiler"),
     ("podman", "an image's layers are run by their directories"),
     ("python3", "drives libseccomp"),
+    ("e2fsprogs", "mkfs.ext4: disks that are full or lose their power"),
     ("uidmap", "newuidmap and newgidmap for containers without root"),
+    (
+        "xfsprogs",
+        "mkfs.xfs; xfs_io, which lets the power of a file system fail",
+    ),
 ];
 
 /// The user whose ids are mapped by newuidmap, and one without subordinate ids.

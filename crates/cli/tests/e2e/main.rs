@@ -18,4 +18,5 @@ mod killing;
 mod layers_article;
 mod overlay;
 mod rootless;
+mod store;
 mod terminal;

@@ -203,7 +203,7 @@ fn a_name_has_a_tag() {
         .wiac(["build", "-t", "one", "-t", "two", "app-context"])
         .succeeds();
     place
-        .wiac(["images"])
+        .wiac(["images", "--format", "{{.Repository}}:{{.Tag}}"])
         .succeeds()
         .mentions("one")
         .mentions("two")

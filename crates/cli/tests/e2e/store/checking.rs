@@ -1,0 +1,72 @@
+//! wiac store check: damage is found, named and set aside; a whole store is whole while others use it.
+
+use super::assert_whole;
+use crate::harness::{Place, as_users};
+
+as_users!(damage_is_told_and_mended: root, user, single);
+fn damage_is_told_and_mended(place: &Place) {
+    place.image("app", "RUN echo here > /file");
+    place.image("well", "RUN echo other > /file");
+    assert_whole(place);
+    // Count what is in each layer, so that a change shows.
+    place.wiac(["images"]).succeeds();
+    let chain = place.wiac(["layers", "-q", "app"]).succeeds();
+    let topmost = chain.text().split(':').next().expect("a layer").to_owned();
+    place.host(&format!("echo changed >> {topmost}/file")).succeeds();
+    let said = place.wiac(["store", "check"]).fails(1);
+    assert!(
+        said.stdout.contains("somebody changed them") && said.stdout.contains("build app:latest again"),
+        "{}",
+        said.stdout
+    );
+    place.wiac(["store", "check", "--quick"]).succeeds();
+    place
+        .wiac(["store", "check", "--repair"])
+        .succeeds()
+        .mentions("moved to quarantine/");
+    // The image that needed the layer is found now.
+    place
+        .wiac(["store", "check", "--repair"])
+        .succeeds()
+        .mentions("layers are missing");
+    let said = place.wiac(["store", "check"]).succeeds();
+    said.mentions("nothing is wrong").mentions("quarantine");
+    place.wiac(["run", "app", "true"]).fails(125);
+    place.wiac(["run", "well", "cat", "/file"]).succeeds().says("other");
+    place.wiac(["build", "-t", "app", "app-context"]).succeeds();
+    place.wiac(["run", "app", "cat", "/file"]).succeeds().says("here");
+    place.wiac(["df"]).succeeds().mentions("Quarantine");
+    place.wiac(["prune", "-a", "-f"]).succeeds().mentions("quarantined");
+    assert_whole(place);
+}
+
+#[test]
+fn a_check_while_others_work_finds_nothing() {
+    let place = Place::root();
+    place.image("app", "RUN echo here > /file");
+    std::thread::scope(|scope| {
+        let work = |name: &'static str| {
+            let place = &place;
+            scope.spawn(move || {
+                for number in 0..12 {
+                    let dockerfile = format!("FROM app\nRUN echo {name}{number} > /new\n");
+                    place.write(&format!("{name}/Dockerfile"), dockerfile);
+                    place.wiac(["build", "-q", "-t", name, name]).succeeds();
+                    place
+                        .wiac(["run", name, "cat", "/new"])
+                        .succeeds()
+                        .says(&format!("{name}{number}"));
+                    place.wiac(["rmi", "-q", name]).succeeds();
+                    place.wiac(["prune", "-f", "--cache"]).succeeds();
+                }
+            })
+        };
+        let workers = [work("one"), work("two")];
+        while !workers.iter().all(std::thread::ScopedJoinHandle::is_finished) {
+            let said = place.wiac(["store", "check"]).ends_with_any(&[0, 1]);
+            assert!(said.stdout.contains("nothing is wrong"), "{}", said.stdout);
+        }
+    });
+    place.wiac(["prune", "-f", "--cache"]).succeeds();
+    assert_whole(&place);
+}
