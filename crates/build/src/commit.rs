@@ -149,36 +149,37 @@ fn copy_upper(
     };
     let held = copy_layer(store, upper, stack, owners, &from)?;
     store.sync(std::slice::from_ref(&held.id))?;
-    let emptied = upper.with_extension("committed");
-    fs::rename(upper, &emptied).on("move away", upper)?;
-    fs::remove_dir_all(&emptied).on("delete", &emptied)?;
     Ok(held)
 }
 
 /// Lets the container layer run on the new layer, with a fresh upper directory.
+///
+/// The record comes first: a container layer without an upper directory gets one when it is run, and one whose changes
+/// are in the layer below too looks the same.
 fn put_on_top(store: &Store, layer: &Path, record: &ContainerRecord, id: &LayerId) -> Result<()> {
     let top = store.layer_diff(id);
     let mut lowerdirs = vec![top];
     lowerdirs.extend(record.lowerdirs.iter().cloned());
     let stack = LayerStack::new(lowerdirs.iter().rev().cloned().collect());
-    fresh_upper(layer, &stack)?;
-    // What overlayfs kept there belongs to the old upper directory.
-    for name in ["work", "diff.committed"] {
-        match fs::remove_dir_all(layer.join(name)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(error).on("delete", &layer.join(name));
-            }
-            _ => {}
-        }
-    }
     let record = ContainerRecord {
-        lowerdirs,
+        lowerdirs: lowerdirs.clone(),
         committed: record.committed + 1,
         committing: None,
         ..record.clone()
     };
-    let directories: Vec<PathBuf> = record.lowerdirs.clone();
-    store.lease(layer, &directories, || record.write_durably(layer))
+    store.lease(layer, &lowerdirs, || record.write_durably(layer))?;
+    let (upper, emptied) = (layer.join("diff"), layer.join("diff.committed"));
+    if upper.is_dir() {
+        fs::rename(&upper, &emptied).on("move away", &upper)?;
+    }
+    // What overlayfs kept in `work` belongs to the old upper directory.
+    for path in [emptied, layer.join("work")] {
+        match fs::remove_dir_all(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error).on("delete", &path),
+            _ => {}
+        }
+    }
+    fresh_upper(layer, &stack)
 }
 
 /// Makes the upper directory of a container layer where there is none, in one step: one that is there looks like the root.
