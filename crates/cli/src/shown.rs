@@ -247,11 +247,11 @@ impl<'d> Reader<'d> {
         let store = &self.data.store;
         if !self.sizes.contains_key(id) {
             let held = store.hold_layer(id.clone())?;
-            let size = held.map(|held| store.layer_size(&held)).transpose()?;
+            // A list isn't the place to fail for a damaged layer: `wiac store check` is.
+            let size = held.and_then(|held| store.layer_size(&held).ok());
             self.sizes.insert(id.clone(), size);
         }
         let size = self.sizes.get(id).copied().flatten();
-        // A list isn't the place to fail for a damaged layer: `wiac store check` is.
         let info = store.layer_info(id).ok();
         let known = || store.layer_digests(id).ok()?.tars.pop().map(|tar| tar.diff_id);
         Ok(ShownLayer {

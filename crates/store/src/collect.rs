@@ -352,10 +352,11 @@ impl Collector<'_> {
                 serde_json::from_slice::<crate::LayerDigests>(&text).ok()?.size
             };
             let diff = path.join("diff");
-            let size = match known() {
-                Some(size) => size,
-                None if diff.is_dir() => contents_size(&diff)?,
-                None => fs::symlink_metadata(&path).map_or(0, |meta| meta.len()),
+            let size = match diff.symlink_metadata() {
+                Ok(meta) if meta.is_dir() => known().map_or_else(|| contents_size(&diff), Ok)?,
+                // A layer in another tool's store: only the link to it goes.
+                Ok(_) => 0,
+                Err(_) => fs::symlink_metadata(&path).map_or(0, |meta| meta.len()),
             };
             match taken {
                 Taken::Layer(id) => self.collected.layers.push((id, size)),

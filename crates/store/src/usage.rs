@@ -5,7 +5,7 @@ mod table;
 pub use table::{Usage, Usages};
 
 use crate::data::Store;
-use crate::error::{IoExt, Result};
+use crate::error::{Error, IoExt, Result};
 use crate::layer::HeldLayer;
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, statat};
@@ -19,7 +19,10 @@ use std::path::Path;
 /// vanishes meanwhile doesn't count.
 pub fn contents_size(directory: &Path) -> Result<u64> {
     // A layer that lies elsewhere is a symlink to there.
-    let directory = &directory.canonicalize().on("look through", directory)?;
+    let directory = match directory.canonicalize() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
+        result => &result.on("look through", directory)?,
+    };
     let mut walk = Walk::default();
     walk.enter(CWD, directory.as_os_str()).on("look through", directory)?;
     Ok(walk.size)
@@ -73,11 +76,21 @@ impl Walk {
 
 impl Store {
     /// The bytes of a layer's contents: counted when first asked, then remembered beside the layer.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchLayer`] where its directory is gone.
     pub fn layer_size(&self, layer: &HeldLayer) -> Result<u64> {
         if let Some(size) = self.layer_digests(&layer.id)?.size {
             return Ok(size);
         }
-        let size = contents_size(&self.layer_diff(&layer.id))?;
+        let diff = self.layer_diff(&layer.id);
+        if !diff.is_dir() {
+            // It lies in another tool's store, and was deleted there.
+            return Err(Error::NoSuchLayer {
+                id: layer.id.to_string(),
+            });
+        }
+        let size = contents_size(&diff)?;
         // Not worth a failure: a full disk shouldn't keep a list from being shown.
         let _ = self.update_digests(&layer.id, |digests| digests.size = Some(size));
         Ok(size)

@@ -113,7 +113,12 @@ impl Store {
         for id in self.layers()? {
             // Locked only while it is counted, so that it isn't in use for that.
             if let Some(held) = self.hold_layer(id)? {
-                let size = self.layer_size(&held)?;
+                // One in another tool's store takes none of our space.
+                let is_ours = self
+                    .layer_diff(&held.id)
+                    .symlink_metadata()
+                    .is_ok_and(|meta| meta.is_dir());
+                let size = if is_ours { self.layer_size(&held)? } else { 0 };
                 sizes.insert(held.id.clone(), size);
             }
         }
