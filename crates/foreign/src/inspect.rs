@@ -2,7 +2,7 @@
 //!
 //! We mount with `metacopy=off,redirect_dir=nofollow`, in one form of marks. A layer that its tool made from a tar has
 //! nothing but whiteouts and opaque marks of the store's own form. Others come from id-shifting, hostile tars, or
-//! fuse-overlayfs. The kernel refuses to follow redirects and files without data (EPERM, EIO), but late and one by
+//! fuse-overlayfs. The kernel refuses to follow redirects and files without data (EPERM, seen on 6.18), late and one by
 //! one; marks of another form bring deleted files back without a word. Hence one walk over every file: what has
 //! extended attributes is told by one call of llistxattr(2) each, and names come with the directory.
 
