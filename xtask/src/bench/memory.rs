@@ -2,7 +2,7 @@
 
 use super::place::Place;
 use crate::Outcome;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// A process of wiac and its peak resident memory in KiB.
@@ -19,6 +19,22 @@ pub(super) fn peaks(place: &Place, image: &str) -> Outcome<Vec<Peak>> {
     wiac.kill()?;
     wiac.wait()?;
     peaks
+}
+
+/// Runs a command to its end and gives its peak resident memory in KiB.
+pub(super) fn peak_of(mut command: Command) -> Outcome<u64> {
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
+    let mut highest = 0;
+    // The figure only grows, so that the last look is off by what the last milliseconds added.
+    while child.try_wait()?.is_none() {
+        highest = peak(child.id()).unwrap_or(highest).max(highest);
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    if child.wait()?.success() {
+        Ok(highest)
+    } else {
+        Err("the command whose memory is measured failed".into())
+    }
 }
 
 fn sample(wiac: &Child) -> Outcome<Vec<Peak>> {

@@ -1,11 +1,14 @@
-//! `cargo xtask bench start|bundle|steps`: wiac against its peers, side by side on one machine.
+//! `cargo xtask bench start|bundle|steps|load|save|commit`: wiac against its peers, side by side on one machine.
 //!
 //! Peers are the newest that Debian has: a root of Debian trixie is made once, and everything, wiac included, is
 //! measured inside it. Data is on tmpfs unless `--disk` is given, so that tools are compared rather than disks. Each
 //! round runs every contender once, in turn, so that what else the machine does hits all alike.
 
 mod bundle;
+mod commit;
+mod corpus;
 mod daemon;
+mod load;
 mod measure;
 mod memory;
 mod newest;
@@ -13,6 +16,7 @@ mod oci_bundle;
 mod peers;
 mod place;
 mod report;
+mod save;
 mod start;
 mod steps;
 
@@ -54,6 +58,12 @@ enum What {
     Bundle,
     /// Building a Dockerfile of small steps
     Steps,
+    /// Loading an image of 1 GB
+    Load,
+    /// Saving it
+    Save,
+    /// Committing 1 GB of changes
+    Commit,
 }
 
 /// Runs the task.
@@ -78,6 +88,18 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     place.install(&shell::release_directory()?.join("examples/floor"), "floor")?;
     place.compile("true", "int main(void) { return 0; }")?;
     place.compile("pause", "#include <unistd.h>\nint main(void) { for (;;) pause(); }")?;
+    if matches!(arguments.what, What::Load | What::Save | What::Commit) {
+        load::prepare(&place)?;
+        shell::run(&mut shell::cargo(&[
+            "build",
+            "--release",
+            "--package",
+            "wiac-layer",
+            "--example",
+            "layer-floor",
+        ]))?;
+        place.install(&shell::release_directory()?.join("examples/layer-floor"), "layer-floor")?;
+    }
     measure_where_peers_are(arguments, &place)?;
     if let Some(file) = &arguments.json {
         std::fs::copy(place.path("report.json"), file)?;
@@ -106,6 +128,9 @@ fn inside(arguments: &Arguments, place: &Place) -> Outcome {
         What::Start => start::run(arguments, place)?,
         What::Bundle => bundle::run(arguments, place)?,
         What::Steps => steps::run(arguments, place)?,
+        What::Load => load::run(arguments, place)?,
+        What::Save => save::run(arguments, place)?,
+        What::Commit => commit::run(arguments, place)?,
     };
     print!("{}", report.text());
     Ok(std::fs::write(

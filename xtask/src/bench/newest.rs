@@ -25,12 +25,13 @@ const KEPT: &str = "/var/cache/wiac-bench";
 
 /// What is installed in it.
 const PACKAGES: &str =
-    "bubblewrap,buildah,ca-certificates,crun,dash,docker-buildx,docker-cli,docker.io,iptables,podman";
+    "bubblewrap,buildah,ca-certificates,crun,dash,docker-buildx,docker-cli,docker.io,iptables,podman,skopeo,umoci,zstd";
 
 /// Makes the root where it is missing.
 pub(super) fn root() -> Outcome<PathBuf> {
     let root = Path::new(KEPT).join(SUITE);
-    if root.join("usr/bin/podman").exists() {
+    // What was added to the list last: a root that was made before hasn't got it.
+    if root.join("usr/bin/umoci").exists() {
         return Ok(root);
     }
     machine::install(&[("mmdebstrap", "makes the root of the newest Debian")])?;
@@ -42,6 +43,9 @@ pub(super) fn root() -> Outcome<PathBuf> {
         .arg(SUITE)
         .arg(&unfinished);
     shell::run(make.arg("http://deb.debian.org/debian")).inspect_err(|_| drop(std::fs::remove_dir_all(&unfinished)))?;
+    if root.exists() {
+        std::fs::remove_dir_all(&root)?;
+    }
     std::fs::rename(unfinished, &root)?;
     Ok(root)
 }

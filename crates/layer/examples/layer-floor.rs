@@ -1,0 +1,71 @@
+//! What loading an image can't do without, each alone on all cores, for `cargo xtask bench load` to compare with.
+//!
+//! `layer-floor inflate BLOB…` inflates blobs to nowhere; `layer-floor write DIR TAR…` unpacks inflated tars, each into a
+//! directory of its own; `layer-floor expand DIR BLOB…` makes those tars.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use wiac_layer::compression::{Compression, decoder};
+use wiac_layer::merged::LayerStack;
+use wiac_layer::unpack::{Limits, OwnerPolicy, UnpackOptions, unpack};
+
+type Outcome = Result<(), Box<dyn std::error::Error + Send + Sync>>;
+
+fn main() -> Outcome {
+    let words: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
+    match words.split_first() {
+        Some((verb, blobs)) if verb == Path::new("inflate") => each(blobs, |_, blob| {
+            io::copy(&mut inflated(blob)?, &mut io::sink())?;
+            Ok(())
+        }),
+        Some((verb, [directory, blobs @ ..])) if verb == Path::new("expand") => each(blobs, |number, blob| {
+            let mut tar = File::create(directory.join(format!("{number}.tar")))?;
+            io::copy(&mut inflated(blob)?, &mut tar)?;
+            Ok(())
+        }),
+        Some((verb, [directory, tars @ ..])) if verb == Path::new("write") => {
+            each(tars, |number, tar| write(&directory.join(number.to_string()), tar))
+        }
+        _ => Err("usage: layer-floor inflate BLOB… | write DIR TAR… | expand DIR BLOB…".into()),
+    }
+}
+
+/// Works on all of them, as many at once as there are cores.
+fn each(files: &[PathBuf], work: impl Fn(usize, &Path) -> Outcome + Sync) -> Outcome {
+    let next = AtomicUsize::new(0);
+    let threads = std::thread::available_parallelism()?.get();
+    std::thread::scope(|scope| {
+        let worker = || -> Outcome {
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                let Some(file) = files.get(number) else { return Ok(()) };
+                work(number, file)?;
+            }
+        };
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
+        workers
+            .into_iter()
+            .try_for_each(|worker| worker.join().unwrap_or_else(|_| Err("a thread has panicked".into())))
+    })
+}
+
+fn inflated(blob: &Path) -> io::Result<Box<dyn Read + Send>> {
+    let mut file = File::open(blob)?;
+    let mut first = [0; Compression::MAGIC];
+    file.read_exact(&mut first)?;
+    decoder(Compression::detect(&first), Box::new(File::open(blob)?))
+}
+
+fn write(directory: &Path, tar: &Path) -> Outcome {
+    std::fs::create_dir(directory)?;
+    let options = UnpackOptions {
+        form: wiac_layer::Form::Trusted,
+        owners: OwnerPolicy::Set,
+        lower: &|| Ok(LayerStack::default()),
+        limits: Limits::default(),
+    };
+    unpack(File::open(tar)?, File::open(directory)?, &options)?;
+    Ok(())
+}
