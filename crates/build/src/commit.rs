@@ -169,17 +169,22 @@ fn put_on_top(store: &Store, layer: &Path, record: &ContainerRecord, id: &LayerI
     };
     store.lease(layer, &lowerdirs, || record.write_durably(layer))?;
     let (upper, emptied) = (layer.join("diff"), layer.join("diff.committed"));
+    // One that was left behind.
+    remove_tree(&emptied)?;
     if upper.is_dir() {
         fs::rename(&upper, &emptied).on("move away", &upper)?;
     }
-    // What overlayfs kept in `work` belongs to the old upper directory.
-    for path in [emptied, layer.join("work")] {
-        match fs::remove_dir_all(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error).on("delete", &path),
-            _ => {}
-        }
-    }
+    remove_tree(&emptied)?;
+    // What overlayfs kept there belongs to the old upper directory.
+    remove_tree(&layer.join("work"))?;
     fresh_upper(layer, &stack)
+}
+
+fn remove_tree(path: &Path) -> Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).on("delete", path),
+        _ => Ok(()),
+    }
 }
 
 /// Makes the upper directory of a container layer where there is none, in one step: one that is there looks like the root.
