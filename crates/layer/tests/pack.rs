@@ -252,3 +252,17 @@ impl std::io::Write for Count {
         Ok(())
     }
 }
+
+/// The header of a path that has no room there is cut; a slash at its end would make a directory of a file.
+#[test]
+fn a_path_that_is_cut_after_a_slash_is_still_a_file() {
+    for length in 96..104 {
+        let dir = scratch();
+        let parent = dir.path().join("layer").join("d".repeat(length));
+        std::fs::create_dir_all(&parent).expect("mkdir");
+        std::fs::write(parent.join("é".repeat(60)), "text").expect("write");
+        let tar = pack_on(&dir.path().join("layer"), &[]).expect("packed");
+        unpack_into(&tar, &dir.path().join("again")).expect("unpacked");
+        assert_same(&tree(&dir.path().join("again")), &tree(&dir.path().join("layer")));
+    }
+}

@@ -64,8 +64,6 @@ impl Header<'_> {
 
     pub(super) fn role(&self) -> Result<Role> {
         Ok(match self.0[TYPE] {
-            // Before ustar, a directory was a file whose name ends in a slash; GNU tar still reads it so.
-            b'0' | 0 | b'7' if self.path().last() == Some(&b'/') => Role::Entry(Kind::Directory),
             b'0' | 0 | b'7' => Role::Entry(Kind::File),
             b'1' => Role::Entry(Kind::HardLink),
             b'2' => Role::Entry(Kind::Symlink),

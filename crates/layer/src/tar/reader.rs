@@ -179,6 +179,11 @@ impl<R: Read> Reader<R> {
             map = overrides.sparse.clone().map()?;
             overrides.apply(entry);
         }
+        // Before ustar, a directory was a file whose name ends in a slash; GNU tar still reads it so.
+        if kind == Kind::File && entry.path.ends_with(b"/") {
+            entry.kind = Kind::Directory;
+        }
+        let kind = entry.kind;
         self.path.clone_from(&entry.path);
         if entry.path.len() > self.limits.path || entry.link.len() > self.limits.path {
             return refuse(

@@ -148,7 +148,10 @@ impl Header {
             }
         }
         records.add(b"path", path);
-        self.put(0..100, &ascii(path));
+        let name = ascii(&path[..path.len().min(100)]);
+        // What is cut must not look like a directory.
+        let end = name.iter().rposition(|byte| *byte != b'/').map_or(0, |last| last + 1);
+        self.put(0..100, &name[..end]);
     }
 
     fn link(&mut self, target: &[u8], records: &mut Records) {

@@ -108,7 +108,8 @@ fn components<'p>(path: &'p [u8], what: &str) -> Result<Option<Vec<&'p [u8]>>> {
         match name {
             b"" | b"." => {}
             b".." => return refuse(path, format!("has a {what} with \"..\"")),
-            name if name.len() > LONGEST_NAME => {
+            // A whiteout's name never comes to disk; what it hides may have the longest one.
+            name if name.strip_prefix(WHITEOUT).unwrap_or(name).len() > LONGEST_NAME => {
                 return refuse(path, format!("has a name of more than {LONGEST_NAME} bytes"));
             }
             name => names.push(name),
@@ -153,6 +154,13 @@ mod tests {
             meaning(b"a/.why").expect("fine"),
             Meaning::Place(place(&[b"a"], b".why"))
         );
+    }
+
+    #[test]
+    fn the_longest_name_can_be_deleted() {
+        let mark = [WHITEOUT, &[b'x'; LONGEST_NAME]].concat();
+        assert!(matches!(meaning(&mark), Ok(Meaning::Whiteout(_))));
+        assert!(meaning(&[&mark[..], b"x"].concat()).is_err());
     }
 
     #[test]
