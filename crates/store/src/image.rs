@@ -115,12 +115,13 @@ impl Store {
         let id = LocalId(export.config.hex().to_owned());
         let _adding = self.adding_images()?;
         self.sync_all(&record.layers, blobs)?;
+        // First, since the record has its id from there: one without an image is taken away by the collector.
+        self.add_export(&id, export)?;
         // Written anew: layers of an older record may have been set aside.
         let path = self.record_path(&id);
         if from_json::<ImageRecord>(&path).ok().as_ref() != Some(record) {
             self.write_durably(&path, &to_json(record))?;
         }
-        self.add_export(&id, export)?;
         let lock = Lock::shared(&path)?;
         Ok(HeldImage { id, _lock: lock })
     }

@@ -142,7 +142,7 @@ impl Checker<'_> {
     }
 
     /// A small file that nobody minds: no finding.
-    fn stale(&mut self, path: &Path) {
+    pub(super) fn stale(&mut self, path: &Path) {
         let is_deleted =
             self.options.repair && (std::fs::remove_file(path).is_ok() || std::fs::remove_dir(path).is_ok());
         self.stale += usize::from(!is_deleted);
@@ -222,7 +222,7 @@ impl Checker<'_> {
         );
         note(
             stale,
-            "entries that lead nowhere (build cache, diff IDs, names of containers): wiac prune deletes them",
+            "entries that lead nowhere (build cache, diff IDs, exports, names of containers): wiac prune deletes them",
         );
         note(
             quarantined,

@@ -139,12 +139,8 @@ impl Checker<'_> {
     pub(super) fn exports(&mut self) -> Result<()> {
         for path in self.list("images/exports")? {
             if !self.store.path("images/records").join(file_name(&path)).exists() {
-                self.found(
-                    label(&path),
-                    "belongs to an image that isn't there",
-                    Repair::Delete(path),
-                    None,
-                );
+                // Its image is deleted, or was never finished.
+                self.stale(&path);
                 continue;
             }
             let export = match from_json::<Export>(&path) {
