@@ -160,3 +160,23 @@ fn tables() {
     );
     assert!(!Template::parse("tables").expect("parsed").is_table());
 }
+
+#[test]
+fn no_text_makes_it_panic() {
+    const PARTS: [&str; 34] = [
+        "{{", "}}", "{{-", "-}}", " ", ".", ".ID", "$", "$x", ":=", "=", "|", "(", ")", ",", "\"", "`", "'", "\\", "é",
+        "range", "if", "else", "end", "with", "printf", "index", "%d", "0x", "1e", "9", "/*", "*/", "\n",
+    ];
+    let mut state = 1_u64;
+    for _ in 0..20_000 {
+        let mut text = String::from("{{");
+        for _ in 0..12 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            text.push_str(PARTS[usize::try_from(state >> 33).expect("31 bits") % PARTS.len()]);
+        }
+        if let Ok(template) = Template::parse(&text) {
+            let _ = template.render(&image());
+            let _ = template.header(&Map::new());
+        }
+    }
+}

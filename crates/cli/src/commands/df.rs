@@ -99,10 +99,7 @@ fn uses(images: &[Shown]) -> HashMap<&str, usize> {
 }
 
 fn image_rows(images: &[Shown]) -> Vec<Value> {
-    let uses = uses(images);
-    let row = |image: &Shown| {
-        let shared = image.layers.iter().filter(|layer| uses[layer.id.as_str()] > 1);
-        let shared: u64 = shared.filter_map(|layer| layer.size).sum();
+    let row = |(image, shared): (&Shown, u64)| {
         let none = || ("<none>".to_owned(), "<none>".to_owned());
         let (repository, tag) = image.names.first().map_or_else(none, |name| repository_and_tag(name));
         json!({
@@ -115,7 +112,11 @@ fn image_rows(images: &[Shown]) -> Vec<Value> {
             "UniqueSize": format::size(image.size() - shared),
         })
     };
-    images.iter().map(row).collect()
+    images
+        .iter()
+        .zip(super::images::shared_sizes(images))
+        .map(row)
+        .collect()
 }
 
 fn layer_rows(images: &[Shown]) -> Vec<Value> {

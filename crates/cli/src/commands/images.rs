@@ -86,7 +86,7 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
 }
 
 /// The bytes of each image's layers that another image has too.
-fn shared_sizes(images: &[Shown]) -> Vec<u64> {
+pub(super) fn shared_sizes(images: &[Shown]) -> Vec<u64> {
     let mut count: HashMap<&str, usize> = HashMap::new();
     for layer in images.iter().flat_map(|image| &image.layers) {
         *count.entry(&layer.id).or_default() += 1;

@@ -46,11 +46,11 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
             Err(failure) => failed.push(failure),
         }
     }
-    if deleted && !arguments.no_prune {
-        data.store.collect(&Selection::unreferenced())?;
-    }
     if !arguments.quiet {
         format::write(&report)?;
+    }
+    if deleted && !arguments.no_prune {
+        data.store.collect(&Selection::unreferenced())?;
     }
     super::all_or(failed)
 }
