@@ -9,6 +9,7 @@ mod dress;
 pub mod error;
 mod form;
 pub mod marks;
+pub mod merge;
 pub mod merged;
 mod meta;
 pub mod owners;

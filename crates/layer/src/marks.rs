@@ -76,6 +76,35 @@ fn form_of(directory: &Path) -> Result<Option<Form>> {
     Ok(None)
 }
 
+/// What overlayfs can keep in a layer that can't be understood without mounting it.
+const BEYOND_US: [(&str, &str); 3] = [
+    ("redirect", "a directory that was renamed (redirect_dir)"),
+    ("metacopy", "a file whose contents are in a lower layer (metacopy)"),
+    (
+        "whiteout",
+        "a deletion in a form that only nested overlays use (xwhiteouts)",
+    ),
+];
+
+/// Makes sure that a file's attributes (`path` is its place in the layer) don't say that it is something else than
+/// what is seen.
+///
+/// # Errors
+/// [`crate::Error::Archive`] with what it is.
+pub(crate) fn refuse_beyond_us(path: &[u8], attributes: &[(Vec<u8>, Vec<u8>)]) -> Result<()> {
+    for (name, _) in attributes {
+        let rest = PREFIXES.iter().find_map(|prefix| name.strip_prefix(prefix.as_bytes()));
+        let known = rest.and_then(|rest| BEYOND_US.iter().find(|(known, _)| known.as_bytes() == rest));
+        if let Some((_, what)) = known {
+            let reason = format!(
+                "is {what}, which can't be packed or merged; mount overlays with redirect_dir=off,metacopy=off, or copy the tree"
+            );
+            return crate::tar::refuse(if path.is_empty() { b"/" } else { path }, reason);
+        }
+    }
+    Ok(())
+}
+
 /// The status of `name` in `directory`, itself and not what a symlink leads to; `None` where there is nothing.
 pub(crate) fn status(directory: impl AsFd, name: &std::ffi::OsStr) -> rustix::io::Result<Option<Stat>> {
     match rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {

@@ -36,8 +36,7 @@ impl Meta {
                 return refuse(&entry.path, "has an attribute whose name isn't valid");
             }
         }
-        let is_ours = |name: &[u8]| PREFIXES.iter().any(|prefix| name.starts_with(prefix.as_bytes()));
-        let xattrs = entry.xattrs.iter().filter(|(name, _)| !is_ours(name)).cloned();
+        let xattrs = entry.xattrs.iter().filter(|(name, _)| !is_overlays(name)).cloned();
         Ok(Self {
             mode: entry.mode,
             uid,
@@ -83,9 +82,19 @@ fn meta(status: &Stat, xattrs: Vec<(Vec<u8>, Vec<u8>)>) -> Meta {
     }
 }
 
-/// All attributes but overlayfs's own.
+/// All attributes but overlayfs's bookkeeping.
 fn attributes(path: &Path, follow: bool) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
     let all = crate::xattrs::all(path, follow).on("read the attributes of", path)?;
-    let is_ours = |name: &[u8]| PREFIXES.iter().any(|prefix| name.starts_with(prefix.as_bytes()));
-    Ok(all.into_iter().filter(|(name, _)| !is_ours(name)).collect())
+    Ok(all.into_iter().filter(|(name, _)| !is_bookkeeping(name)).collect())
+}
+
+/// Of overlayfs in any way.
+fn is_overlays(name: &[u8]) -> bool {
+    PREFIXES.iter().any(|prefix| name.starts_with(prefix.as_bytes()))
+}
+
+/// Overlayfs's own on disk. What an overlay inside a container set is escaped as `overlay.overlay.`, and stays.
+fn is_bookkeeping(name: &[u8]) -> bool {
+    let rest = PREFIXES.iter().find_map(|prefix| name.strip_prefix(prefix.as_bytes()));
+    rest.is_some_and(|rest| !rest.starts_with(b"overlay."))
 }

@@ -71,6 +71,11 @@ impl OwnerRecord {
         self.entries.insert(path.to_vec(), intended);
     }
 
+    /// Takes all of another record.
+    pub(crate) fn extend(&mut self, other: Option<Self>) {
+        self.entries.extend(other.into_iter().flat_map(|other| other.entries));
+    }
+
     /// Forgets `path` and everything below it.
     pub fn remove(&mut self, path: &[u8]) {
         if self.entries.is_empty() {

@@ -158,27 +158,30 @@ impl MergedDirectory {
 
     /// All names in it, sorted.
     pub fn names(&self) -> Result<Vec<OsString>> {
-        let (mut names, mut hidden) = (BTreeSet::new(), BTreeSet::new());
+        Ok(self.names_and_deleted()?.0)
+    }
+
+    /// All names in it, and those that its layers only delete; both sorted.
+    pub(crate) fn names_and_deleted(&self) -> Result<(Vec<OsString>, Vec<OsString>)> {
+        let (mut names, mut deleted) = (BTreeSet::new(), BTreeSet::new());
         for part in &self.parts {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
             let directory =
                 rustix::fs::openat(&part.directory, ".", flags, Mode::empty()).on("open", Path::new("."))?;
-            let mut whiteouts = Vec::new();
             for entry in Dir::new(directory).on("list", Path::new("."))? {
                 let entry = entry.on("list", Path::new("."))?;
                 let name = OsStr::from_bytes(entry.file_name().to_bytes());
-                if name == "." || name == ".." || hidden.contains(name) || names.contains(name) {
+                if name == "." || name == ".." || deleted.contains(name) || names.contains(name) {
                     continue;
                 }
                 match status(&part.directory, name).on("look up", Path::new(name))? {
-                    Some(stat) if is_whiteout(&stat) => whiteouts.push(name.to_owned()),
-                    Some(_) => drop(names.insert(name.to_owned())),
-                    None => {}
-                }
+                    Some(stat) if is_whiteout(&stat) => deleted.insert(name.to_owned()),
+                    Some(_) => names.insert(name.to_owned()),
+                    None => false,
+                };
             }
-            hidden.extend(whiteouts);
         }
-        Ok(names.into_iter().collect())
+        Ok((names.into_iter().collect(), deleted.into_iter().collect()))
     }
 
     /// Looks `name` up, without following it if it is a symlink.
@@ -188,43 +191,60 @@ impl MergedDirectory {
 
     /// The same with the number of the topmost layer that has it, counted from the base.
     pub fn entry_and_layer(&self, name: &OsStr) -> Result<Option<(Found, usize)>> {
+        Ok(self.look_up(name)?.found)
+    }
+
+    /// The same with what it does to layers below these.
+    pub(crate) fn look_up(&self, name: &OsStr) -> Result<LookUp> {
         let mut merged: Vec<Part> = Vec::new();
+        let mut hides = false;
         for part in &self.parts {
             let Some(stat) = status(&part.directory, name).on("look up", Path::new(name))? else {
                 continue;
             };
-            // Asked only where there is something to hide: it costs more than the lookup.
-            if let Some(above) = merged.last()
-                && is_opaque(above.directory.as_fd())?
-            {
-                break;
+            let is_directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+            if !is_directory && merged.is_empty() && !is_whiteout(&stat) {
+                let found = Found::Other {
+                    parent: Arc::clone(&part.directory),
+                    name: name.to_owned(),
+                    status: Box::new(stat),
+                };
+                return Ok(LookUp {
+                    found: Some((found, part.layer)),
+                    hides: true,
+                });
             }
-            if is_whiteout(&stat) {
-                break;
-            }
-            if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
-                // A file below a directory of a higher layer is hidden by it.
-                if merged.is_empty() {
-                    let found = Found::Other {
-                        parent: Arc::clone(&part.directory),
-                        name: name.to_owned(),
-                        status: Box::new(stat),
-                    };
-                    return Ok(Some((found, part.layer)));
-                }
+            if !is_directory {
+                // A whiteout; or a file that is hidden by a directory of a higher layer, and hides those below.
+                hides = true;
                 break;
             }
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let directory =
                 rustix::fs::openat(&part.directory, name, flags, Mode::empty()).on("open", Path::new(name))?;
+            hides = is_opaque(directory.as_fd())?;
             merged.push(Part {
                 directory: Arc::new(directory),
                 layer: part.layer,
             });
+            if hides {
+                break;
+            }
         }
         let layer = merged.first().map(|part| part.layer);
-        Ok(layer.map(|layer| (Found::Directory(Self { parts: merged }), layer)))
+        Ok(LookUp {
+            found: layer.map(|layer| (Found::Directory(Self { parts: merged }), layer)),
+            hides,
+        })
     }
+}
+
+/// What a name is in a merged directory.
+pub(crate) struct LookUp {
+    /// What is there, with the number of its topmost layer.
+    pub found: Option<(Found, usize)>,
+    /// Layers below these have no say at this name.
+    pub hides: bool,
 }
 
 #[cfg(test)]

@@ -1,8 +1,7 @@
 //! Which extended attributes a layer's tar has.
 
-use crate::error::{Error, Result};
-use crate::marks::PREFIXES;
-use crate::tar::bad;
+use crate::error::Result;
+use crate::marks::{PREFIXES, refuse_beyond_us};
 
 /// Attributes that the machine gives to a file, not the image: labels of security modules, checksums of the
 /// integrity subsystem, NFS's view of a list. Other tools leave them out too (umoci: `ignoreXattrs`).
@@ -13,22 +12,13 @@ const OF_THE_MACHINE: [&[u8]; 4] = [
     b"system.nfs4_acl",
 ];
 
-/// What overlayfs keeps in a layer that other tools can't understand without it.
-const UNPACKABLE: [(&[u8], &str); 3] = [
-    (b"redirect", "a directory that was renamed (redirect_dir)"),
-    (b"metacopy", "a file whose contents are in a lower layer (metacopy)"),
-    (
-        b"whiteout",
-        "a deletion in a form that only nested overlays use (xwhiteouts)",
-    ),
-];
-
 /// What goes into the tar of all attributes that `path` has on disk. Attributes of an overlay inside a container,
 /// which overlayfs escapes as `overlay.overlay.`, get their names back.
 ///
 /// # Errors
 /// A mark that a tar can't express.
 pub(super) fn kept(path: &[u8], found: Vec<(Vec<u8>, Vec<u8>)>) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    refuse_beyond_us(path, &found)?;
     let mut kept = Vec::with_capacity(found.len());
     for (name, value) in found {
         if OF_THE_MACHINE.contains(&name.as_slice()) {
@@ -40,8 +30,6 @@ pub(super) fn kept(path: &[u8], found: Vec<(Vec<u8>, Vec<u8>)>) -> Result<Vec<(V
         };
         if let Some(own) = rest.strip_prefix(b"overlay.") {
             kept.push(([prefix, own].concat(), value));
-        } else if let Some((_, what)) = UNPACKABLE.iter().find(|(known, _)| *known == rest) {
-            return Err(refused(path, what));
         }
     }
     kept.sort();
@@ -54,13 +42,6 @@ fn of_overlay(name: &[u8]) -> Option<(&[u8], &[u8])> {
         .iter()
         .find(|prefix| name.starts_with(prefix.as_bytes()))
         .map(|prefix| name.split_at(prefix.len()))
-}
-
-fn refused(path: &[u8], what: &str) -> Error {
-    let reason = format!(
-        "is {what}, which a layer's tar can't express; mount overlays with redirect_dir=off,metacopy=off, or copy the tree"
-    );
-    bad(if path.is_empty() { b"/" } else { path }, reason)
 }
 
 #[cfg(test)]
