@@ -28,6 +28,8 @@ pub(crate) struct Dresser {
     fresh: Fresh,
     /// What couldn't be given.
     pub record: OwnerRecord,
+    /// Bytes that the record takes, about; what was removed from it is still counted.
+    pub recorded: usize,
 }
 
 /// What the kernel gives a new file without being asked.
@@ -45,6 +47,7 @@ impl Dresser {
             policy,
             fresh: Fresh::probe(root)?,
             record: OwnerRecord::default(),
+            recorded: 0,
         })
     }
 
@@ -150,6 +153,13 @@ impl Dresser {
         let mut intended = self.record.get(path).cloned().unwrap_or_default();
         (intended.uid, intended.gid) = (meta.uid, meta.gid);
         change(&mut intended);
+        // An attribute that isn't the first one is counted again with those before it: they are few.
+        let xattrs: usize = intended
+            .xattrs
+            .iter()
+            .map(|(name, value)| name.len() + value.len())
+            .sum();
+        self.recorded += path.len() + xattrs + size_of::<Intended>();
         self.record.insert(path, intended);
     }
 }

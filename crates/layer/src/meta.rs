@@ -2,6 +2,7 @@
 
 use crate::error::{IoExt, Result};
 use crate::marks::PREFIXES;
+use crate::owners::Intended;
 use crate::path::magic_path;
 use crate::tar::{Entry, Time, refuse};
 use rustix::fd::{AsFd, AsRawFd};
@@ -44,6 +45,15 @@ impl Meta {
             modified: entry.modified,
             xattrs: xattrs.collect(),
         })
+    }
+
+    /// Puts what was meant in place of what is on disk.
+    pub(crate) fn correct(&mut self, intended: &Intended) {
+        (self.uid, self.gid) = (intended.uid, intended.gid);
+        for missing in &intended.xattrs {
+            self.xattrs.retain(|(name, _)| *name != missing.0);
+            self.xattrs.push(missing.clone());
+        }
     }
 
     /// What it costs in memory, about.

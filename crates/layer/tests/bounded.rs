@@ -38,10 +38,14 @@ impl<F: Fn(usize) -> Header> Read for Endless<F> {
 }
 
 fn unpack_many(count: usize, make: impl Fn(usize) -> Header, limits: Limits) -> Result<u64> {
+    unpack_with(OwnerPolicy::Set, count, make, limits)
+}
+
+fn unpack_with(owners: OwnerPolicy, count: usize, make: impl Fn(usize) -> Header, limits: Limits) -> Result<u64> {
     let dir = scratch();
     let options = UnpackOptions {
         form: Form::Trusted,
-        owners: OwnerPolicy::Set,
+        owners,
         lower: &|| Ok(LayerStack::default()),
         limits,
     };
@@ -94,6 +98,14 @@ fn memory_and_open_files_stay_bounded() {
     );
     let marks = unpack_many(1_000_000, |number| Header::new(&format!(".wh.{number}"), b'0'), limits);
     assert!(marks.expect_err("refused").to_string().contains("too many directories"));
+    let owned = |number: usize| Header::new(&number.to_string(), b'2').link("t").raw(108, b"0000041\0");
+    let recorded = unpack_with(OwnerPolicy::Record, 1_000_000, owned, limits);
+    assert!(
+        recorded
+            .expect_err("refused")
+            .to_string()
+            .contains("too many owners to record")
+    );
     let used = peak();
     assert!(used < 80 << 10, "{used} kB for many directories");
 

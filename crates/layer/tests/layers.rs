@@ -6,9 +6,10 @@ mod common;
 use archive::{Archive, Header, pax};
 use common::{assert_same, node, open, scratch, shell, tree, unpack_into, unpack_on, xattrs};
 use std::path::Path;
+use std::sync::Arc;
 use wiac_layer::Form;
 use wiac_layer::merged::LayerStack;
-use wiac_layer::owners::Device;
+use wiac_layer::owners::{Device, OwnerRecord};
 use wiac_layer::pack::{PackOptions, pack};
 use wiac_layer::unpack::{Limits, OwnerPolicy, UnpackOptions, unpack};
 
@@ -286,6 +287,8 @@ fn in_a_user_namespace() {
     let mut out = std::fs::File::create(room.join("packed")).expect("create");
     pack(open(&layer), &mut out, &options).expect("packed");
 
+    takes_after_what_was_meant(room, &layer, owners);
+
     // Marks can be made without being root.
     let marks = Archive::new().file(".wh.a", b"").file("b/.wh..wh..opq", b"").end();
     let marked = room.join("marked");
@@ -305,6 +308,41 @@ fn in_a_user_namespace() {
         xattrs(&marked.join("b")),
         [("user.overlay.opaque".to_owned(), b"y".to_vec())]
     );
+}
+
+/// What a further layer takes from this one is what was meant, not what is on disk.
+fn takes_after_what_was_meant(room: &Path, layer: &Path, owners: OwnerRecord) {
+    let lower = [layer.to_owned()].to_vec();
+    let owners = vec![Some(Arc::new(owners))];
+    let options = UnpackOptions {
+        form: Form::User,
+        owners: OwnerPolicy::Record,
+        lower: &|| Ok(LayerStack::new(lower.clone()).with_owners(owners.clone())),
+        limits: Limits::default(),
+    };
+    let tar = Archive::new()
+        .file("d/new", b"")
+        .hard_link("copy", "sda")
+        .hard_link("l2", "l")
+        .end();
+    let further = room.join("further");
+    std::fs::create_dir(&further).expect("mkdir");
+    let record = unpack(tar.as_slice(), open(&further), &options)
+        .expect("unpacked")
+        .owners
+        .expect("a record");
+    let paths: Vec<&str> = record
+        .iter()
+        .map(|(path, _)| std::str::from_utf8(path).expect("text"))
+        .collect();
+    assert_eq!(paths, ["copy", "d", "l", "l2", "sda"]);
+    for path in paths {
+        let below = owners[0]
+            .as_ref()
+            .expect("a record")
+            .get(path.replace("copy", "sda").replace("l2", "l").as_bytes());
+        assert_eq!(record.get(path.as_bytes()), below, "{path}");
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod walk;
 
 use crate::error::{IoExt, Result};
 use crate::marks::{is_opaque, is_whiteout, status};
+use crate::owners::{Intended, OwnerRecord};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Dir, FileType, Mode, OFlags, Stat};
 use std::collections::BTreeSet;
@@ -21,6 +22,8 @@ use walk::Walk;
 #[derive(Debug, Default)]
 pub struct LayerStack {
     directories: Vec<PathBuf>,
+    /// For each layer, base first, what couldn't be put on disk as it was meant; may be shorter.
+    owners: Vec<Option<Arc<OwnerRecord>>>,
     /// The directories opened, topmost first, from the first lookup on.
     roots: OnceLock<Vec<Part>>,
 }
@@ -28,7 +31,7 @@ pub struct LayerStack {
 /// A clone opens the directories anew.
 impl Clone for LayerStack {
     fn clone(&self) -> Self {
-        Self::new(self.directories.clone())
+        Self::new(self.directories.clone()).with_owners(self.owners.clone())
     }
 }
 
@@ -78,8 +81,21 @@ impl LayerStack {
     pub fn new(directories: Vec<PathBuf>) -> Self {
         Self {
             directories,
+            owners: Vec::new(),
             roots: OnceLock::new(),
         }
+    }
+
+    /// The same with what couldn't be put on disk as it was meant, for each layer, base first.
+    #[must_use]
+    pub fn with_owners(mut self, owners: Vec<Option<Arc<OwnerRecord>>>) -> Self {
+        self.owners = owners;
+        self
+    }
+
+    /// What was meant for `path` (from the root, no slash in front, no symlinks) in one layer.
+    pub(crate) fn intended(&self, layer: usize, path: &[u8]) -> Option<&Intended> {
+        self.owners.get(layer)?.as_ref()?.get(path)
     }
 
     /// The directories, base first.
@@ -92,7 +108,7 @@ impl LayerStack {
     pub fn with_upper(&self, upper: &Path) -> Self {
         let mut directories = self.directories.clone();
         directories.push(upper.to_owned());
-        Self::new(directories)
+        Self::new(directories).with_owners(self.owners.clone())
     }
 
     /// Whether there is no layer at all.

@@ -58,10 +58,13 @@ impl Unpacker<'_> {
             return Ok(PLAIN);
         }
         let found = directory_at(lower, path)?;
-        let Some(directory) = found.as_ref().and_then(|found| found.topmost()) else {
+        let Some((directory, layer)) = found.as_ref().and_then(|found| found.topmost_and_layer()) else {
             return Ok(PLAIN);
         };
-        let meta = meta_of_directory(directory)?;
+        let mut meta = meta_of_directory(directory)?;
+        if let Some(intended) = lower.intended(layer, path) {
+            meta.correct(intended);
+        }
         // Nearly every archive leaves the root out, and nearly every root is plain.
         let is_plain = (meta.mode, meta.uid, meta.gid) == (PLAIN.mode, PLAIN.uid, PLAIN.gid) && meta.xattrs.is_empty();
         self.result.depends_on_lower |= is_root && !is_plain;

@@ -32,7 +32,7 @@ impl Unpacker<'_> {
         let Some(Found::Directory(directory)) = resolved.found else {
             return Ok(None);
         };
-        let Some(found) = directory.entry(OsStr::from_bytes(place.name))? else {
+        let Some((found, layer)) = directory.entry_and_layer(OsStr::from_bytes(place.name))? else {
             return Ok(None);
         };
         let Found::Other { parent, name, status } = found else {
@@ -44,6 +44,7 @@ impl Unpacker<'_> {
             .filter(|name| !name.is_empty())
             .collect();
         let path = join(&names.join(&b'/'), place.name);
+        let intended = lower.intended(layer, &path).cloned();
         if self.directories.hides(&path) {
             return Ok(None);
         }
@@ -58,8 +59,15 @@ impl Unpacker<'_> {
             name: OsStr::from_bytes(place.name),
             path: join(&made, place.name),
         };
-        let meta = meta_of_name(&parent, &name, &status)?;
+        let mut meta = meta_of_name(&parent, &name, &status)?;
+        if let Some(intended) = &intended {
+            meta.correct(intended);
+        }
         self.copy(&parent, &name, &status, &meta, &spot)?;
+        if let Some(device) = intended.and_then(|intended| intended.device) {
+            self.dresser
+                .intend(&spot.path, &meta, |intended| intended.device = Some(device));
+        }
         Ok(Some(spot))
     }
 

@@ -50,7 +50,9 @@ pub struct UnpackOptions<'a> {
     /// What becomes of owners.
     pub owners: OwnerPolicy,
     /// The layers below, once they are complete; called at most once, and only when they are needed: for a hard link
-    /// to a file of theirs, and at the end for directories that the archive doesn't name.
+    /// to a file of theirs, and at the end for directories that the archive doesn't name. Where owners are recorded,
+    /// the stack brings the records of its layers ([`LayerStack::with_owners`]): what is taken from them is on disk as
+    /// somebody else's.
     pub lower: &'a (dyn Fn() -> Result<LayerStack> + Sync),
     /// What the archive may ask for.
     pub limits: Limits,
@@ -84,6 +86,13 @@ pub fn unpack(tar: impl Read, into: impl AsFd, options: &UnpackOptions<'_>) -> R
     while reader.next(&mut entry)? {
         unpacker.result.entries += 1;
         unpacker.take(&entry, &mut reader)?;
+        let most = options.limits.memory;
+        if unpacker.dresser.recorded > most {
+            return refuse(
+                &entry.path,
+                format!("the archive has too many owners to record: more than {most} bytes"),
+            );
+        }
     }
     reader.drain()?;
     unpacker.finish()
