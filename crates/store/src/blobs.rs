@@ -9,11 +9,15 @@ use crate::temporary::Temporary;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use wiac_oci::digest::{Digest, Hasher};
 
 /// The largest document (configuration, manifest, index) that is read: as large as registries and docker take.
 pub const DOCUMENT_LIMIT: u64 = 4 << 20;
+
+/// How long to wait before looking again whether another process has downloaded a blob.
+const DOWNLOADING: std::time::Duration = std::time::Duration::from_millis(20);
 
 /// A blob being written: it gets its name when its bytes turn out to have the digest it should have.
 #[derive(Debug)]
@@ -22,6 +26,10 @@ pub struct BlobDraft {
     file: File,
     hasher: Hasher,
     size: u64,
+    /// So many bytes were there already: they are hashed when they are written, and stay.
+    begun: u64,
+    /// Of a download: others who want the blob wait for it.
+    lock: Option<Lock>,
 }
 
 /// A blob that is there, with the lock that keeps it from being deleted.
@@ -66,7 +74,56 @@ impl BlobDraft {
             file,
             hasher: Hasher::new(algorithm),
             size: 0,
+            begun: 0,
+            lock: None,
         })
+    }
+
+    /// One that is downloaded: what comes of it stays in `partial/` for the next attempt, of whatever process, unless it
+    /// gets its name. Waits for another process that downloads the same.
+    ///
+    /// Everything is to be written to it from the beginning, [`BlobDraft::begun`] first.
+    pub fn download(store: &Store, digest: &Digest) -> Result<Self> {
+        let path = store.path("partial").join(mark_name(digest));
+        make_parent(&path)?;
+        loop {
+            let mut options = File::options();
+            options.read(true).write(true).create(true).truncate(false);
+            let file = options.open(&path).on("create", &path)?;
+            let lock = match Lock::try_exclusive(&path) {
+                Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => continue,
+                result => result?,
+            };
+            let meta = file.metadata().on("look at", &path)?;
+            match lock {
+                // Another process may have given it its name meanwhile.
+                Some(lock) if lock.is_of(&path)? && path.metadata().is_ok_and(|now| now.ino() == meta.ino()) => {
+                    return Ok(Self {
+                        hasher: Hasher::new(digest.algorithm()),
+                        size: 0,
+                        begun: meta.len(),
+                        lock: Some(lock),
+                        path,
+                        file,
+                    });
+                }
+                Some(_) => {}
+                // Not waited for by the lock itself: its holder keeps it when the blob has its name, until the image is
+                // whole, and may wait for a blob of ours.
+                None => std::thread::sleep(DOWNLOADING),
+            }
+        }
+    }
+
+    /// What was there already: its length, and a reader of it.
+    pub fn begun(&self) -> Result<(u64, impl Read + Send + use<>)> {
+        let file = File::open(&self.path).on("open", &self.path)?;
+        Ok((self.begun, file.take(self.begun)))
+    }
+
+    /// Whether it is one that others may wait for, and that stays when it isn't finished.
+    pub fn is_download(&self) -> bool {
+        self.lock.is_some()
     }
 
     /// How much was written.
@@ -80,13 +137,18 @@ impl BlobDraft {
             path: self.path,
             digest: self.hasher.finish(),
             size: self.size,
+            lock: self.lock,
         }
     }
 }
 
 impl Write for BlobDraft {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.file.write(bytes)?;
+        let known = usize::try_from(self.begun.saturating_sub(self.size)).unwrap_or(usize::MAX);
+        let written = match known.min(bytes.len()) {
+            0 => self.file.write_at(bytes, self.size)?,
+            known => known,
+        };
         self.hasher.update(&bytes[..written]);
         self.size += written as u64;
         Ok(written)
@@ -105,6 +167,8 @@ pub struct FinishedBlob {
     pub digest: Digest,
     /// Their number.
     pub size: u64,
+    /// Of a download.
+    lock: Option<Lock>,
 }
 
 impl FinishedBlob {
@@ -113,13 +177,21 @@ impl FinishedBlob {
         File::open(&self.path).on("open", &self.path)
     }
 
+    /// Deletes it: it isn't what it should be.
+    pub fn discard(self) {
+        let _ = fs::remove_file(&self.path);
+    }
+
     /// Puts it in place. It may not be on the disk before [`Store::sync_blobs`].
     pub fn commit(self, store: &Store) -> Result<HeldBlob> {
         if let Some(held) = store.hold_blob(&self.digest)? {
             let _ = fs::remove_file(&self.path);
             return Ok(held);
         }
-        let lock = Lock::shared(&self.path)?;
+        let lock = match self.lock {
+            Some(lock) => lock.into_shared()?,
+            None => Lock::shared(&self.path)?,
+        };
         let path = store.blob_path(&self.digest);
         sync::mark(store, &mark_name(&self.digest))?;
         make_parent(&path)?;

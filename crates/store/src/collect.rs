@@ -16,7 +16,7 @@ use crate::layer::LayerId;
 use crate::lock::Lock;
 use crate::temporary::Temporary;
 use crate::usage::contents_size;
-pub(crate) use references::{References, is_gone, step_entries};
+pub(crate) use references::{References, idle_downloads, is_gone, step_entries};
 pub(crate) use removal::remove_file;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -33,6 +33,8 @@ pub struct Selection<'s> {
     pub layer_blobs: bool,
     /// What was set aside after a crash.
     pub quarantine: bool,
+    /// Downloads that were cut off and that nobody goes on with.
+    pub downloads: bool,
     /// Only look.
     pub dry_run: bool,
 }
@@ -45,6 +47,7 @@ impl Selection<'_> {
             cache: None,
             layer_blobs: false,
             quarantine: false,
+            downloads: false,
             dry_run: false,
         }
     }
@@ -65,6 +68,8 @@ pub struct Collected {
     pub blobs: Vec<(Digest, u64)>,
     /// What was set aside.
     pub quarantined: Vec<(String, u64)>,
+    /// Downloads that were cut off.
+    pub downloads: Vec<(String, u64)>,
     /// Entries of indexes, leases and names of containers that led nowhere.
     pub dangling: usize,
 }
@@ -75,7 +80,8 @@ impl Collected {
         let layers = self.layers.iter().map(|(_, size)| size);
         let blobs = self.blobs.iter().map(|(_, size)| size);
         let quarantined = self.quarantined.iter().map(|(_, size)| size);
-        layers.chain(blobs).chain(quarantined).sum()
+        let downloads = self.downloads.iter().map(|(_, size)| size);
+        layers.chain(blobs).chain(quarantined).chain(downloads).sum()
     }
 }
 
@@ -139,7 +145,11 @@ impl Collector<'_> {
         }
         self.blobs(&references)?;
         self.indexes()?;
+        self.partial()?;
         self.marks()?;
+        if self.selection.downloads {
+            self.downloads()?;
+        }
         if self.selection.quarantine {
             self.quarantine()?;
         }
@@ -242,6 +252,19 @@ impl Collector<'_> {
         Ok(())
     }
 
+    /// Downloads that nobody goes on with.
+    fn partial(&mut self) -> Result<()> {
+        let Ok(entries) = fs::read_dir(self.store.path("partial")) else {
+            return Ok(());
+        };
+        for path in entries.flatten().map(|entry| entry.path()) {
+            if let Ok(Some(_abandoned)) = Lock::try_exclusive(&path) {
+                self.dangling(&path)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Entries that point to layers which are gone, exports of images that are, names of containers that have ended.
     fn indexes(&mut self) -> Result<()> {
         for (path, layer) in self.store.diff_id_entries()? {
@@ -294,6 +317,17 @@ impl Collector<'_> {
             }
         }
         Ok(false)
+    }
+
+    /// Files are locked by who downloads, and looked at again by who waits for the lock.
+    fn downloads(&mut self) -> Result<()> {
+        for (path, _lock) in idle_downloads(self.store)? {
+            let size = fs::symlink_metadata(&path).map_or(0, |meta| meta.len());
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            self.delete_file(&path)?;
+            self.collected.downloads.push((name, size));
+        }
+        Ok(())
     }
 
     fn quarantine(&mut self) -> Result<()> {

@@ -14,9 +14,10 @@ const FORMAT: &str = "wiac 2";
 const OLDER: &str = "wiac 1";
 
 /// The directories of the layout.
-const DIRECTORIES: [&str; 13] = [
+pub(crate) const DIRECTORIES: [&str; 14] = [
     "layers",
     "blobs",
+    "partial",
     "diff-ids",
     "images/names",
     "images/records",

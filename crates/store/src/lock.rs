@@ -23,6 +23,12 @@ impl Lock {
         lock(path, FlockOperation::LockExclusive)
     }
 
+    /// Lets others use it too, without letting go in between.
+    pub fn into_shared(self) -> Result<Self> {
+        rustix::io::retry_on_intr(|| flock(&self.fd, FlockOperation::LockShared)).on("lock", Path::new("a file"))?;
+        Ok(self)
+    }
+
     /// The exclusive lock, or `None` where somebody else holds it.
     pub fn try_exclusive(path: &Path) -> Result<Option<Self>> {
         let fd = open(path)?;

@@ -208,6 +208,7 @@ impl Checker<'_> {
         let all = self.store.blobs()?;
         let stray = all.iter().filter(|digest| !blobs.contains(digest)).count();
         let quarantined = self.list("quarantine")?.len();
+        let downloads = collect::idle_downloads(self.store)?.len();
         let stale = self.stale;
         let mut note = |count: usize, text: &str| {
             if count > 0 {
@@ -223,6 +224,10 @@ impl Checker<'_> {
         note(
             stale,
             "entries that lead nowhere (build cache, diff IDs, exports, names of containers): wiac prune deletes them",
+        );
+        note(
+            downloads,
+            "downloads that were cut off and can go on: wiac prune deletes them",
         );
         note(
             quarantined,

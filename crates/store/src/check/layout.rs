@@ -1,6 +1,7 @@
 //! The directories of the store: nothing in them that isn't the store's, nothing unfinished that belongs to nobody.
 
 use super::{Checker, Repair, file_name};
+use crate::data::DIRECTORIES;
 use crate::error::{IoExt, Result};
 use crate::layer::LayerId;
 use crate::lock::Lock;
@@ -8,21 +9,6 @@ use crate::temporary;
 use std::fs;
 use std::path::PathBuf;
 use wiac_oci::digest::Digest;
-
-/// What stands in the data directory itself.
-const TOP: [&str; 11] = [
-    "format",
-    "layers",
-    "blobs",
-    "diff-ids",
-    "images",
-    "cache",
-    "containers",
-    "leases",
-    "unsynced",
-    "tmp",
-    "quarantine",
-];
 
 impl Checker<'_> {
     /// The paths in a directory of the store.
@@ -40,9 +26,11 @@ impl Checker<'_> {
     pub(super) fn layout(&mut self) -> Result<()> {
         let is_json = |name: &str| name.strip_suffix(".json").is_some_and(|stem| !stem.is_empty());
         let is_hex = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_hexdigit());
-        self.foreign("", &|name| TOP.contains(&name))?;
+        let is_top =
+            |name: &str| name == "format" || DIRECTORIES.iter().any(|known| known.split('/').next() == Some(name));
+        self.foreign("", &is_top)?;
         self.foreign("images", &|name| matches!(name, "names" | "records" | "exports"))?;
-        self.foreign("cache", &|name| matches!(name, "steps" | "files"))?;
+        self.foreign("cache", &|name| matches!(name, "steps" | "files" | "mounts"))?;
         self.foreign("layers", &|name| LayerId::parse(name).is_some())?;
         self.foreign("images/names", &is_json)?;
         self.foreign("images/records", &|name| name.strip_suffix(".json").is_some_and(is_hex))?;

@@ -58,6 +58,22 @@ pub(crate) fn step_entries(store: &Store) -> Result<Vec<(PathBuf, Option<LayerId
     Ok(entries)
 }
 
+/// Downloads that were cut off, each locked so that nobody goes on with it.
+pub(crate) fn idle_downloads(store: &Store) -> Result<Vec<(PathBuf, Lock)>> {
+    let directory = store.path("partial");
+    let mut idle = Vec::new();
+    for entry in fs::read_dir(&directory).on("read", &directory)? {
+        let path = entry.on("read", &directory)?.path();
+        match Lock::try_exclusive(&path) {
+            Ok(Some(lock)) if lock.is_of(&path)? => idle.push((path, lock)),
+            Ok(_) => {}
+            Err(error) if is_gone(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(idle)
+}
+
 impl Store {
     /// Files in `images/exports` whose image is gone.
     pub(crate) fn exports_without_image(&self) -> Result<Vec<PathBuf>> {

@@ -46,6 +46,27 @@ pub trait LayerSource: Sync {
     /// # Errors
     /// Where it isn't there, or can't be read.
     fn open<'s>(&'s self, layer: &IncomingLayer) -> Result<Box<dyn Read + Send + 's>>;
+
+    /// Whether layers come from another machine: what came of one that was cut off is then kept, to go on from.
+    fn is_remote(&self) -> bool {
+        false
+    }
+
+    /// Opens the blob from a byte on.
+    ///
+    /// # Errors
+    /// As [`LayerSource::open`].
+    fn resume<'s>(&'s self, layer: &IncomingLayer, from: u64) -> Result<Box<dyn Read + Send + 's>> {
+        let mut source = self.open(layer)?;
+        std::io::copy(&mut source.by_ref().take(from), &mut std::io::sink())
+            .map_err(|error| Error::image(layer.place.as_str(), error.to_string()))?;
+        Ok(source)
+    }
+
+    /// How many layers to read at once, at least: a network makes one wait, not the processor.
+    fn at_once(&self) -> usize {
+        1
+    }
 }
 
 impl LayerSource for Archive {

@@ -1,5 +1,5 @@
 //! Taking an image into the store: its layers unpacked side by side, everything compared with its digest while it
-//! streams by, and put in place when all of it is right.
+//! streams by. A layer that is right is put in place; the image is written down when all of them are.
 //!
 //! As many layers as there are cores are under way at once, the lowest first: a layer that needs something of those below
 //! waits for them, and the lowest one needs nobody.
@@ -11,9 +11,9 @@ use crate::data::Store;
 use crate::digests::{LayerDigests, LayerTar};
 use crate::error::{Error, IoExt, Result};
 use crate::image::{Export, HeldImage, ImageRecord};
-use crate::layer::{Draft, HeldLayer, LayerInfo};
+use crate::layer::{Draft, HeldLayer, LayerId, LayerInfo};
 use std::collections::HashSet;
-use std::io;
+use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -43,7 +43,7 @@ pub fn load(store: &Store, image: &Incoming, source: &dyn LayerSource, owners: u
     let mut loading = Loading::new(store, image, source, owners)?;
     loading.unpack_all();
     let ready = loading.finish()?;
-    put_in_place(store, image, ready)
+    record(store, image, ready)
 }
 
 /// Where one layer stands.
@@ -52,8 +52,8 @@ enum State {
     Waiting,
     /// In the store already.
     Here(HeldLayer),
-    /// Unpacked and compared, not in place yet.
-    Unpacked(Box<Fresh>),
+    /// Unpacked, compared and put in place.
+    Fresh(HeldLayer, HeldBlob),
     /// It went wrong.
     Failed(Error),
 }
@@ -70,6 +70,10 @@ struct Loading<'a> {
     image: &'a Incoming,
     source: &'a dyn LayerSource,
     owners: unpack::OwnerPolicy,
+    /// The chain below each layer.
+    parents: Vec<Option<ChainId>>,
+    /// Layers of the store that are in the image already.
+    used: Mutex<HashSet<LayerId>>,
     states: Mutex<Vec<State>>,
     changed: Condvar,
     next: AtomicUsize,
@@ -82,27 +86,29 @@ impl<'a> Loading<'a> {
         source: &'a dyn LayerSource,
         owners: unpack::OwnerPolicy,
     ) -> Result<Self> {
-        let mut used = HashSet::new();
-        let mut states = Vec::new();
+        let mut parents = Vec::new();
         let mut chain: Option<ChainId> = None;
         for layer in &image.layers {
-            let known = store.find_diff_id(&layer.diff_id, chain.as_ref())?;
-            // The kernel takes each directory once in a stack: a repeated layer gets another one.
-            states.push(match known.filter(|held| used.insert(held.id.clone())) {
-                Some(held) => State::Here(held),
-                None => State::Waiting,
-            });
+            parents.push(chain.clone());
             chain = Some(above(chain.as_ref(), &layer.diff_id));
         }
-        Ok(Self {
+        let mut loading = Self {
             store,
             image,
             source,
             owners,
-            states: Mutex::new(states),
+            parents,
+            used: Mutex::default(),
+            states: Mutex::default(),
             changed: Condvar::new(),
             next: AtomicUsize::new(0),
-        })
+        };
+        let mut states = Vec::new();
+        for number in 0..image.layers.len() {
+            states.push(loading.find(number)?.map_or(State::Waiting, State::Here));
+        }
+        loading.states = Mutex::new(states);
+        Ok(loading)
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<State>> {
@@ -116,7 +122,8 @@ impl<'a> Loading<'a> {
             .iter()
             .filter(|state| matches!(state, State::Waiting))
             .count();
-        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(waiting);
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = cores.max(self.source.at_once()).min(waiting);
         let this = &*self;
         std::thread::scope(|scope| {
             for _ in 0..threads {
@@ -141,10 +148,7 @@ impl<'a> Loading<'a> {
                     continue;
                 }
             }
-            let state = match self.unpack(number, layer) {
-                Ok(fresh) => State::Unpacked(Box::new(fresh)),
-                Err(error) => State::Failed(error),
-            };
+            let state = self.take(number, layer).unwrap_or_else(State::Failed);
             self.lock()[number] = state;
             self.changed.notify_all();
         }
@@ -172,16 +176,21 @@ impl<'a> Loading<'a> {
 
     fn directory(&self, state: &State) -> Option<PathBuf> {
         match state {
-            State::Here(held) => Some(self.store.layer_diff(&held.id)),
-            State::Unpacked(fresh) => Some(fresh.draft.diff()),
+            State::Here(held) | State::Fresh(held, _) => Some(self.store.layer_diff(&held.id)),
             State::Waiting | State::Failed(_) => None,
         }
     }
 
-    fn unpack(&self, number: usize, layer: &IncomingLayer) -> Result<Fresh> {
+    /// Gets one layer into its place: by reading it, unless another process has done so meanwhile.
+    fn take(&self, number: usize, layer: &IncomingLayer) -> Result<State> {
         let draft = Draft::new(self.store)?;
-        let blob = BlobDraft::new(draft.room(), "blob", layer.descriptor.as_ref().map(|d| &d.digest))?;
-        let source = self.source.open(layer)?;
+        let (source, blob) = self.open(number, layer, &draft)?;
+        if let Some(held) = self.find(number)? {
+            if blob.is_download() {
+                blob.finish().discard();
+            }
+            return Ok(State::Here(held));
+        }
         let options = UnpackOptions {
             form: self.store.form(),
             owners: self.owners,
@@ -198,11 +207,90 @@ impl<'a> Loading<'a> {
             unpack::unpack(tar, &directory, &options).map_err(|error| error.to_string())
         });
         let (streamed, unpacked) = streamed.map_err(|reason| Error::image(self.name(layer, number), reason))?;
-        Ok(Fresh {
+        let fresh = Fresh {
             draft,
             unpacked,
             streamed,
-        })
+        };
+        let (held, blob) = self.place(number, fresh)?;
+        Ok(State::Fresh(held, blob))
+    }
+
+    /// The bytes of a layer, and where they are kept: of a download what an earlier attempt got comes first.
+    fn open(
+        &self,
+        number: usize,
+        layer: &IncomingLayer,
+        draft: &Draft,
+    ) -> Result<(Box<dyn Read + Send + '_>, BlobDraft)> {
+        let digest = layer.descriptor.as_ref().map(|descriptor| &descriptor.digest);
+        let fresh = || BlobDraft::new(draft.room(), "blob", digest);
+        if let Some(digest) = digest {
+            if let Some(here) = self.store.hold_blob(digest)? {
+                return Ok((Box::new(here.open()?), fresh()?));
+            }
+            // One that is repeated in an image is there once it is needed again, or is read twice: it mustn't wait for itself.
+            let is_repeated = self.image.layers[..number]
+                .iter()
+                .any(|other| other.descriptor.as_ref().is_some_and(|other| other.digest == *digest));
+            if self.source.is_remote() && !is_repeated {
+                let blob = BlobDraft::download(self.store, digest)?;
+                let (length, begun) = blob.begun()?;
+                let rest = self.source.resume(layer, length)?;
+                return Ok((Box::new(begun.chain(rest)), blob));
+            }
+        }
+        Ok((self.source.open(layer)?, fresh()?))
+    }
+
+    /// The layer, where the store has it, and where it isn't in this image already: the kernel takes each directory once.
+    fn find(&self, number: usize) -> Result<Option<HeldLayer>> {
+        let layer = &self.image.layers[number];
+        let parent = self.parents[number].as_ref();
+        let found = self.store.find_diff_id(&layer.diff_id, parent)?;
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(found.filter(|held| used.insert(held.id.clone())))
+    }
+
+    /// Puts a layer that is right in place at once: who waits for its blob need not wait for the image.
+    fn place(&self, number: usize, fresh: Fresh) -> Result<(HeldLayer, HeldBlob)> {
+        let (store, layer) = (self.store, &self.image.layers[number]);
+        let blob = fresh
+            .streamed
+            .blob
+            .ok_or_else(|| Error::image("a layer", "its blob wasn't kept"))?;
+        let blob = blob.commit(store)?;
+        let described = Descriptor::new(fresh.streamed.media_type, blob.digest.clone(), blob.size);
+        let depends_on_lower = fresh.unpacked.depends_on_lower;
+        fresh.draft.set_digests(&LayerDigests {
+            size: Some(fresh.unpacked.size),
+            depends_on_lower,
+            tars: vec![LayerTar {
+                diff_id: layer.diff_id.clone(),
+                clamp: None,
+                blobs: vec![layer.descriptor.clone().unwrap_or(described)],
+            }],
+        })?;
+        if let Some(owners) = &fresh.unpacked.owners {
+            fresh.draft.write_owners(owners)?;
+        }
+        let made = history(&self.image.config).nth(number);
+        let info = LayerInfo {
+            form: store.form(),
+            lineage: layer.diff_id.digest().hex().to_owned(),
+            created_by: made.as_ref().map(|made| made.by.clone()).unwrap_or_default(),
+            created: made.map(|made| made.when).unwrap_or_default(),
+            unpacked_from: Some(layer.diff_id.clone()),
+            elsewhere: None,
+        };
+        let held = fresh.draft.commit(store, &info)?;
+        self.used
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(held.id.clone());
+        let parent = self.parents[number].as_ref().filter(|_| depends_on_lower);
+        store.remember_diff_id(&layer.diff_id, parent, &held.id)?;
+        Ok((held, blob))
     }
 
     /// What messages call a layer.
@@ -242,29 +330,26 @@ fn above(parent: Option<&ChainId>, diff_id: &DiffId) -> ChainId {
     }
 }
 
-/// Puts the layers in place, base first, and writes the image's record.
-fn put_in_place(store: &Store, image: &Incoming, states: Vec<State>) -> Result<Loaded> {
+/// Writes the image's record, with its layers in place.
+fn record(store: &Store, image: &Incoming, states: Vec<State>) -> Result<Loaded> {
     let mut held = Vec::new();
     let mut blobs = Vec::new();
     let mut reused = 0;
-    let mut chain: Option<ChainId> = None;
-    for (state, (layer, made_by)) in states.into_iter().zip(image.layers.iter().zip(history(&image.config))) {
+    for (state, layer) in states.into_iter().zip(&image.layers) {
         match state {
-            State::Here(layer_here) => {
+            State::Here(here) => {
                 reused += 1;
-                note_blob(store, &layer_here, layer)?;
-                held.push(layer_here);
+                note_blob(store, &here, layer)?;
+                held.push(here);
             }
-            State::Unpacked(fresh) => {
-                let (layer, blob) = place_layer(store, *fresh, layer, chain.as_ref(), &made_by)?;
-                held.push(layer);
+            State::Fresh(fresh, blob) => {
+                held.push(fresh);
                 blobs.push(blob);
             }
             State::Waiting | State::Failed(_) => {
                 return Err(Error::image(image.shown.as_str(), "a layer wasn't unpacked"));
             }
         }
-        chain = Some(above(chain.as_ref(), &layer.diff_id));
     }
     let config = store.add_document(&image.config_bytes)?;
     let manifest = match &image.manifest {
@@ -307,45 +392,6 @@ fn note_blob(store: &Store, held: &HeldLayer, layer: &IncomingLayer) -> Result<(
             blobs: vec![descriptor.clone()],
         });
     })
-}
-
-fn place_layer(
-    store: &Store,
-    fresh: Fresh,
-    layer: &IncomingLayer,
-    parent: Option<&ChainId>,
-    made_by: &Made,
-) -> Result<(HeldLayer, HeldBlob)> {
-    let blob = fresh
-        .streamed
-        .blob
-        .ok_or_else(|| Error::image("a layer", "its blob wasn't kept"))?
-        .commit(store)?;
-    let described = Descriptor::new(fresh.streamed.media_type, blob.digest.clone(), blob.size);
-    let depends_on_lower = fresh.unpacked.depends_on_lower;
-    fresh.draft.set_digests(&LayerDigests {
-        size: Some(fresh.unpacked.size),
-        depends_on_lower,
-        tars: vec![LayerTar {
-            diff_id: layer.diff_id.clone(),
-            clamp: None,
-            blobs: vec![layer.descriptor.clone().unwrap_or(described)],
-        }],
-    })?;
-    if let Some(owners) = &fresh.unpacked.owners {
-        fresh.draft.write_owners(owners)?;
-    }
-    let info = LayerInfo {
-        form: store.form(),
-        lineage: layer.diff_id.digest().hex().to_owned(),
-        created_by: made_by.by.clone(),
-        created: made_by.when.clone(),
-        unpacked_from: Some(layer.diff_id.clone()),
-        elsewhere: None,
-    };
-    let held = fresh.draft.commit(store, &info)?;
-    store.remember_diff_id(&layer.diff_id, parent.filter(|_| depends_on_lower), &held.id)?;
-    Ok((held, blob))
 }
 
 /// What the history says of a layer.

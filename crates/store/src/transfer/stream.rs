@@ -64,7 +64,13 @@ pub(super) fn stream<'s, U>(
         Ok::<_, String>((blob, unpacked, DiffId(diff_id)))
     })?;
     let blob = blob.map(BlobDraft::finish);
-    compare(expected, blob.as_ref(), &diff_id)?;
+    if let Err(reason) = compare(expected, blob.as_ref(), &diff_id) {
+        // Not even a download that could be gone on with.
+        if let Some(blob) = blob {
+            blob.discard();
+        }
+        return Err(reason);
+    }
     let media_type = match compression {
         Compression::Gzip => media_type::LAYER_GZIP,
         Compression::Zstd => media_type::LAYER_ZSTD,

@@ -37,7 +37,7 @@ pub struct Usages {
     pub cache: Usage,
     /// Containers: those that run on an image now, and container layers elsewhere that run on layers of the store.
     pub containers: Usage,
-    /// Unfinished things; in use where somebody is at work on one.
+    /// Unfinished things, downloads among them; in use where somebody is at work on one.
     pub temporary: Usage,
     /// What was set aside after a crash.
     pub quarantine: Usage,
@@ -144,20 +144,21 @@ impl Store {
         Ok(usage)
     }
 
-    /// The directories in `tmp/`: those of containers, and the others.
+    /// The directories in `tmp/`: those of containers, and the others, downloads among them.
     fn rooms(&self) -> Result<(Usage, Usage)> {
         let (mut containers, mut others) = (Usage::default(), Usage::default());
-        let parent = self.path("tmp");
-        for entry in fs::read_dir(&parent).on("read", &parent)? {
-            let path = entry.on("read", &parent)?.path();
-            let is_locked = matches!(Lock::try_exclusive(&path), Ok(None));
-            let is_container = is_locked && path.join("merged").is_dir() && path.join("files").is_dir();
-            let usage = if is_container { &mut containers } else { &mut others };
-            let size = room_size(&path)?;
-            usage.total += 1;
-            usage.active += usize::from(is_locked);
-            usage.size += size;
-            usage.reclaimable += if is_locked { 0 } else { size };
+        for parent in ["tmp", "partial"].map(|name| self.path(name)) {
+            for entry in fs::read_dir(&parent).on("read", &parent)? {
+                let path = entry.on("read", &parent)?.path();
+                let is_locked = matches!(Lock::try_exclusive(&path), Ok(None));
+                let is_container = is_locked && path.join("merged").is_dir() && path.join("files").is_dir();
+                let usage = if is_container { &mut containers } else { &mut others };
+                let size = room_size(&path)?;
+                usage.total += 1;
+                usage.active += usize::from(is_locked);
+                usage.size += size;
+                usage.reclaimable += if is_locked { 0 } else { size };
+            }
         }
         Ok((containers, others))
     }
