@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime};
 use wiac_store::{Collected, ImageRecord, LocalId, Selection};
 
 // What may be written; clap makes the help of the comments below.
-/// Deletes images without a name, then layers and blobs that nothing refers to. The build cache keeps its layers unless
+/// Deletes images without a name, then layers and blobs that nothing refers to, and downloads that were cut off. The build cache keeps its layers unless
 /// --cache or --all says otherwise; what a running container uses always stays.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -96,6 +96,7 @@ fn collect(data: &Data, arguments: &Arguments, filters: &Filters) -> Result<Coll
         cache: clears_cache.then_some(until),
         layer_blobs: arguments.blobs,
         quarantine: arguments.all,
+        downloads: true,
         dry_run: arguments.dry_run,
     })?)
 }
@@ -150,6 +151,9 @@ fn report(collected: &Collected, dry_run: bool) -> String {
     for (name, size) in &collected.quarantined {
         let _ = writeln!(text, "{verb}: quarantined {name} ({})", format::size(*size));
     }
+    for (name, size) in &collected.downloads {
+        let _ = writeln!(text, "{verb}: unfinished download {name} ({})", format::size(*size));
+    }
     let total = if dry_run {
         "Space that would be reclaimed"
     } else {
@@ -182,6 +186,7 @@ fn to_json(collected: &Collected) -> Value {
         "Layers": layers,
         "Blobs": blobs,
         "Quarantined": quarantined.collect::<Vec<_>>(),
+        "Downloads": collected.downloads.iter().map(|(name, size)| sized(name.clone(), *size)).collect::<Vec<_>>(),
         "SpaceReclaimed": collected.reclaimed(),
         "At": dates::rfc3339(dates::now()),
     })

@@ -62,6 +62,10 @@ pub(crate) fn step_entries(store: &Store) -> Result<Vec<(PathBuf, Option<LayerId
 pub(crate) fn idle_downloads(store: &Store) -> Result<Vec<(PathBuf, Lock)>> {
     let directory = store.path("partial");
     let mut idle = Vec::new();
+    // A data directory that nothing was downloaded into may lack it.
+    if !directory.exists() {
+        return Ok(idle);
+    }
     for entry in fs::read_dir(&directory).on("read", &directory)? {
         let path = entry.on("read", &directory)?.path();
         match Lock::try_exclusive(&path) {

@@ -147,3 +147,21 @@ fn a_mark_goes_when_its_maker_was_killed() {
     collect(&store);
     assert_eq!(marks(), 0);
 }
+
+#[test]
+fn a_download_that_goes_on_stays() {
+    let dir = tempfile::tempdir().expect("tempdir");
+    let store = Store::open(dir.path(), Form::Trusted).expect("store");
+    fs::create_dir_all(store.path("partial")).expect("mkdir");
+    for name in ["idle", "busy"] {
+        fs::write(store.path("partial").join(name), "12345").expect("write");
+    }
+    let _busy = Lock::exclusive(&store.path("partial/busy")).expect("locked");
+    let selection = Selection {
+        downloads: true,
+        ..Selection::unreferenced()
+    };
+    let collected = store.collect(&selection).expect("collected");
+    assert_eq!(collected.downloads, [("idle".to_owned(), 5)]);
+    assert!(store.path("partial/busy").exists());
+}

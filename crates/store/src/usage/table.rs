@@ -148,6 +148,10 @@ impl Store {
     fn rooms(&self) -> Result<(Usage, Usage)> {
         let (mut containers, mut others) = (Usage::default(), Usage::default());
         for parent in ["tmp", "partial"].map(|name| self.path(name)) {
+            // A data directory that nothing was downloaded into may lack the second.
+            if !parent.exists() {
+                continue;
+            }
             for entry in fs::read_dir(&parent).on("read", &parent)? {
                 let path = entry.on("read", &parent)?.path();
                 let is_locked = matches!(Lock::try_exclusive(&path), Ok(None));
