@@ -72,6 +72,7 @@ fn application() -> Command {
         .subcommand(commands::define::<commands::save::Arguments>("save", "Write images to an image layout or an archive"))
         .subcommand(commands::define::<commands::commit::Arguments>("commit", "Make an image of a container layer's changes"))
         .subcommand(commands::define::<commands::export::Arguments>("export", "Write a container's or an image's root as a tar"))
+        .subcommand(commands::define::<commands::squash::Arguments>("squash", "Make one layer of an image's"))
         .subcommand(commands::define::<commands::load::Arguments>("load", "Take images from an image layout or an archive"))
 }
 
@@ -95,6 +96,7 @@ fn run(arguments: &[std::ffi::OsString]) -> Result<ExitCode, Failure> {
         "save" => commands::save::run(&global, &parsed(matches)?),
         "commit" => commands::commit::run(&global, &parsed(matches)?),
         "export" => commands::export::run(&global, &parsed(matches)?),
+        "squash" => commands::squash::run(&global, &parsed(matches)?),
         "load" => commands::load::run(&global, &parsed(matches)?),
         "tag" => commands::tag::run(&global, &parsed(matches)?),
         "untag" => commands::untag::run(&global, &parsed(matches)?),

@@ -16,6 +16,7 @@ pub mod image;
 pub mod layer;
 pub mod leases;
 mod lock;
+pub mod merge;
 mod owners;
 mod sync;
 pub mod temporary;

@@ -16,6 +16,7 @@ pub(crate) mod prune;
 pub(crate) mod rmi;
 pub(crate) mod run;
 pub(crate) mod save;
+pub(crate) mod squash;
 pub(crate) mod store;
 pub(crate) mod tag;
 pub(crate) mod untag;

@@ -14,7 +14,7 @@ use wiac_layer::{Form, marks};
 use wiac_oci::image::ImageConfig;
 use wiac_store::leases::ContainerName;
 use wiac_store::temporary::Temporary;
-use wiac_store::{LayerId, LayerInfo, Lock};
+use wiac_store::{HeldLayer, LayerInfo, Lock};
 
 /// Directories looked at for overlayfs's marks in a layer that isn't from our store.
 const PROBED: usize = 100_000;
@@ -178,8 +178,10 @@ impl Ground {
                 (stack, ImageConfig::default(), workspace)
             }
             Request::Image(name) => {
-                let (layers, image) = find_layers(data, &name, &mut locks)?;
-                let stack = LayerStack::new(layers.iter().map(|id| data.store.layer_diff(id)).collect());
+                let (layers, image) = find_layers(data, &name)?;
+                let layers = data.store.fit(layers, data.owner_policy())?;
+                let stack = LayerStack::new(layers.iter().map(|held| data.store.layer_diff(&held.id)).collect());
+                locks.extend(layers.into_iter().map(|held| held.lock));
                 let workspace = throw_away(&temporary, &stack)?;
                 (stack, image, workspace)
             }
@@ -203,18 +205,13 @@ impl Ground {
 }
 
 /// The layers of an image, locked from here on, and its configuration.
-fn find_layers(data: &Data, name: &str, locks: &mut Vec<Lock>) -> Result<(Vec<LayerId>, ImageConfig), Failure> {
+fn find_layers(data: &Data, name: &str) -> Result<(Vec<HeldLayer>, ImageConfig), Failure> {
     if let Some(programs) = name.strip_prefix(bundle::SCHEME) {
         let bundle = bundle::layer(&data.store, programs)?;
-        locks.push(bundle.layer.lock);
-        return Ok((vec![bundle.layer.id], bundle.config));
+        return Ok((vec![bundle.layer], bundle.config));
     }
     match locate(data, name) {
-        Ok(located) => {
-            let ids = located.ids();
-            locks.extend(located.layers.into_iter().map(|layer| layer.lock));
-            Ok((ids, located.config))
-        }
+        Ok(located) => Ok((located.layers, located.config)),
         Err(failure) if wiac_foreign::parse(name).is_none() && Path::new(name).exists() => Err(Failure::new(format!(
             "{failure}; for a directory write ./{name} (LOWER[:LOWER…] CONTAINERLAYER COMMAND…)"
         ))),
