@@ -6,7 +6,7 @@ use crate::copy;
 use crate::dress::{Dresser, OwnerPolicy};
 use crate::error::{IoExt, Result};
 use crate::marks::refuse_beyond_us;
-use crate::merged::{Found, LayerStack, MergedDirectory};
+use crate::merged::{Descent, Found, LayerStack, MergedDirectory};
 use crate::meta::{meta_of_directory, meta_of_name};
 use crate::owners::OwnerRecord;
 use crate::path::{join, magic_path, shown};
@@ -42,7 +42,8 @@ pub struct Merged {
 }
 
 /// Merges layer directories, base first, into the empty directory `into`: what is seen through them, with their
-/// topmost metadata. Names of one file in one layer stay names of one file.
+/// topmost metadata. Names of one file in one layer stay names of one file. Holds up to two descriptors for each layer:
+/// merge more than a few hundred in blocks.
 ///
 /// # Errors
 /// [`crate::Error::Archive`] for marks that can't be merged; [`crate::Error::Io`] for what the disk says. What was
@@ -78,7 +79,6 @@ struct Merging<'m> {
 
 /// A directory whose names are being merged.
 struct Level {
-    directory: MergedDirectory,
     path: Vec<u8>,
     /// Still to come, the next one last.
     names: Vec<OsString>,
@@ -93,16 +93,18 @@ impl Merging<'_> {
         if stack.is_empty() {
             return Ok(());
         }
-        let mut levels = vec![self.enter(stack.root()?, Vec::new(), !self.options.keep_marks, false)?];
+        let mut descent = Descent::new(stack);
+        let mut levels = vec![self.enter(&mut descent, stack.root()?, Vec::new(), !self.options.keep_marks, false)?];
         while let Some(level) = levels.last_mut() {
             let Some(name) = level.names.pop() else {
                 if let Some(level) = levels.pop() {
-                    self.leave(&level)?;
+                    self.leave(descent.current(&level.path)?, &level)?;
+                    descent.leave();
                 }
                 continue;
             };
             let path = join(&level.path, name.as_bytes());
-            let found = level.directory.look_up(&name)?;
+            let found = descent.current(&level.path)?.look_up(&name)?;
             match found.found {
                 None => {}
                 Some((Found::Directory(directory), layer)) => {
@@ -110,7 +112,7 @@ impl Merging<'_> {
                     let parent = self.inside.directory(&level.path).on("open", &shown(&level.path))?;
                     rustix::fs::mkdirat(&parent, &name, Mode::RWXU).on("create", &shown(&path))?;
                     let (hides, opaque) = (level.hides || found.hides, !level.hides && found.hides);
-                    let next = self.enter(directory, path, hides, opaque)?;
+                    let next = self.enter(&mut descent, directory, path, hides, opaque)?;
                     levels.push(next);
                 }
                 Some((Found::Other { parent, name, status }, layer)) => {
@@ -127,7 +129,14 @@ impl Merging<'_> {
         Ok(())
     }
 
-    fn enter(&mut self, directory: MergedDirectory, path: Vec<u8>, hides: bool, opaque: bool) -> Result<Level> {
+    fn enter(
+        &mut self,
+        descent: &mut Descent<'_>,
+        directory: MergedDirectory,
+        path: Vec<u8>,
+        hides: bool,
+        opaque: bool,
+    ) -> Result<Level> {
         let (mut names, deleted) = directory.names_and_deleted()?;
         names.reverse();
         if !hides {
@@ -138,8 +147,8 @@ impl Merging<'_> {
                 made.on("mark as deleted", &shown(&join(&path, name.as_bytes())))?;
             }
         }
+        descent.enter(directory);
         Ok(Level {
-            directory,
             path,
             names,
             hides,
@@ -148,8 +157,8 @@ impl Merging<'_> {
     }
 
     /// Gives a directory its mark and metadata, after all is in it.
-    fn leave(&mut self, level: &Level) -> Result<()> {
-        let Some((topmost, layer)) = level.directory.topmost_and_layer() else {
+    fn leave(&mut self, directory: &MergedDirectory, level: &Level) -> Result<()> {
+        let Some((topmost, layer)) = directory.topmost_and_layer() else {
             return Ok(());
         };
         if level.path.is_empty() {

@@ -140,16 +140,35 @@ fn what_cant_be_merged_is_refused() {
     );
 }
 
+/// Many layers that all have a deep directory: far more open directories than a process may have, if all were kept.
 #[test]
-fn six_hundred_layers_become_one() {
+fn deep_directories_of_many_layers() {
     let dir = scratch();
-    let script = "for i in $(seq 600); do mkdir -p l$i/d; echo $i > l$i/d/$((i % 50)); echo $i > l$i/f$i; done";
+    let script =
+        "for i in $(seq 100); do mkdir -p l$i/1/2/3/4/5/6/7/8/9/10/11/12; echo $i > l$i/1/2/3/4/5/6/7/8/9/10/11/12/$i
+echo $i > l$i/1/2/z$i; done";
     shell(script, dir.path());
-    let layers: Vec<PathBuf> = (1..=600).map(|number| dir.path().join(format!("l{number}"))).collect();
+    let layers: Vec<PathBuf> = (1..=100).map(|number| dir.path().join(format!("l{number}"))).collect();
+    let few = rustix::process::Rlimit {
+        current: Some(900),
+        maximum: rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum,
+    };
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, few).expect("setrlimit");
     let into = dir.path().join("into");
     merged(&layers, &into, false).expect("merged");
-    assert_eq!(std::fs::read(into.join("d/7")).expect("read"), b"557\n");
-    assert_eq!(tree(&into).len(), 1 + 1 + 50 + 600);
+    assert!(flat(&layers) == flat(&[into]));
+}
+
+#[test]
+fn three_hundred_layers_become_one() {
+    let dir = scratch();
+    let script = "for i in $(seq 300); do mkdir -p l$i/d; echo $i > l$i/d/$((i % 50)); echo $i > l$i/f$i; done";
+    shell(script, dir.path());
+    let layers: Vec<PathBuf> = (1..=300).map(|number| dir.path().join(format!("l{number}"))).collect();
+    let into = dir.path().join("into");
+    merged(&layers, &into, false).expect("merged");
+    assert_eq!(std::fs::read(into.join("d/7")).expect("read"), b"257\n");
+    assert_eq!(tree(&into).len(), 1 + 1 + 50 + 300);
 }
 
 proptest! {

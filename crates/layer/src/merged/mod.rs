@@ -3,11 +3,13 @@
 //! Lookups go component by component through descriptors and never follow a symlink by the kernel, so that a layer
 //! written by a stranger can't lead out of the stack.
 
+mod descent;
 mod walk;
 
 use crate::error::{IoExt, Result};
 use crate::marks::{is_opaque, is_whiteout, status};
 use crate::owners::{Intended, OwnerRecord};
+pub(crate) use descent::Descent;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Dir, FileType, Mode, OFlags, Stat};
 use std::collections::BTreeSet;
@@ -253,6 +255,18 @@ impl MergedDirectory {
             hides,
         })
     }
+}
+
+/// The directory at `path` (from the root, no slash in front), no symlink followed.
+pub(crate) fn directory_at(lower: &LayerStack, path: &[u8]) -> Result<Option<MergedDirectory>> {
+    let mut current = lower.root()?;
+    for name in path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
+        match current.entry(OsStr::from_bytes(name))? {
+            Some(Found::Directory(next)) => current = next,
+            _ => return Ok(None),
+        }
+    }
+    Ok(Some(current))
 }
 
 /// What a name is in a merged directory.

@@ -4,7 +4,7 @@ use super::emit::Emitter;
 use super::layer::intended;
 use super::{MergedOptions, Packed};
 use crate::error::Result;
-use crate::merged::{Found, LayerStack, MergedDirectory};
+use crate::merged::{Descent, Found, LayerStack, MergedDirectory};
 use crate::path::join;
 use std::ffi::OsString;
 use std::io::Write;
@@ -17,17 +17,19 @@ use std::os::unix::ffi::OsStrExt;
 pub fn pack_merged(stack: &LayerStack, out: &mut dyn Write, options: &MergedOptions<'_>) -> Result<Packed> {
     let mut emitter = Emitter::new(out, options.clamp);
     if !stack.is_empty() {
-        let mut levels = vec![enter(&mut emitter, stack.root()?, Vec::new(), options)?];
+        let mut descent = Descent::new(stack);
+        let mut levels = vec![enter(&mut emitter, &mut descent, stack.root()?, Vec::new(), options)?];
         while let Some(level) = levels.last_mut() {
             let Some(name) = level.names.pop() else {
                 levels.pop();
+                descent.leave();
                 continue;
             };
             let path = join(&level.path, name.as_bytes());
-            match level.directory.entry_and_layer(&name)? {
+            match descent.current(&level.path)?.entry_and_layer(&name)? {
                 None => {}
                 Some((Found::Directory(directory), _)) => {
-                    let next = enter(&mut emitter, directory, path, options)?;
+                    let next = enter(&mut emitter, &mut descent, directory, path, options)?;
                     levels.push(next);
                 }
                 Some((Found::Other { parent, name, status }, layer)) => {
@@ -42,7 +44,6 @@ pub fn pack_merged(stack: &LayerStack, out: &mut dyn Write, options: &MergedOpti
 
 /// A directory whose names are being packed.
 struct Level {
-    directory: MergedDirectory,
     path: Vec<u8>,
     /// Still to come, the next one last.
     names: Vec<OsString>,
@@ -50,6 +51,7 @@ struct Level {
 
 fn enter(
     emitter: &mut Emitter<'_>,
+    descent: &mut Descent<'_>,
     directory: MergedDirectory,
     path: Vec<u8>,
     options: &MergedOptions<'_>,
@@ -60,5 +62,6 @@ fn enter(
     }
     let mut names = directory.names()?;
     names.reverse();
-    Ok(Level { directory, path, names })
+    descent.enter(directory);
+    Ok(Level { path, names })
 }

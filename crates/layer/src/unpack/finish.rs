@@ -1,8 +1,8 @@
 //! The end of an unpacking: directories get their metadata and marks, those below before those above.
 
-use super::lower::directory_at;
 use super::{Unpacked, Unpacker};
 use crate::error::{IoExt, Result};
+use crate::merged::directory_at;
 use crate::meta::Meta;
 use crate::meta::meta_of_directory;
 use crate::path::shown;

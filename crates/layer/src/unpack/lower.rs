@@ -3,7 +3,7 @@
 use super::Unpacker;
 use super::path::Place;
 use crate::error::{Error, IoExt, Result};
-use crate::merged::{Found, LayerStack, MergedDirectory};
+use crate::merged::Found;
 use crate::meta::{Meta, meta_of_name};
 use crate::path::{join, shown};
 use crate::spot::Spot;
@@ -104,16 +104,4 @@ impl Unpacker<'_> {
         self.dresser
             .dress_unopened(to, meta, Some(self.dresser.made_with(meta.mode)))
     }
-}
-
-/// The directory at `path` in the layers below, no symlink followed: the archive says that these are directories.
-pub(crate) fn directory_at(lower: &LayerStack, path: &[u8]) -> Result<Option<MergedDirectory>> {
-    let mut current = lower.root()?;
-    for name in path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
-        match current.entry(OsStr::from_bytes(name))? {
-            Some(Found::Directory(next)) => current = next,
-            _ => return Ok(None),
-        }
-    }
-    Ok(Some(current))
 }

@@ -22,7 +22,6 @@ mod resolve;
 
 pub use crate::dress::OwnerPolicy;
 pub use crate::tar::Limits;
-pub(crate) use lower::directory_at;
 
 use crate::Form;
 use crate::dress::Dresser;
