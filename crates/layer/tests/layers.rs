@@ -189,6 +189,42 @@ fn directories_are_dressed_last() {
 }
 
 #[test]
+fn global_records_hold_until_others_come() {
+    let dir = scratch();
+    let global = |archive: Archive, records: &[(&str, &[u8])]| {
+        let records = pax(records);
+        archive.entry(Header::new("g", b'g').size(records.len() as u64), &records)
+    };
+    let tar = global(Archive::new(), &[("uid", b"7"), ("mtime", b"5.5"), ("comment", b"as git archive writes")]);
+    let tar = tar.file("a", b"").pax(&pax(&[("uid", b"8"), ("mtime", b"")])).file("b", b"").file("c", b"");
+    let tar = global(tar, &[("uid", b"9")]).file("d", b"").end();
+    let layer = dir.path().join("layer");
+    unpack_into(&tar, &layer).expect("unpacked");
+    let found = tree(&layer);
+    let is = |path: &str| (found[path].owner.0, found[path].time);
+    assert_eq!(is("a"), (7, (5, 500_000_000)));
+    // A value of nothing brings back what the header says.
+    assert_eq!(is("b"), (8, (1_000_000_000, 0)));
+    assert_eq!(is("c"), is("a"));
+    assert_eq!(is("d"), (9, (5, 500_000_000)));
+}
+
+/// ext4 ends at 65000 names for one file.
+#[test]
+fn a_file_may_have_more_names_than_the_disk_allows() {
+    let dir = tempfile::tempdir_in("/var/tmp").expect("tempdir");
+    let mut tar = Archive::new().file("f", b"text");
+    for number in 0..65_010 {
+        tar = tar.hard_link(&format!("d{}/{number}", number % 10), "f");
+    }
+    let layer = dir.path().join("layer");
+    unpack_into(&tar.end(), &layer).expect("unpacked");
+    for path in ["d0/0", "d9/65009"] {
+        assert_eq!(std::fs::read(layer.join(path)).expect("read"), b"text");
+    }
+}
+
+#[test]
 fn set_id_bits_and_capabilities_outlive_the_change_of_owner() {
     let dir = scratch();
     let capability = [1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
