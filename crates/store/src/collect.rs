@@ -145,7 +145,6 @@ impl Collector<'_> {
         }
         self.blobs(&references)?;
         self.indexes()?;
-        self.partial()?;
         self.marks()?;
         if self.selection.downloads {
             self.downloads()?;
@@ -247,19 +246,6 @@ impl Collector<'_> {
             let mark = digest.as_str().replace(':', "-");
             if self.take(&path, &mark, &mark)?.is_some() {
                 self.collected.blobs.push((digest, size));
-            }
-        }
-        Ok(())
-    }
-
-    /// Downloads that nobody goes on with.
-    fn partial(&mut self) -> Result<()> {
-        let Ok(entries) = fs::read_dir(self.store.path("partial")) else {
-            return Ok(());
-        };
-        for path in entries.flatten().map(|entry| entry.path()) {
-            if let Ok(Some(_abandoned)) = Lock::try_exclusive(&path) {
-                self.dangling(&path)?;
             }
         }
         Ok(())
