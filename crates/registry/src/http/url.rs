@@ -1,0 +1,175 @@
+//! Addresses: only `http` and `https`, joined with what a `Location` says, shown without their secrets.
+
+use std::fmt;
+
+/// An address of the web.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Url {
+    /// False for plain HTTP.
+    pub(crate) https: bool,
+    /// Host and, where one is written, port.
+    pub(crate) authority: String,
+    /// Path and query; begins with a slash.
+    pub(crate) path: String,
+}
+
+impl Url {
+    /// Reads an address; the reason why it is none can be shown.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let Some((scheme, rest)) = text.split_once("://") else {
+            return Err(match text.split_once(':') {
+                Some((scheme, _)) => format!("{:?} is no scheme for us", crate::error::one_line(scheme, 20)),
+                None => "it isn't a whole address".to_owned(),
+            });
+        };
+        let https = match scheme.to_ascii_lowercase().as_str() {
+            "https" => true,
+            "http" => false,
+            other => return Err(format!("{:?} is no scheme for us", crate::error::one_line(other, 20))),
+        };
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at(end);
+        if authority.is_empty() || authority.contains('@') || !authority.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err("it names no host, or a user beside it".to_owned());
+        }
+        Ok(Self {
+            https,
+            authority: authority.to_ascii_lowercase(),
+            path: clean_path(path)?,
+        })
+    }
+
+    /// Where a `Location` (RFC 9110, 10.2.2) leads from here.
+    pub(crate) fn join(&self, location: &str) -> Result<Self, String> {
+        let location = location.trim();
+        if let Some(rest) = location.strip_prefix("//") {
+            return Self::parse(&format!("{}://{rest}", self.scheme()));
+        }
+        if location.starts_with('/') {
+            return Ok(Self {
+                path: clean_path(location)?,
+                ..self.clone()
+            });
+        }
+        let before_path = location.split(['/', '?', '#']).next().unwrap_or_default();
+        if before_path.contains(':') {
+            return Self::parse(location);
+        }
+        let base = self.path.split('?').next().unwrap_or_default();
+        let directory = &base[..=base.rfind('/').unwrap_or(0)];
+        Ok(Self {
+            path: clean_path(&format!("{directory}{location}"))?,
+            ..self.clone()
+        })
+    }
+
+    /// The same with one more parameter.
+    pub(crate) fn with_query(mut self, name: &str, value: &str) -> Self {
+        self.path.push(if self.path.contains('?') { '&' } else { '?' });
+        self.path.push_str(name);
+        self.path.push('=');
+        self.path.push_str(&encode(value));
+        self
+    }
+
+    /// `http` or `https`.
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.https { "https" } else { "http" }
+    }
+
+    /// True where credentials for one may be sent to the other.
+    pub(crate) fn same_origin(&self, other: &Self) -> bool {
+        self.https == other.https && self.authority == other.authority
+    }
+
+    /// The host alone, without port and brackets.
+    pub(crate) fn host(&self) -> &str {
+        host_of(&self.authority)
+    }
+
+    /// The whole text, query included: for the request, never for a message.
+    pub(crate) fn whole(&self) -> String {
+        format!("{}://{}{}", self.scheme(), self.authority, self.path)
+    }
+}
+
+impl fmt::Display for Url {
+    /// Without the query, which may be a signature that opens the door to whoever has it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.split('?').next().unwrap_or_default();
+        let shown = crate::error::one_line(path, 200);
+        write!(f, "{}://{}{shown}", self.scheme(), self.authority)
+    }
+}
+
+/// The host of an authority, without port and brackets.
+pub(crate) fn host_of(authority: &str) -> &str {
+    if let Some(rest) = authority.strip_prefix('[') {
+        return rest.split(']').next().unwrap_or_default();
+    }
+    authority.rsplit_once(':').map_or(authority, |(host, _)| host)
+}
+
+/// A value for a query: everything but letters, digits and what needs no care is percent-encoded.
+pub(crate) fn encode(value: &str) -> String {
+    let mut text = String::with_capacity(value.len());
+    for byte in value.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~' | b'/' | b':') {
+            text.push(char::from(byte));
+        } else {
+            text.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    text
+}
+
+fn clean_path(path: &str) -> Result<String, String> {
+    let path = path.split('#').next().unwrap_or_default();
+    if !path.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err("it has characters that an address can't have".to_owned());
+    }
+    Ok(match path.chars().next() {
+        Some('/') => path.to_owned(),
+        _ => format!("/{path}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn locations_are_joined() {
+        let base = Url::parse("https://r.example:5000/v2/a/blobs/uploads/?x=1").unwrap();
+        let joined = |location: &str| base.join(location).map(|url| url.whole());
+        assert_eq!(
+            joined("/v2/b?_state=a%3D").unwrap(),
+            "https://r.example:5000/v2/b?_state=a%3D"
+        );
+        assert_eq!(joined("https://CDN.example/x").unwrap(), "https://cdn.example/x");
+        assert_eq!(joined("//cdn.example").unwrap(), "https://cdn.example/");
+        assert_eq!(joined("c2").unwrap(), "https://r.example:5000/v2/a/blobs/uploads/c2");
+        assert_eq!(joined("http://plain/").unwrap(), "http://plain/");
+        assert!(joined("file:///etc/passwd").unwrap_err().contains("file"));
+        assert!(joined("gopher:x").unwrap_err().contains("gopher"));
+        assert!(joined("https://user:secret@host/").is_err());
+        assert!(joined("/a\r\nX: y").is_err());
+    }
+
+    #[test]
+    fn queries_are_not_shown() {
+        let url = Url::parse("https://s3.example/blob?X-Signature=secret").unwrap();
+        assert_eq!(url.to_string(), "https://s3.example/blob");
+        assert_eq!(
+            url.with_query("a", "b c&d").path,
+            "/blob?X-Signature=secret&a=b%20c%26d"
+        );
+    }
+
+    #[test]
+    fn hosts_lose_ports_and_brackets() {
+        assert_eq!(host_of("[::1]:5000"), "::1");
+        assert_eq!(host_of("a.example:5000"), "a.example");
+        assert_eq!(host_of("a.example"), "a.example");
+    }
+}
