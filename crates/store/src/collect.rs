@@ -4,6 +4,7 @@
 //! looked at. Each thing is then locked without waiting: what anybody uses stays. What is taken is renamed into a
 //! directory in `tmp/`, and deleted there after everybody may go on. A crash leaves something for the next sweep at most.
 
+mod leftovers;
 mod references;
 mod removal;
 
@@ -251,88 +252,6 @@ impl Collector<'_> {
         Ok(())
     }
 
-    /// Entries that point to layers which are gone, exports of images that are, names of containers that have ended.
-    fn indexes(&mut self) -> Result<()> {
-        for (path, layer) in self.store.diff_id_entries()? {
-            if !layer.is_some_and(|id| self.store.has_layer(&id)) {
-                self.dangling(&path)?;
-            }
-        }
-        for path in self.store.exports_without_image()? {
-            self.dangling(&path)?;
-        }
-        for path in self.store.abandoned_names()? {
-            self.collected.dangling += 1;
-            if !self.selection.dry_run {
-                // Taken again meanwhile: then it isn't abandoned.
-                let _ = fs::remove_dir(path);
-            }
-        }
-        Ok(())
-    }
-
-    /// Marks of layers and blobs that never came to be: their maker was killed just then. A maker owns a directory in
-    /// `tmp/` from before it makes a mark until what is marked is in place: where nobody owns one, nobody is at it.
-    fn marks(&self) -> Result<()> {
-        let directory = self.store.path("unsynced").join(self.store.boot_id()?);
-        let Ok(entries) = fs::read_dir(&directory) else {
-            return Ok(());
-        };
-        let is_waiting = |mark: &fs::DirEntry| !crate::sync::place_of(self.store, &mark.file_name()).exists();
-        let stale: Vec<fs::DirEntry> = entries.flatten().filter(is_waiting).collect();
-        if self.selection.dry_run {
-            return Ok(());
-        }
-        if !stale.is_empty() && !self.is_anybody_at_work()? {
-            for mark in stale.iter().filter(|mark| is_waiting(mark)) {
-                removal::remove_file(&mark.path())?;
-            }
-        }
-        // Gone when it is empty.
-        let _ = fs::remove_dir(directory);
-        Ok(())
-    }
-
-    /// Whether anybody but this collector owns a directory in `tmp/`.
-    fn is_anybody_at_work(&self) -> Result<bool> {
-        let parent = self.store.path("tmp");
-        for entry in fs::read_dir(&parent).on("read", &parent)? {
-            let path = entry.on("read", &parent)?.path();
-            if path != self.room.path() && matches!(Lock::try_exclusive(&path), Ok(None)) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// Files are locked by who downloads, and looked at again by who waits for the lock.
-    fn downloads(&mut self) -> Result<()> {
-        for (path, _lock) in idle_downloads(self.store)? {
-            let size = fs::symlink_metadata(&path).map_or(0, |meta| meta.len());
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            self.delete_file(&path)?;
-            self.collected.downloads.push((name, size));
-        }
-        Ok(())
-    }
-
-    fn quarantine(&mut self) -> Result<()> {
-        let parent = self.store.path("quarantine");
-        for entry in fs::read_dir(&parent).on("read", &parent)? {
-            let entry = entry.on("read", &parent)?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let path = if self.selection.dry_run {
-                entry.path()
-            } else {
-                let moved = self.room.path().join(format!("quarantined-{name}"));
-                fs::rename(entry.path(), &moved).on("move away", &entry.path())?;
-                moved
-            };
-            self.taken.push((Taken::Quarantined(name), path));
-        }
-        Ok(())
-    }
-
     /// Moves something nobody uses into the room, and takes it off the list of what isn't synced. `None`: it is in use.
     fn take(&self, path: &Path, name: &str, mark: &str) -> Result<Option<PathBuf>> {
         let lock = match Lock::try_exclusive(path) {
@@ -388,41 +307,6 @@ impl Collector<'_> {
         }
         self.room.remove()?;
         Ok(self.collected)
-    }
-
-    /// Remembered hashes of build contexts: made again by the next build.
-    fn forget_file_hashes(&self) -> Result<()> {
-        let directory = self.store.path("cache/files");
-        for entry in fs::read_dir(&directory).on("read", &directory)? {
-            removal::remove_file(&entry.on("read", &directory)?.path())?;
-        }
-        Ok(())
-    }
-}
-
-impl Store {
-    /// Whether anybody reads, mounts or makes something of this layer at the moment.
-    pub fn is_layer_used(&self, id: &LayerId) -> Result<bool> {
-        match Lock::try_exclusive(&self.layer_directory(id)) {
-            Ok(lock) => Ok(lock.is_none()),
-            Err(error) if is_gone(&error) => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Layers that container layers outside of the store run on.
-    pub fn leased_layers(&self) -> Result<std::collections::HashSet<LayerId>> {
-        let leases = self.leases()?.into_iter().filter_map(|(_, lease)| lease);
-        let valid = leases.filter(|lease| self.is_valid(lease));
-        Ok(valid.flat_map(|lease| lease.layers).collect())
-    }
-
-    /// Whether a container runs on this image, or a container layer of the user's does.
-    pub fn is_image_used(&self, record: &ImageRecord) -> Result<bool> {
-        let Some(topmost) = record.layers.last() else {
-            return Ok(false);
-        };
-        Ok(self.is_layer_used(topmost)? || self.leased_layers()?.contains(topmost))
     }
 }
 

@@ -108,3 +108,29 @@ impl Store {
         Ok(found)
     }
 }
+
+impl Store {
+    /// Whether anybody reads, mounts or makes something of this layer at the moment.
+    pub fn is_layer_used(&self, id: &LayerId) -> Result<bool> {
+        match Lock::try_exclusive(&self.layer_directory(id)) {
+            Ok(lock) => Ok(lock.is_none()),
+            Err(error) if is_gone(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Layers that container layers outside of the store run on.
+    pub fn leased_layers(&self) -> Result<std::collections::HashSet<LayerId>> {
+        let leases = self.leases()?.into_iter().filter_map(|(_, lease)| lease);
+        let valid = leases.filter(|lease| self.is_valid(lease));
+        Ok(valid.flat_map(|lease| lease.layers).collect())
+    }
+
+    /// Whether a container runs on this image, or a container layer of the user's does.
+    pub fn is_image_used(&self, record: &ImageRecord) -> Result<bool> {
+        let Some(topmost) = record.layers.last() else {
+            return Ok(false);
+        };
+        Ok(self.is_layer_used(topmost)? || self.leased_layers()?.contains(topmost))
+    }
+}
