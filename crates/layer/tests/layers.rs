@@ -195,8 +195,15 @@ fn global_records_hold_until_others_come() {
         let records = pax(records);
         archive.entry(Header::new("g", b'g').size(records.len() as u64), &records)
     };
-    let tar = global(Archive::new(), &[("uid", b"7"), ("mtime", b"5.5"), ("comment", b"as git archive writes")]);
-    let tar = tar.file("a", b"").pax(&pax(&[("uid", b"8"), ("mtime", b"")])).file("b", b"").file("c", b"");
+    let tar = global(
+        Archive::new(),
+        &[("uid", b"7"), ("mtime", b"5.5"), ("comment", b"as git archive writes")],
+    );
+    let tar = tar
+        .file("a", b"")
+        .pax(&pax(&[("uid", b"8"), ("mtime", b"")]))
+        .file("b", b"")
+        .file("c", b"");
     let tar = global(tar, &[("uid", b"9")]).file("d", b"").end();
     let layer = dir.path().join("layer");
     unpack_into(&tar, &layer).expect("unpacked");

@@ -1,4 +1,4 @@
-//! The tar formats: headers, extended headers, sparse maps; a reader and a writer of archives.
+//! The tar formats (public: ADD of a build reads archives too): headers, extended headers, sparse maps; a reader and a writer of archives.
 //!
 //! Read are POSIX ustar and pax (pax(1), IEEE Std 1003.1-2017, "pax Interchange Format", "ustar Interchange Format"),
 //! what GNU tar and star add (tar(5) of libarchive; "Basic Tar Format" and "Storing Sparse Files" in the manual of GNU
