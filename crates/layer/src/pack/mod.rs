@@ -2,7 +2,7 @@
 //!
 //! The same tree gives the same bytes on every machine: entries are sorted (a directory, then what is in it by name,
 //! bytes compared), numbers stand for owners, and what the machine adds is left out: times of access and change,
-//! overlayfs's bookkeeping, security labels ([`attributes`]). Holes are written as zeros.
+//! overlayfs's bookkeeping, security labels. Holes are written as zeros.
 
 mod attributes;
 mod emit;
