@@ -7,6 +7,7 @@
 mod leftovers;
 mod references;
 mod removal;
+mod room;
 
 pub use removal::Removed;
 
@@ -15,10 +16,10 @@ use crate::error::{IoExt, Result};
 use crate::image::{ImageRecord, LocalId};
 use crate::layer::LayerId;
 use crate::lock::Lock;
-use crate::temporary::Temporary;
 use crate::usage::contents_size;
 pub(crate) use references::{References, idle_downloads, is_gone, step_entries};
 pub(crate) use removal::remove_file;
+use room::Room;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -84,13 +85,24 @@ impl Collected {
         let downloads = self.downloads.iter().map(|(_, size)| size);
         layers.chain(blobs).chain(quarantined).chain(downloads).sum()
     }
+
+    fn append(&mut self, mut more: Self) {
+        self.images.append(&mut more.images);
+        self.names.append(&mut more.names);
+        self.steps.append(&mut more.steps);
+        self.layers.append(&mut more.layers);
+        self.blobs.append(&mut more.blobs);
+        self.quarantined.append(&mut more.quarantined);
+        self.downloads.append(&mut more.downloads);
+        self.dangling += more.dangling;
+    }
 }
 
 /// One collection.
 struct Collector<'s> {
     store: &'s Store,
     selection: &'s Selection<'s>,
-    room: Temporary,
+    room: Room,
     collected: Collected,
     /// Where layers and quarantined things wait for their deletion.
     taken: Vec<(Taken, PathBuf)>,
@@ -107,10 +119,19 @@ impl Store {
     /// # Errors
     /// A record that can't be read: what it refers to isn't known, so nothing is deleted.
     pub fn collect(&self, selection: &Selection<'_>) -> Result<Collected> {
+        let (mut collected, was_cramped) = self.collect_once(selection)?;
+        // On a full disk only so much at a time; there is room for the rest now.
+        if was_cramped && collected.reclaimed() > 0 && !selection.dry_run {
+            collected.append(self.collect_once(selection)?.0);
+        }
+        Ok(collected)
+    }
+
+    fn collect_once(&self, selection: &Selection<'_>) -> Result<(Collected, bool)> {
         let mut collector = Collector {
             store: self,
             selection,
-            room: Temporary::new(self)?,
+            room: Room::new(self)?,
             collected: Collected::default(),
             taken: Vec::new(),
         };
@@ -118,7 +139,8 @@ impl Store {
             let _deciding = Lock::exclusive(&self.path("images"))?;
             collector.decide()?;
         }
-        collector.finish()
+        let was_cramped = collector.room.is_cramped();
+        Ok((collector.finish()?, was_cramped))
     }
 }
 
@@ -218,7 +240,7 @@ impl Collector<'_> {
 
     fn layer(&mut self, id: LayerId) -> Result<()> {
         let path = self.store.layer_directory(&id);
-        if let Some(moved) = self.take(&path, id.as_str(), id.as_str())? {
+        if let Some(moved) = self.take(&path, id.as_str())? {
             self.taken.push((Taken::Layer(id), moved));
         }
         Ok(())
@@ -245,7 +267,7 @@ impl Collector<'_> {
             let path = self.store.blob_path(&digest);
             let size = fs::symlink_metadata(&path).map_or(0, |meta| meta.len());
             let mark = digest.as_str().replace(':', "-");
-            if self.take(&path, &mark, &mark)?.is_some() {
+            if self.take(&path, &mark)?.is_some() {
                 self.collected.blobs.push((digest, size));
             }
         }
@@ -253,22 +275,23 @@ impl Collector<'_> {
     }
 
     /// Moves something nobody uses into the room, and takes it off the list of what isn't synced. `None`: it is in use.
-    fn take(&self, path: &Path, name: &str, mark: &str) -> Result<Option<PathBuf>> {
+    fn take(&mut self, path: &Path, name: &str) -> Result<Option<PathBuf>> {
         let lock = match Lock::try_exclusive(path) {
             Err(error) if is_gone(&error) => return Ok(None),
             result => result?,
         };
-        let Some(_lock) = lock else {
+        let Some(lock) = lock else {
             return Ok(None);
         };
         if self.selection.dry_run {
             return Ok(Some(path.to_owned()));
         }
-        let moved = self.room.path().join(name);
-        fs::rename(path, &moved).on("move away", path)?;
-        let mark = self.store.path("unsynced").join(self.store.boot_id()?).join(mark);
-        let _ = fs::remove_file(mark);
-        Ok(Some(moved))
+        let moved = self.room.take(path, name, lock)?;
+        if moved.is_some() {
+            let mark = self.store.path("unsynced").join(self.store.boot_id()?).join(name);
+            let _ = fs::remove_file(mark);
+        }
+        Ok(moved)
     }
 
     fn dangling(&mut self, path: &Path) -> Result<()> {

@@ -49,13 +49,15 @@ impl Collector<'_> {
         Ok(())
     }
 
-    /// Whether anybody but this collector owns a directory in `tmp/`.
+    /// Whether anybody but this collector owns a directory in `tmp/`, or a download.
     fn is_anybody_at_work(&self) -> Result<bool> {
-        let parent = self.store.path("tmp");
-        for entry in fs::read_dir(&parent).on("read", &parent)? {
-            let path = entry.on("read", &parent)?.path();
-            if path != self.room.path() && matches!(Lock::try_exclusive(&path), Ok(None)) {
-                return Ok(true);
+        for parent in ["tmp", "partial"].map(|name| self.store.path(name)) {
+            let Ok(entries) = fs::read_dir(&parent) else { continue };
+            for entry in entries {
+                let path = entry.on("read", &parent)?.path();
+                if !self.room.has(&path) && matches!(Lock::try_exclusive(&path), Ok(None)) {
+                    return Ok(true);
+                }
             }
         }
         Ok(false)
@@ -77,12 +79,8 @@ impl Collector<'_> {
         for entry in fs::read_dir(&parent).on("read", &parent)? {
             let entry = entry.on("read", &parent)?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            let path = if self.selection.dry_run {
-                entry.path()
-            } else {
-                let moved = self.room.path().join(format!("quarantined-{name}"));
-                fs::rename(entry.path(), &moved).on("move away", &entry.path())?;
-                moved
+            let Some(path) = self.take(&entry.path(), &name)? else {
+                continue;
             };
             self.taken.push((Taken::Quarantined(name), path));
         }
