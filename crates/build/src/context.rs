@@ -19,6 +19,8 @@ pub struct Source {
     pub(crate) hashes: Option<HashTable>,
     /// How messages call it.
     pub description: String,
+    /// A directory of this machine: the owners of its files mean nothing in an image, and they may change meanwhile.
+    pub is_local: bool,
 }
 
 impl Source {
@@ -43,7 +45,18 @@ impl Source {
             ignore,
             hashes,
             description: "the build context".to_owned(),
+            is_local: true,
         })
+    }
+
+    /// A directory named by `--build-context`, with an ignore file of its own.
+    ///
+    /// # Errors
+    /// As [`Source::context`].
+    pub fn named(store: &Store, name: &str, directory: &Path) -> Result<Self> {
+        let mut source = Self::context(store, directory, None)?;
+        source.description = format!("the build context {name}");
+        Ok(source)
     }
 
     /// The merged tree of some layers, such as another stage.
@@ -54,6 +67,7 @@ impl Source {
             ignore: IgnorePatterns::default(),
             hashes: None,
             description,
+            is_local: false,
         }
     }
 

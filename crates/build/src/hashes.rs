@@ -46,6 +46,11 @@ fn identity(stat: &Stat) -> Identity {
     ]
 }
 
+/// What the kernel says of a file, as bytes.
+pub(crate) fn describe(stat: &Stat) -> Vec<u8> {
+    identity(stat).iter().flat_map(|number| number.to_le_bytes()).collect()
+}
+
 /// Whether a change right now could go unnoticed.
 fn is_too_young(identity: &Identity) -> bool {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

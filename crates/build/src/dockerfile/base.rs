@@ -11,6 +11,13 @@ use wiac_store::LayerId;
 impl Build<'_, '_> {
     /// The stage `index` as it stands after its FROM; `true` where nothing had to be made for it.
     pub(super) fn start_stage(&mut self, index: usize) -> Result<(Stage, bool)> {
+        let (mut stage, cached) = self.base_of(index)?;
+        stage.name = self.dockerfile.stages[index].display_name();
+        stage.epoch = self.request.epoch.and_then(wiac_oci::time::second);
+        Ok((stage, cached))
+    }
+
+    fn base_of(&mut self, index: usize) -> Result<(Stage, bool)> {
         let described = &self.dockerfile.stages[index];
         if let Some(platform) = self.globals.platform(described)? {
             refuse_foreign(&platform.text)?;

@@ -5,13 +5,22 @@
 
 pub(crate) use base::empty_config;
 
+mod archive;
 mod base;
+mod below;
+mod cached;
 mod change;
+mod chmod;
 mod config;
+mod hashing;
+mod prepared;
 mod run;
+mod selection;
 mod stage;
 mod transfer;
 mod tree;
+mod unpack;
+mod workdir;
 mod writer;
 
 pub use change::apply_changes;
@@ -64,6 +73,14 @@ pub struct Request {
     pub build_args: BTreeMap<String, String>,
     /// Run every step again.
     pub no_cache: bool,
+    /// Run every step of these stages again.
+    pub no_cache_stages: Vec<String>,
+    /// SOURCE_DATE_EPOCH: the time of the image, of its history, and of what the build itself makes.
+    pub epoch: Option<i64>,
+    /// Directories that `--from`, `from=` and FROM know by a name.
+    pub contexts: BTreeMap<String, PathBuf>,
+    /// Images that they know by another name than their own.
+    pub image_contexts: BTreeMap<String, String>,
     /// Show what a step says only where it fails.
     pub quiet: bool,
     /// The network of RUN.
@@ -107,6 +124,10 @@ pub fn build(request: &Request, tools: Tools<'_>) -> Result<Built> {
     let graph = StageGraph::new(&dockerfile, &images)?;
     let order = graph.reachable(target)?;
     let context = Source::context(tools.store, &request.context, request.dockerfile_path.as_deref())?;
+    let mut contexts = BTreeMap::new();
+    for (name, directory) in &request.contexts {
+        contexts.insert(name.clone(), Source::named(tools.store, name, directory)?);
+    }
     let count = order
         .iter()
         .map(|&index| 1 + dockerfile.stages[index].instructions.len())
@@ -117,6 +138,7 @@ pub fn build(request: &Request, tools: Tools<'_>) -> Result<Built> {
         globals: &globals,
         graph: &graph,
         context,
+        contexts,
         tools,
         locks: Vec::new(),
         stages: BTreeMap::new(),
@@ -133,6 +155,8 @@ struct Build<'b, 't> {
     globals: &'b Globals,
     graph: &'b StageGraph<'b>,
     context: Source,
+    /// Those of `--build-context` that are directories.
+    contexts: BTreeMap<String, Source>,
     tools: Tools<'t>,
     /// Of every layer in use: nobody deletes it before the image is named.
     locks: Vec<Lock>,
@@ -145,7 +169,10 @@ impl Build<'_, '_> {
     fn run(mut self, order: &[usize], target: usize) -> Result<Built> {
         let result = order.iter().try_for_each(|&index| self.build_stage(index));
         // Whatever happened, what was read need not be read again.
-        let saved = self.context.save_hashes(self.tools.store);
+        let mut saved = self.context.save_hashes(self.tools.store);
+        for context in self.contexts.values_mut() {
+            saved = saved.and(context.save_hashes(self.tools.store));
+        }
         result?;
         saved?;
         let stage = self
@@ -207,10 +234,7 @@ impl Build<'_, '_> {
             Kind::Run(run) => self.run_command(stage, run),
             Kind::Copy(copy) => self.copy(stage, copy),
             Kind::Workdir(word) => self.workdir(stage, word),
-            Kind::Add(_) => Err(Error::wrong_with_hint(
-                "ADD isn't there yet",
-                "COPY copies files and directories; RUN can unpack archives",
-            )),
+            Kind::Add(add) => self.add(stage, add),
             other => {
                 config::apply(stage, self.globals, &self.request.build_args, other)?;
                 Ok(false)

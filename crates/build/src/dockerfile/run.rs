@@ -1,5 +1,6 @@
 //! RUN: a container whose upper directory becomes a layer.
 
+use super::cached::Made;
 use super::stage::{Stage, is_proxy};
 use super::{Build, config};
 use crate::container::{self, Wishes, Workspace};
@@ -12,11 +13,9 @@ use wiac_layer::merged::LayerStack;
 use wiac_oci::convert::ProcessOverrides;
 use wiac_oci::image::ImageConfig;
 use wiac_oci::runtime::RuntimeConfig;
-use wiac_oci::time::now;
 use wiac_run::io::{Io, Stream};
 use wiac_run::{Container, Plan};
 use wiac_store::layer::Draft;
-use wiac_store::{LayerId, LayerInfo};
 
 /// Where a script of a heredoc is seen in the container while it runs.
 const SCRIPT_PLACE: &str = "/run/wiac-script";
@@ -35,56 +34,9 @@ impl Build<'_, '_> {
         let said = said(stage, &script);
         let key = self.run_key(stage, run, &script);
         self.cached_or(stage, &key, said, |build, stage, draft| {
-            build.run_container(stage, run, &script, draft)
+            build.run_container(stage, run, &script, draft)?;
+            Ok(Made::Whole)
         })
-    }
-
-    /// Uses the layer that the step `key` made before, or has it made and remembers it. `true` for the former.
-    pub(super) fn cached_or(
-        &mut self,
-        stage: &mut Stage,
-        key: &str,
-        said: String,
-        make: impl FnOnce(&mut Self, &Stage, &Draft) -> Result<()>,
-    ) -> Result<bool> {
-        let store = self.tools.store;
-        let cached = if self.request.no_cache {
-            None
-        } else {
-            store.cached_step(key)?
-        };
-        if let Some(layer) = cached {
-            self.locks.push(layer.lock);
-            stage.add_layer(store, layer.id, said)?;
-            return Ok(true);
-        }
-        let draft = Draft::new(store)?;
-        make(self, stage, &draft)?;
-        let (layer, info) = self.commit(draft, key, &said)?;
-        stage.push_layer(layer, info, said);
-        Ok(false)
-    }
-
-    fn commit(&mut self, draft: Draft, key: &str, said: &str) -> Result<(LayerId, LayerInfo)> {
-        let store = self.tools.store;
-        // A step that was made to run again is another one for what builds on it.
-        let lineage = if self.request.no_cache {
-            LayerId::random()?.to_string()
-        } else {
-            key.to_owned()
-        };
-        let info = LayerInfo {
-            form: store.form(),
-            lineage,
-            created_by: said.to_owned(),
-            created: now(),
-            unpacked_from: None,
-            elsewhere: None,
-        };
-        let layer = draft.commit(store, &info)?;
-        self.locks.push(layer.lock);
-        store.remember_step(key, &layer.id)?;
-        Ok((layer.id, info))
     }
 
     /// Everything the command can see: the layers below, itself, its environment and user.

@@ -34,6 +34,8 @@ pub(super) struct StageLayer {
 /// A stage.
 #[derive(Debug, Clone)]
 pub(super) struct Stage {
+    /// As messages call it.
+    pub(super) name: String,
     pub(super) layers: Vec<StageLayer>,
     pub(super) config: ImageConfig,
     /// Build arguments declared so far, with their values.
@@ -42,6 +44,8 @@ pub(super) struct Stage {
     /// When the last layer was made: the time of history entries that make none, so that a build that changes
     /// nothing gives the same image.
     pub(super) created: Option<String>,
+    /// The time of everything that is made, where one is set.
+    pub(super) epoch: Option<String>,
     /// CMD was set in this stage: ENTRYPOINT doesn't clear it.
     pub(super) own_cmd: bool,
 }
@@ -50,11 +54,13 @@ impl Stage {
     /// A stage on `layers` with a base image's configuration.
     pub(super) fn new(store: &Store, layers: &[LayerId], config: ImageConfig, escape: char) -> Result<Self> {
         let mut stage = Self {
+            name: String::new(),
             layers: Vec::with_capacity(layers.len()),
             config,
             arguments: BTreeMap::new(),
             escape,
             created: None,
+            epoch: None,
             own_cmd: false,
         };
         for id in layers {
@@ -108,7 +114,7 @@ impl Stage {
 
     /// Adds an entry to the history.
     pub(super) fn add_history(&mut self, created_by: String, empty_layer: bool) {
-        let created = self.created.clone();
+        let created = self.epoch.clone().or_else(|| self.created.clone());
         self.config.history.push(History {
             created,
             created_by: Some(created_by),
@@ -161,7 +167,7 @@ impl Stage {
 
     /// The finished image.
     pub(super) fn into_record(mut self) -> ImageRecord {
-        self.config.created = self.created;
+        self.config.created = self.epoch.or(self.created);
         ImageRecord {
             layers: self.layers.into_iter().map(|layer| layer.id).collect(),
             config: self.config,

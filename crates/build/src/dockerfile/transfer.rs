@@ -1,41 +1,29 @@
-//! COPY: from the build context, a stage or an image into a new layer.
+//! COPY and ADD: from a build context, a stage or an image into a new layer.
 
 use super::Build;
+use super::cached::Made;
+use super::hashing::{self, Fingerprint};
+use super::prepared::Prepared;
 use super::stage::Stage;
 use super::tree::{self, Picked};
 use super::writer::Writer;
+use super::{archive, unpack};
 use crate::context::Source;
 use crate::error::{Error, IoExt, Result};
-use crate::key::KeyMaker;
+use crate::progress::Event;
 use std::path::{Path, PathBuf};
 use wiac_dockerfile::stages::Source as StageSource;
-use wiac_dockerfile::{Copy, CopySource, Transfer, Word};
+use wiac_dockerfile::{Add, Copy, Transfer, Word};
 use wiac_layer::Form;
-use wiac_layer::merged::{Found, LayerStack};
-use wiac_oci::user::{UserSpec, lookup_user};
+use wiac_layer::merged::LayerStack;
 use wiac_sys::root::Root;
 
-/// A COPY with its variables replaced and its names looked up.
-pub(super) struct Prepared {
-    /// Paths and globs, as written but for variables.
-    pub(super) sources: Vec<String>,
-    /// Files written in the Dockerfile itself: name and content.
-    pub(super) inline: Vec<(String, String)>,
-    /// Absolute; a slash at its end means a directory.
-    pub(super) destination: String,
-    /// Owner and group of what is copied, unless those are kept, and of directories made on the way.
-    pub(super) owner: (u32, u32),
-    /// What comes from another stage or image keeps its owners where --chown doesn't say; in a build context they
-    /// mean nothing.
-    pub(super) keeps_owners: bool,
-    /// Mode of what is copied; its own where not given.
-    pub(super) mode: Option<u32>,
-}
-
-/// Where the files come from.
-enum From {
-    Context,
-    Tree {
+/// Where files come from.
+pub(super) enum Origin {
+    /// The build context; with a name, one of those that `--build-context` names.
+    Local(Option<String>),
+    /// Layers of a stage or an image, each with its lineage, base first.
+    Layers {
         layers: Vec<(PathBuf, String)>,
         description: String,
     },
@@ -44,27 +32,76 @@ enum From {
 impl Build<'_, '_> {
     /// Carries COPY out, or finds the layer that it made before; `true` for the latter.
     pub(super) fn copy(&mut self, stage: &mut Stage, copy: &Copy) -> Result<bool> {
-        refuse_unsupported(copy)?;
+        refuse_downloads(&copy.transfer, "COPY")?;
         let mut prepared = self.prepare(stage, &copy.transfer)?;
-        prepared.keeps_owners = copy.from.is_some() && copy.transfer.chown.is_none();
-        let said = said(copy, &prepared);
-        match self.copy_from(copy)? {
-            From::Context => {
-                let picked = tree::pick(&self.context, &prepared.sources)?;
-                let key = copy_key(stage, &prepared, |key| {
-                    tree::add_to_key(&mut self.context, &picked, false, key)
-                })?;
-                self.cached_or(stage, &key, said, |build, stage, draft| {
-                    build.write(stage, &draft.diff(), None, &picked, &prepared)
-                })
+        prepared.parents = copy.parents;
+        let said = said("COPY", copy.from.as_ref(), &copy.transfer, &prepared);
+        match self.origin(copy.from.as_ref())? {
+            Origin::Local(name) => self.transfer_local(stage, &prepared, said, name.as_deref()),
+            Origin::Layers { layers, description } => {
+                prepared.keeps_owners = copy.transfer.chown.is_none();
+                self.copy_layers(stage, &prepared, said, &layers, description)
             }
-            From::Tree { layers, description } => self.copy_tree(stage, &prepared, said, &layers, description),
         }
+    }
+
+    /// Carries ADD out, or finds the layer that it made before; `true` for the latter.
+    pub(super) fn add(&mut self, stage: &mut Stage, add: &Add) -> Result<bool> {
+        refuse_downloads(&add.transfer, "ADD")?;
+        if let Some(checksum) = &add.checksum {
+            return Err(Error::wrong_with_hint(
+                format!("--checksum={checksum}: a checksum is for a download, and every source here is a file"),
+                "leave it out, or check the file in a RUN: echo '<sum>  <file>' | sha256sum -c",
+            ));
+        }
+        let mut prepared = self.prepare(stage, &add.transfer)?;
+        prepared.unpack = add.unpack.unwrap_or(true);
+        let said = said("ADD", None, &add.transfer, &prepared);
+        self.transfer_local(stage, &prepared, said, None)
+    }
+
+    /// From the build context, or the one called `name`.
+    fn transfer_local(
+        &mut self,
+        stage: &mut Stage,
+        prepared: &Prepared,
+        said: String,
+        name: Option<&str>,
+    ) -> Result<bool> {
+        let kind = if prepared.unpack { "ADD" } else { "COPY" };
+        let source = self.local_mut(name)?;
+        let picked = pick(source, prepared)?;
+        let (key, before) = prepared.key(stage, kind, |key| {
+            hashing::add_to_key(source, &picked, &prepared.exclude, false, key)
+        })?;
+        self.cached_or(stage, &key, said, |build, stage, draft| {
+            let source = build.local(name)?;
+            build.write(stage, &draft.diff(), source, &picked, prepared)?;
+            build.check_unchanged(name, &picked, prepared, &before)
+        })
+    }
+
+    /// A file that was saved between being hashed and being copied has a new content under the old key: such a layer
+    /// isn't remembered.
+    fn check_unchanged(
+        &mut self,
+        name: Option<&str>,
+        picked: &[Picked],
+        prepared: &Prepared,
+        before: &Fingerprint,
+    ) -> Result<Made> {
+        let after = hashing::fingerprint(self.local(name)?, picked, &prepared.exclude)?;
+        if after == *before {
+            return Ok(Made::Whole);
+        }
+        let message = "a file changed while it was copied: the next build copies it again";
+        self.tools.progress.event(Event::Warning(message));
+        Ok(Made::Unsure)
     }
 
     /// COPY from other layers asks twice: by what these layers are, which costs nothing, and then by the contents of
     /// the files it names.
-    fn copy_tree(
+    fn copy_layers(
         &mut self,
         stage: &mut Stage,
         prepared: &Prepared,
@@ -72,25 +109,22 @@ impl Build<'_, '_> {
         layers: &[(PathBuf, String)],
         description: String,
     ) -> Result<bool> {
-        let by_layers = copy_key(stage, prepared, |key| {
+        let (by_layers, ()) = prepared.key(stage, "COPY", |key| {
             let lineages: Vec<&String> = layers.iter().map(|(_, lineage)| lineage).collect();
             key.add_all(&lineages);
             Ok(())
         })?;
-        if !self.request.no_cache
-            && let Some(layer) = self.tools.store.cached_step(&by_layers)?
-        {
-            self.locks.push(layer.lock);
-            stage.add_layer(self.tools.store, layer.id, said)?;
+        if self.use_cached(stage, &by_layers, &said)? {
             return Ok(true);
         }
-        let mut source = self.open_tree(layers, description)?;
-        let picked = tree::pick(&source, &prepared.sources)?;
-        let by_content = copy_key(stage, prepared, |key| {
-            tree::add_to_key(&mut source, &picked, prepared.keeps_owners, key)
+        let mut source = self.open_layers(layers, description)?;
+        let picked = pick(&source, prepared)?;
+        let (by_content, _) = prepared.key(stage, "COPY", |key| {
+            hashing::add_to_key(&mut source, &picked, &prepared.exclude, prepared.keeps_owners, key)
         })?;
         let cached = self.cached_or(stage, &by_content, said, |build, stage, draft| {
-            build.write(stage, &draft.diff(), Some(&source), &picked, prepared)
+            build.write(stage, &draft.diff(), &source, &picked, prepared)?;
+            Ok(Made::Whole)
         })?;
         if let Some(layer) = stage.layers.last() {
             self.tools.store.remember_step(&by_layers, &layer.id)?;
@@ -98,37 +132,58 @@ impl Build<'_, '_> {
         Ok(cached)
     }
 
-    fn copy_from(&mut self, copy: &Copy) -> Result<From> {
-        let Some(word) = &copy.from else {
-            return Ok(From::Context);
+    /// What `--from` and `from=` name: a context of `--build-context` first, then a stage, then an image.
+    pub(super) fn origin(&mut self, from: Option<&Word>) -> Result<Origin> {
+        let Some(word) = from else {
+            return Ok(Origin::Local(None));
         };
+        if self.contexts.contains_key(&word.text) {
+            return Ok(Origin::Local(Some(word.text.clone())));
+        }
         let store = self.tools.store;
-        let described = |name: String, layers: Vec<(PathBuf, String)>| From::Tree {
-            layers,
-            description: name,
-        };
-        if let StageSource::Stage(index) = self.dockerfile.source(word)? {
+        let is_renamed = self.request.image_contexts.contains_key(&word.text);
+        if !is_renamed && let StageSource::Stage(index) = self.dockerfile.source(word)? {
             let stage = self
                 .stages
                 .get(&index)
                 .ok_or_else(|| Error::wrong(format!("stage {word} isn't built yet")))?;
-            let layers = stage
-                .layers
-                .iter()
-                .map(|l| (store.layer_diff(&l.id), l.lineage.clone()))
-                .collect();
-            return Ok(described(
-                format!("stage {}", self.dockerfile.stages[index].display_name()),
-                layers,
-            ));
+            let layer = |layer: &super::stage::StageLayer| (store.layer_diff(&layer.id), layer.lineage.clone());
+            return Ok(Origin::Layers {
+                layers: stage.layers.iter().map(layer).collect(),
+                description: format!("stage {}", self.dockerfile.stages[index].display_name()),
+            });
+        }
+        if word.text == "scratch" {
+            return Ok(Origin::Layers {
+                layers: Vec::new(),
+                description: "scratch".to_owned(),
+            });
         }
         let (ids, _, _) = self.base_image(&word.text)?;
         let layer = |id| Ok((store.layer_diff(id), store.layer_info(id)?.lineage));
-        let layers = ids.iter().map(layer).collect::<Result<_>>()?;
-        Ok(described(format!("image {word}"), layers))
+        Ok(Origin::Layers {
+            layers: ids.iter().map(layer).collect::<Result<_>>()?,
+            description: format!("image {word}"),
+        })
     }
 
-    fn open_tree(&self, layers: &[(PathBuf, String)], description: String) -> Result<Source> {
+    /// The build context, or the one called `name`.
+    pub(super) fn local(&self, name: Option<&str>) -> Result<&Source> {
+        match name {
+            None => Ok(&self.context),
+            Some(name) => self.contexts.get(name).ok_or_else(|| no_context(name)),
+        }
+    }
+
+    fn local_mut(&mut self, name: Option<&str>) -> Result<&mut Source> {
+        match name {
+            None => Ok(&mut self.context),
+            Some(name) => self.contexts.get_mut(name).ok_or_else(|| no_context(name)),
+        }
+    }
+
+    /// Opens the merged tree of some layers.
+    pub(super) fn open_layers(&self, layers: &[(PathBuf, String)], description: String) -> Result<Source> {
         let directories: Vec<PathBuf> = layers.iter().map(|(path, _)| path.clone()).collect();
         if directories.is_empty() {
             return Err(Error::wrong(format!(
@@ -140,240 +195,77 @@ impl Build<'_, '_> {
         Ok(Source::tree(root, PathBuf::from(&description), description))
     }
 
-    fn prepare(&self, stage: &Stage, transfer: &Transfer) -> Result<Prepared> {
-        let mut sources = Vec::new();
-        let mut inline = Vec::new();
-        for source in &transfer.sources {
-            match source {
-                CopySource::Path(word) => sources.push(stage.expand(word)?.text),
-                CopySource::Heredoc(heredoc) => {
-                    let lookup = |name: &str| stage.variable(name);
-                    let expander = wiac_dockerfile::expand::Expander::new(stage.escape, &lookup);
-                    inline.push((file_name(&heredoc.name)?, expander.heredoc(heredoc)?.text));
-                }
-            }
-        }
-        let destination = absolute(&stage.working_directory(), &stage.expand(&transfer.destination)?.text);
-        let several = sources.len() + inline.len() > 1;
-        if several && !destination.ends_with('/') {
-            return Err(Error::wrong_with_hint(
-                format!("{destination}: several sources need a directory to go into"),
-                "put a slash behind the destination",
-            ));
-        }
-        Ok(Prepared {
-            sources,
-            inline,
-            destination,
-            owner: match &transfer.chown {
-                Some(word) => self.owner(stage, &stage.expand(word)?.text)?,
-                None => (0, 0),
-            },
-            keeps_owners: false,
-            mode: mode(stage, transfer.chmod.as_ref())?,
-        })
-    }
-
-    /// The owner that `--chown` or USER names, looked up in the image.
-    fn owner(&self, stage: &Stage, text: &str) -> Result<(u32, u32)> {
-        let spec: UserSpec = text.parse()?;
-        let stack = stage.stack(self.tools.store);
-        let read = |path: &str| -> Result<String> {
-            if stack.is_empty() {
-                Ok(String::new())
-            } else {
-                Ok(stack.read_text(Path::new(path))?.unwrap_or_default())
-            }
+    fn write(&self, stage: &Stage, diff: &Path, source: &Source, picked: &[Picked], prepared: &Prepared) -> Result<()> {
+        let stack = if prepared.link {
+            LayerStack::default()
+        } else {
+            stage.stack(self.tools.store)
         };
-        let user = lookup_user(&spec, &read("/etc/passwd")?, &read("/etc/group")?)?;
-        // A user alone means its own id as the group, as in docker.
-        Ok((user.uid, if text.contains(':') { user.gid } else { user.uid }))
-    }
-
-    fn write(
-        &mut self,
-        stage: &Stage,
-        diff: &Path,
-        source: Option<&Source>,
-        picked: &[Picked],
-        prepared: &Prepared,
-    ) -> Result<()> {
-        let stack = stage.stack(self.tools.store);
-        let source = source.unwrap_or(&self.context);
         let mut writer = Writer::new(&stack, diff, prepared)?;
         for one in picked {
-            writer.put(source, one)?;
+            let archive = if prepared.unpack && !one.is_directory {
+                archive::open(source, one)?
+            } else {
+                None
+            };
+            match archive {
+                Some(archive) => unpack::unpack(&mut writer, self.tools.store.form(), prepared, archive)?,
+                None => writer.put(source, one, &prepared.exclude)?,
+            }
         }
         for (name, content) in &prepared.inline {
             writer.put_text(name, content)?;
         }
         Ok(())
     }
+}
 
-    /// WORKDIR: the directory is made where it is missing, for the user that is set, which makes a layer; otherwise only the configuration
-    /// changes.
-    pub(super) fn workdir(&mut self, stage: &mut Stage, word: &Word) -> Result<bool> {
-        let text = stage.expand(word)?.text;
-        if text.is_empty() {
-            return Err(Error::wrong(format!(
-                "WORKDIR {word} is empty once its variables are replaced"
-            )));
-        }
-        let path = clean(&stage.working_directory().join(&text));
-        let said = format!("WORKDIR {}", path.display());
-        stage.config.config.working_dir = path.to_string_lossy().into_owned();
-        if exists(&stage.stack(self.tools.store), &path)? {
-            stage.add_history(said, true);
-            return Ok(true);
-        }
-        let user = &stage.config.config.user;
-        let owner = if user.is_empty() {
-            (0, 0)
-        } else {
-            self.owner(stage, user)?
-        };
-        let mut key = stage.key("WORKDIR");
-        key.add(&stage.config.config.working_dir);
-        key.add(format!("{owner:?}"));
-        let prepared = Prepared {
-            sources: Vec::new(),
-            inline: Vec::new(),
-            destination: format!("{}/", path.display()),
-            owner,
-            keeps_owners: false,
-            mode: None,
-        };
-        self.cached_or(stage, &key.finish(), said, |build, stage, draft| {
-            Writer::new(&stage.stack(build.tools.store), &draft.diff(), &prepared)?.make_directory(&path)
-        })
+fn no_context(name: &str) -> Error {
+    Error::wrong(format!("there is no build context {name}"))
+}
+
+fn pick(source: &Source, prepared: &Prepared) -> Result<Vec<Picked>> {
+    if prepared.parents {
+        tree::pick_parents(source, &prepared.sources)
+    } else {
+        tree::pick(source, &prepared.sources, &prepared.exclude)
     }
 }
 
-fn exists(stack: &LayerStack, path: &Path) -> Result<bool> {
-    if path == Path::new("/") {
-        return Ok(true);
-    }
-    if stack.is_empty() {
-        return Ok(false);
-    }
-    match stack.resolve(path)?.found {
-        None => Ok(false),
-        Some(Found::Directory(_)) => Ok(true),
-        Some(Found::Other { .. }) => Err(Error::wrong(format!(
-            "{} is there already and no directory",
-            path.display()
-        ))),
-    }
-}
-
-/// A heredoc's name becomes a file's name: nothing of it may lead elsewhere.
-fn file_name(name: &str) -> Result<String> {
-    match Path::new(name).file_name().and_then(|name| name.to_str()) {
-        Some(last) if last == name => Ok(last.to_owned()),
-        _ => Err(Error::wrong(format!("{name:?} can't be the name of a file"))),
-    }
-}
-
-/// `path` from the working directory on, without "." and ".."; a slash at the end, or a last ".", stays as a slash.
-fn absolute(working_directory: &Path, path: &str) -> String {
-    let is_directory =
-        path.ends_with('/') || path == "." || path.ends_with("/.") || path == ".." || path.ends_with("/..");
-    let mut text = clean(&working_directory.join(path)).to_string_lossy().into_owned();
-    if is_directory && !text.ends_with('/') {
-        text.push('/');
-    }
-    text
-}
-
-/// An absolute path without "." and "..", which end at the root.
-fn clean(path: &Path) -> PathBuf {
-    let mut cleaned = PathBuf::from("/");
-    for component in path.components() {
-        match component {
-            std::path::Component::Normal(name) => cleaned.push(name),
-            std::path::Component::ParentDir => drop(cleaned.pop()),
-            _ => {}
-        }
-    }
-    cleaned
-}
-
-fn mode(stage: &Stage, chmod: Option<&Word>) -> Result<Option<u32>> {
-    let Some(word) = chmod else { return Ok(None) };
-    let text = stage.expand(word)?.text;
-    match u32::from_str_radix(&text, 8) {
-        Ok(mode) if mode <= 0o7777 => Ok(Some(mode)),
-        _ => Err(Error::wrong_with_hint(
-            format!("--chmod={text}: no octal mode"),
-            "write up to four digits, such as 0755",
-        )),
-    }
-}
-
-fn copy_key(stage: &Stage, prepared: &Prepared, add: impl FnOnce(&mut KeyMaker) -> Result<()>) -> Result<String> {
-    let mut key = stage.key("COPY");
-    key.add_all(&prepared.sources);
-    key.add_all(
-        &prepared
-            .inline
-            .iter()
-            .flat_map(|(name, text)| [name, text])
-            .collect::<Vec<_>>(),
-    );
-    key.add(&prepared.destination);
-    key.add(format!(
-        "{:?} {} {:?}",
-        prepared.owner, prepared.keeps_owners, prepared.mode
-    ));
-    add(&mut key)?;
-    Ok(key.finish())
-}
-
-fn said(copy: &Copy, prepared: &Prepared) -> String {
-    let mut words = vec!["COPY".to_owned()];
-    words.extend(copy.from.iter().map(|from| format!("--from={from}")));
-    words.extend(copy.transfer.chown.iter().map(|chown| format!("--chown={chown}")));
-    words.extend(copy.transfer.chmod.iter().map(|chmod| format!("--chmod={chmod}")));
+/// As BuildKit words it, but for its own mark: the destination is as written.
+fn said(name: &str, from: Option<&Word>, transfer: &Transfer, prepared: &Prepared) -> String {
+    let mut words = vec![name.to_owned()];
+    words.extend(from.map(|from| format!("--from={from}")));
+    words.extend(prepared.parents.then(|| "--parents".to_owned()));
+    words.extend(transfer.chown.iter().map(|chown| format!("--chown={chown}")));
+    words.extend(transfer.chmod.iter().map(|chmod| format!("--chmod={chmod}")));
     words.extend(prepared.sources.iter().cloned());
     words.extend(prepared.inline.iter().map(|(name, _)| format!("<<{name}")));
     words.push(prepared.destination.clone());
     words.join(" ")
 }
 
-fn refuse_unsupported(copy: &Copy) -> Result<()> {
-    let missing = [
-        (copy.parents, "COPY --parents"),
-        (!copy.transfer.exclude.is_empty(), "COPY --exclude"),
-    ];
-    match missing.iter().find(|(asked, _)| *asked) {
-        Some((_, what)) => Err(Error::wrong(format!("{what} isn't there yet"))),
-        None => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn destinations() {
-        let cases = [
-            ("/", ".", "/"),
-            ("/app", ".", "/app/"),
-            ("/app", "x", "/app/x"),
-            ("/app", "x/", "/app/x/"),
-            ("/app", "/x/../y", "/y"),
-            ("/app", "../../..", "/"),
-            ("/", "/", "/"),
-        ];
-        for (directory, path, expected) in cases {
-            assert_eq!(absolute(Path::new(directory), path), expected, "{directory} {path}");
+/// What would have to be fetched.
+fn refuse_downloads(transfer: &Transfer, name: &str) -> Result<()> {
+    let is_git = |text: &str| {
+        text.starts_with("git@") || text.starts_with("git://") || text.starts_with("ssh://") || text.ends_with(".git")
+    };
+    for word in transfer.paths() {
+        let text = word.text.as_str();
+        let is_url = text.starts_with("http://") || text.starts_with("https://");
+        if !is_url && !(is_git(text) && text.contains(':')) {
+            continue;
         }
+        if name == "COPY" {
+            return Err(Error::wrong_with_hint(
+                format!("{text}: COPY takes files of the build context, not URLs"),
+                "ADD is the instruction for downloads",
+            ));
+        }
+        return Err(Error::wrong_with_hint(
+            format!("{text}: downloads come with registries, which aren't there yet"),
+            "fetch it into the build context before the build, or by a program in a RUN",
+        ));
     }
-
-    #[test]
-    fn a_heredoc_names_one_file() {
-        assert!(file_name("EOF").is_ok());
-        assert!(file_name("../x").is_err() && file_name("..").is_err() && file_name("").is_err());
-    }
+    Ok(())
 }

@@ -1,19 +1,19 @@
-//! The sources of COPY: which entries of a tree are meant, and what they contribute to a cache key.
+//! The sources of COPY and ADD: which entries of a tree are meant.
 
+use super::selection::{Include, Selection};
 use crate::context::Source;
 use crate::error::{Error, IoExt, Result};
-use crate::key::KeyMaker;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
-use wiac_dockerfile::glob::Glob;
+use wiac_dockerfile::glob::{Glob, has_wildcards};
 use wiac_dockerfile::ignore::IgnorePatterns;
 use wiac_sys::root::FileKind;
 
 /// An entry that COPY takes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) struct Picked {
     /// The name it was found by: what it is called where a directory takes it.
     pub(super) name: OsString,
@@ -21,24 +21,77 @@ pub(super) struct Picked {
     pub(super) path: PathBuf,
     /// Whether its contents are meant and not itself.
     pub(super) is_directory: bool,
+    /// With `--parents`: what of the directory is taken.
+    pub(super) include: Option<Include>,
+}
+
+impl Picked {
+    /// What is taken below it.
+    pub(super) fn selection<'s>(&'s self, source: &'s Source, exclude: &'s IgnorePatterns) -> Selection<'s> {
+        Selection {
+            source,
+            base: &self.path,
+            include: self.include.as_ref(),
+            exclude,
+        }
+    }
 }
 
 /// Finds the entries that `sources` name: paths are looked up, globs matched. A glob that matches nothing is fine.
+/// What `exclude` matches by its name is left out of what a glob finds.
 ///
 /// # Errors
 /// A missing path, with the nearest name or the ignore file as the reason.
-pub(super) fn pick(source: &Source, sources: &[String]) -> Result<Vec<Picked>> {
+pub(super) fn pick(source: &Source, sources: &[String], exclude: &IgnorePatterns) -> Result<Vec<Picked>> {
     let mut picked = Vec::new();
     for written in sources {
-        let path = relative(written);
-        let text = path.to_string_lossy();
-        let glob = Glob::parse(&text).map_err(|error| Error::wrong(format!("{written}: {error}")))?;
-        match glob.literal() {
-            Some(literal) => {
-                let one = pick_path(source, written, Path::new(&literal))?;
-                picked.push(one.ok_or_else(|| left_out(source, written))?);
-            }
-            None => pick_matching(source, &glob, Path::new(""), &mut picked)?,
+        pick_one(source, written, &mut picked)?;
+    }
+    picked.retain(|one| one.is_directory || !exclude.is_ignored(&one.name.to_string_lossy()));
+    Ok(picked)
+}
+
+fn pick_one(source: &Source, written: &str, picked: &mut Vec<Picked>) -> Result<()> {
+    let path = relative(written);
+    let text = path.to_string_lossy();
+    let glob = Glob::parse(&text).map_err(|error| Error::wrong(format!("{written}: {error}")))?;
+    match glob.literal() {
+        Some(literal) => {
+            let one = pick_path(source, written, Path::new(&literal))?;
+            picked.push(one.ok_or_else(|| left_out(source, written))?);
+            Ok(())
+        }
+        None => pick_matching(source, &glob, Path::new(""), picked),
+    }
+}
+
+/// The same with `--parents`: what is before the pivot `/./` (or the whole tree) is a directory, of which what the
+/// rest matches is taken, under its path.
+///
+/// # Errors
+/// As [`pick`].
+pub(super) fn pick_parents(source: &Source, sources: &[String]) -> Result<Vec<Picked>> {
+    let mut picked = Vec::new();
+    for written in sources {
+        let (base, pattern) = written.split_once("/./").unwrap_or(("", written));
+        let pattern = relative(pattern);
+        if pattern.as_os_str().is_empty() {
+            pick_one(source, base, &mut picked)?;
+            continue;
+        }
+        let include = Include::parse(&pattern.to_string_lossy())?;
+        if !has_wildcards(base) && !has_wildcards(&include.written) {
+            let whole = relative(base).join(&pattern);
+            let literal = Glob::parse(&whole.to_string_lossy())
+                .ok()
+                .and_then(|glob| glob.literal());
+            let one = pick_path(source, written, &literal.map_or(whole, PathBuf::from))?;
+            one.ok_or_else(|| left_out(source, written))?;
+        }
+        let first = picked.len();
+        pick_one(source, base, &mut picked)?;
+        for one in &mut picked[first..] {
+            one.include = Some(include.clone());
         }
     }
     Ok(picked)
@@ -74,6 +127,7 @@ fn pick_path(source: &Source, written: &str, path: &Path) -> Result<Option<Picke
         name: path.file_name().unwrap_or_default().to_owned(),
         path: inner,
         is_directory,
+        include: None,
     }))
 }
 
@@ -163,18 +217,6 @@ fn pick_matching(source: &Source, glob: &Glob, directory: &Path, picked: &mut Ve
     Ok(())
 }
 
-/// Adds what the picked entries are: names, types, modes, contents and attributes; no times, and owners only where
-/// they are kept.
-pub(super) fn add_to_key(source: &mut Source, picked: &[Picked], owners: bool, key: &mut KeyMaker) -> Result<()> {
-    for one in picked {
-        key.add(one.name.as_bytes());
-        let directory = open_parent(source, &one.path)?;
-        let name = one.path.file_name().unwrap_or(OsStr::new("."));
-        Hashing { source, key, owners }.entry(directory.as_fd(), name, &one.path, true)?;
-    }
-    Ok(())
-}
-
 /// Opens the directory in the tree that holds `path`.
 pub(super) fn open_parent(source: &Source, path: &Path) -> Result<OwnedFd> {
     open_directory(source, path.parent().unwrap_or(Path::new("")))
@@ -204,75 +246,6 @@ pub(super) fn names(directory: BorrowedFd<'_>, path: &Path) -> Result<Vec<OsStri
     }
     names.sort();
     Ok(names)
-}
-
-/// A walk that puts a tree into a key.
-struct Hashing<'h> {
-    source: &'h mut Source,
-    key: &'h mut KeyMaker,
-    owners: bool,
-}
-
-impl Hashing<'_> {
-    /// `picked`: the entry was named itself and is looked at whatever the ignore file says.
-    fn entry(&mut self, directory: BorrowedFd<'_>, name: &OsStr, path: &Path, picked: bool) -> Result<()> {
-        let place = || self.source.place.join(path);
-        let stat = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW).on("look at", &place())?;
-        let kind = FileType::from_raw_mode(stat.st_mode);
-        if !picked {
-            if !is_seen(self.source, path, kind.is_dir())? {
-                return Ok(());
-            }
-            self.key.add(path.as_os_str().as_bytes());
-        }
-        self.key.add(format!("{:o}", stat.st_mode));
-        if self.owners {
-            self.key.add(format!("{}:{}", stat.st_uid, stat.st_gid));
-        }
-        match kind {
-            FileType::Directory => self.directory(directory, name, path),
-            FileType::RegularFile => self.file(directory, name, path, &stat),
-            FileType::Symlink => {
-                let text = rustix::fs::readlinkat(directory, name, Vec::new()).on("read", &place())?;
-                self.key.add(text.as_bytes());
-                Ok(())
-            }
-            _ => Err(Error::wrong_with_hint(
-                format!(
-                    "{} is a device, FIFO or socket, which COPY doesn't take",
-                    place().display()
-                ),
-                "leave it out by a line in .dockerignore",
-            )),
-        }
-    }
-
-    fn directory(&mut self, parent: BorrowedFd<'_>, name: &OsStr, path: &Path) -> Result<()> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let place = self.source.place.join(path);
-        let directory = rustix::fs::openat(parent, name, flags, Mode::empty()).on("open", &place)?;
-        for (name, value) in crate::directory::attributes(directory.as_fd()).on("read the attributes of", &place)? {
-            if name != "security.selinux" {
-                self.key.add(name.as_encoded_bytes());
-                self.key.add(value);
-            }
-        }
-        for name in names(directory.as_fd(), &place)? {
-            self.entry(directory.as_fd(), &name, &path.join(&name), false)?;
-        }
-        Ok(())
-    }
-
-    fn file(&mut self, directory: BorrowedFd<'_>, name: &OsStr, path: &Path, stat: &Stat) -> Result<()> {
-        let place = self.source.place.join(path);
-        let bytes = path.as_os_str().as_bytes();
-        let hash = match &mut self.source.hashes {
-            Some(table) => table.hash(directory, name, bytes, stat),
-            None => crate::hashes::hash_file(directory, name),
-        };
-        self.key.add(hash.on("read", &place)?);
-        Ok(())
-    }
 }
 
 #[cfg(test)]

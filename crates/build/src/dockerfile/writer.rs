@@ -1,28 +1,54 @@
 //! Files into a layer, as if they were written through the merged tree of the layers below: symlinks on the way are
-//! resolved in it, and directories that exist below keep their owner, mode and attributes.
+//! resolved in it. What becomes of directories that are there already is BuildKit's rule (fsutil, copy/copy.go): the
+//! destination of a directory's contents keeps owner and mode and gets the source's time; directories below it get all
+//! of the source's; those above keep all.
 
-use super::transfer::Prepared;
+use super::prepared::Prepared;
+use super::selection::Selection;
 use super::tree::{self, Picked};
 use crate::context::Source;
 use crate::copy::{Choice, Copier, ModeRule, Options, Ownership, Place};
 use crate::directory::{self, Owner, Shown, open_in};
 use crate::error::{Error, IoExt, Result};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_OMIT, Uid};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::io::Write;
 use std::path::{Component, Path, PathBuf};
-use wiac_layer::merged::{Found, LayerStack};
+use wiac_dockerfile::ignore::IgnorePatterns;
+use wiac_layer::merged::{Found, LayerStack, MergedDirectory};
 use wiac_sys::root::FileKind;
+
+/// A directory of the source whose contents are being copied.
+struct From<'f> {
+    directory: BorrowedFd<'f>,
+    /// Below the picked one.
+    relative: &'f Path,
+}
+
+/// A directory that is copied into.
+struct Here {
+    to: OwnedFd,
+    merged: MergedDirectory,
+    path: PathBuf,
+}
+
+/// A directory that is made only once something in it is copied.
+struct Pending {
+    source: OwnedFd,
+    destination: PathBuf,
+    made: bool,
+}
 
 /// Writes into the directory `diff` of a new layer.
 pub(super) struct Writer<'w> {
     /// The layers below with `diff` on top.
-    stack: LayerStack,
+    pub(super) stack: LayerStack,
     diff: OwnedFd,
     copier: Copier,
     prepared: &'w Prepared,
+    pending: Vec<Pending>,
 }
 
 impl<'w> Writer<'w> {
@@ -39,7 +65,7 @@ impl<'w> Writer<'w> {
                 Ownership::Fixed { uid, gid }
             },
             ownership_required: true,
-            mode: prepared.mode.map_or(ModeRule::Keep, ModeRule::Fixed),
+            mode: prepared.mode.as_ref().map_or(ModeRule::Keep, super::chmod::Chmod::rule),
             ..Options::default()
         };
         Ok(Self {
@@ -47,15 +73,23 @@ impl<'w> Writer<'w> {
             diff: directory::open(diff)?,
             copier: Copier::new(options),
             prepared,
+            pending: Vec::new(),
         })
     }
 
     /// Copies one picked entry of `source` to the destination.
-    pub(super) fn put(&mut self, source: &Source, picked: &Picked) -> Result<()> {
+    pub(super) fn put(&mut self, source: &Source, picked: &Picked, exclude: &IgnorePatterns) -> Result<()> {
         if picked.is_directory {
             let from = tree::open_directory(source, &picked.path)?;
-            let destination = PathBuf::from(self.prepared.destination.clone());
-            return self.put_contents(source, from.as_fd(), &picked.path, &destination);
+            let destination = self.real_destination()?;
+            let to = self.enter(&destination)?;
+            let from_here = From {
+                directory: from.as_fd(),
+                relative: Path::new(""),
+            };
+            self.put_contents(&picked.selection(source, exclude), &from_here, &destination)?;
+            let stat = rustix::fs::fstat(&from).on("look at", &source.place)?;
+            return set_time(to.as_fd(), &stat).on("set the times of", &destination);
         }
         let from = tree::open_parent(source, &picked.path)?;
         let name = picked.path.file_name().unwrap_or_default();
@@ -90,8 +124,39 @@ impl<'w> Writer<'w> {
         let (uid, gid) = self.prepared.owner;
         rustix::fs::fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
             .on("change the owner of", &path)?;
-        let mode = Mode::from_raw_mode(self.prepared.mode.unwrap_or(0o644));
-        rustix::fs::fchmod(&file, mode).on("change the mode of", &path)
+        let chmod = self.prepared.mode.as_ref();
+        let mode = chmod.map_or(0o644, |chmod| chmod.apply(false, 0o644));
+        rustix::fs::fchmod(&file, Mode::from_raw_mode(mode)).on("change the mode of", &path)
+    }
+
+    /// Brings a file of the layers below into this one, as it is; `None` where there is none.
+    pub(super) fn copy_up(&self, path: &Path) -> Result<Option<()>> {
+        let Some(Found::Other { parent, name, .. }) = self.lookup(path)? else {
+            return Ok(None);
+        };
+        let to = self.enter(path.parent().unwrap_or(Path::new("/")))?;
+        match rustix::fs::statat(&to, name.as_os_str(), AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => {}
+            result => return result.on("look at", path).map(|_| Some(())),
+        }
+        let place = |dir| Place {
+            dir,
+            name: &name,
+            shown: path,
+        };
+        Copier::new(Options::default()).copy(&place(parent.as_fd()), &place(to.as_fd()))?;
+        Ok(Some(()))
+    }
+
+    /// What is at a path without symlinks; the last component isn't followed.
+    fn lookup(&self, path: &Path) -> Result<Option<Found>> {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return Ok(None);
+        };
+        match self.stack.resolve(parent)?.found {
+            Some(Found::Directory(parent)) => Ok(parent.entry(name)?),
+            _ => Ok(None),
+        }
     }
 
     /// Makes a directory and its missing parents.
@@ -126,78 +191,150 @@ impl<'w> Writer<'w> {
         Ok(())
     }
 
-    /// Copies what is in the directory `from` into the directory `destination`.
-    fn put_contents(
-        &mut self,
-        source: &Source,
-        from: BorrowedFd<'_>,
-        from_path: &Path,
-        destination: &Path,
-    ) -> Result<()> {
-        let to = self.enter(destination)?;
-        for name in tree::names(from, &source.place.join(from_path))? {
-            let path = from_path.join(&name);
-            let is_directory = kind_of(from, &name, &path)? == FileKind::Directory;
-            if tree::is_seen(source, &path, is_directory)? {
-                self.merge(source, from, &name, &path, to.as_fd(), destination)?;
+    /// The destination without symlinks.
+    pub(super) fn real_destination(&self) -> Result<PathBuf> {
+        Ok(self.stack.resolve(Path::new(&self.prepared.destination))?.path)
+    }
+
+    /// Copies what is selected of the directory `from` into the directory `destination`, which is there, or pending.
+    fn put_contents(&mut self, selection: &Selection<'_>, from: &From<'_>, destination: &Path) -> Result<()> {
+        let source = selection.source;
+        let place = source.place.join(selection.base.join(from.relative));
+        let mut here = None;
+        for name in tree::names(from.directory, &place)? {
+            let relative = from.relative.join(&name);
+            let kind = kind_of(from.directory, &name, &place.join(&name))?;
+            let target = destination.join(&name);
+            match selection.choose(&relative, kind) {
+                Choice::Exclude => {}
+                Choice::Include => {
+                    let here = match &here {
+                        Some(here) => here,
+                        None => here.insert(self.here(destination)?),
+                    };
+                    self.merge(selection, from, (&name, kind), here)?;
+                }
+                Choice::Descend => {
+                    let below = open_in(from.directory, &name).on("open", &place.join(&name))?;
+                    self.pending.push(Pending {
+                        source: below.try_clone().on("copy a descriptor of", &place)?,
+                        destination: target.clone(),
+                        made: false,
+                    });
+                    let below = From {
+                        directory: below.as_fd(),
+                        relative: &relative,
+                    };
+                    self.put_contents(selection, &below, &target)?;
+                    self.pending.pop();
+                }
             }
         }
         Ok(())
     }
 
-    /// Copies one entry into a directory that exists below: directories are merged with what is there.
+    /// Opens a directory that is copied into.
+    fn here(&mut self, destination: &Path) -> Result<Here> {
+        self.make_pending()?;
+        let to = self.enter(destination)?;
+        match self.stack.resolve(destination)?.found {
+            Some(Found::Directory(merged)) => Ok(Here {
+                to,
+                merged,
+                path: destination.to_owned(),
+            }),
+            _ => Err(Error::wrong(format!("{} is not a directory", destination.display()))),
+        }
+    }
+
+    /// Makes the directories that something in them is about to be copied into. One that is there gets the source's
+    /// mode, a new one all of its metadata.
+    fn make_pending(&mut self) -> Result<()> {
+        for at in 0..self.pending.len() {
+            if self.pending[at].made {
+                continue;
+            }
+            self.pending[at].made = true;
+            let destination = self.pending[at].destination.clone();
+            let source = self.pending[at].source.try_clone().on("open", &destination)?;
+            let is_there = self.stack.resolve(&destination)?.found.is_some();
+            let to = self.enter(&destination)?;
+            if is_there {
+                let stat = rustix::fs::fstat(&source).on("look at", &destination)?;
+                rustix::fs::fchmod(&to, Mode::from_raw_mode(stat.st_mode & 0o7777))
+                    .on("change the mode of", &destination)?;
+            } else {
+                self.dress(source.as_fd(), to.as_fd(), &destination)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies one entry into the directory `here`: directories are merged with what is there.
     fn merge(
         &mut self,
-        source: &Source,
-        from: BorrowedFd<'_>,
-        name: &OsStr,
-        path: &Path,
-        to: BorrowedFd<'_>,
-        destination: &Path,
+        selection: &Selection<'_>,
+        from: &From<'_>,
+        (name, kind): (&OsStr, FileKind),
+        here: &Here,
     ) -> Result<()> {
-        let target = destination.join(name);
-        let Some(Found::Directory(parent)) = self.stack.resolve(destination)?.found else {
-            return Err(Error::wrong(format!("{} is not a directory", destination.display())));
-        };
-        let is_directory = kind_of(from, name, path)? == FileKind::Directory;
-        match (parent.entry(name)?, is_directory) {
+        let relative = from.relative.join(name);
+        let shown = selection.source.place.join(selection.base.join(&relative));
+        let is_directory = kind == FileKind::Directory;
+        let target = &here.path.join(name);
+        let there = here.merged.entry(name)?;
+        match (there, is_directory) {
             (Some(Found::Directory(_)), true) => {
-                let from = open_in(from, name).on("open", path)?;
-                self.put_contents(source, from.as_fd(), path, &target)
+                let directory = open_in(from.directory, name).on("open", &shown)?;
+                let to = self.enter(target)?;
+                let below = From {
+                    directory: directory.as_fd(),
+                    relative: &relative,
+                };
+                self.put_contents(selection, &below, target)?;
+                self.dress(directory.as_fd(), to.as_fd(), target)
             }
-            (Some(Found::Directory(_)), false) => Err(not_replaced(&target)),
+            (Some(Found::Directory(_)), false) => Err(not_replaced(target)),
             (Some(Found::Other { .. }), true) => Err(Error::wrong(format!(
                 "{} is there already and no directory: one can't take its place",
                 target.display()
             ))),
-            _ => self.copy_tree(source, (from, name, path), (to, name, &target)),
+            _ => {
+                let from_place = Place {
+                    dir: from.directory,
+                    name,
+                    shown: &shown,
+                };
+                let to_place = Place {
+                    dir: here.to.as_fd(),
+                    name,
+                    shown: target,
+                };
+                let mut filter = |below: &Path, kind: FileKind| selection.choose(&relative.join(below), kind);
+                Ok(self.copier.copy_filtered(&from_place, &to_place, &mut filter)?)
+            }
         }
     }
 
-    fn copy_tree(
-        &mut self,
-        source: &Source,
-        from: (BorrowedFd<'_>, &OsStr, &Path),
-        to: (BorrowedFd<'_>, &OsStr, &Path),
-    ) -> Result<()> {
-        let shown = source.place.join(from.2);
-        let from_place = Place {
-            dir: from.0,
-            name: from.1,
-            shown: &shown,
+    /// Gives a directory all the metadata that its copy should have.
+    fn dress(&mut self, from: BorrowedFd<'_>, to: BorrowedFd<'_>, path: &Path) -> Result<()> {
+        let place = |dir| Place {
+            dir,
+            name: OsStr::new("."),
+            shown: path,
         };
-        let to_place = Place {
-            dir: to.0,
-            name: to.1,
-            shown: to.2,
-        };
-        let mut filter = |relative: &Path, kind: FileKind| choose(source, &from.2.join(relative), kind);
-        Ok(self.copier.copy_filtered(&from_place, &to_place, &mut filter)?)
+        let mut nothing = |_: &Path, _: FileKind| Choice::Exclude;
+        Ok(self.copier.copy_filtered(&place(from), &place(to), &mut nothing)?)
     }
 
     /// Opens a directory of the layer, made or copied up with all above it. Symlinks lead where they lead in the
     /// merged tree.
-    fn enter(&mut self, path: &Path) -> Result<OwnedFd> {
+    pub(super) fn enter(&self, path: &Path) -> Result<OwnedFd> {
+        self.enter_as(path, self.prepared.owner)
+    }
+
+    /// The same with the owner of directories that are made.
+    pub(super) fn enter_as(&self, path: &Path, owner: (u32, u32)) -> Result<OwnedFd> {
         let resolved = self.stack.resolve(path)?;
         if matches!(resolved.found, Some(Found::Other { .. })) {
             return Err(Error::wrong(format!(
@@ -210,12 +347,12 @@ impl<'w> Writer<'w> {
         for component in resolved.path.components() {
             let Component::Normal(name) = component else { continue };
             so_far.push(name);
-            here = self.enter_one(&here, name, &so_far)?;
+            here = self.enter_one(&here, name, &so_far, owner)?;
         }
         Ok(here)
     }
 
-    fn enter_one(&self, parent: &OwnedFd, name: &OsStr, path: &Path) -> Result<OwnedFd> {
+    fn enter_one(&self, parent: &OwnedFd, name: &OsStr, path: &Path, (uid, gid): (u32, u32)) -> Result<OwnedFd> {
         match open_in(parent, name) {
             Err(Errno::NOENT) => {}
             result => return result.on("open", path),
@@ -235,7 +372,6 @@ impl<'w> Writer<'w> {
                 directory::copy_metadata(from, to, Owner::Copied)?;
             }
         } else {
-            let (uid, gid) = self.prepared.owner;
             rustix::fs::fchown(&made, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
                 .on("change the owner of", path)?;
             rustix::fs::fchmod(&made, Mode::from_raw_mode(0o755)).on("change the mode of", path)?;
@@ -261,14 +397,17 @@ fn kind_of(directory: BorrowedFd<'_>, name: &OsStr, path: &Path) -> Result<FileK
     })
 }
 
-/// What the ignore file says of an entry of the tree.
-fn choose(source: &Source, path: &Path, kind: FileKind) -> Choice {
-    if !source.ignore.is_ignored(&path.to_string_lossy()) {
-        return Choice::Include;
-    }
-    if kind == FileKind::Directory && source.ignore.has_negations() {
-        Choice::Descend
-    } else {
-        Choice::Exclude
-    }
+/// Sets the time of modification to the one in `stat`.
+fn set_time(directory: BorrowedFd<'_>, stat: &Stat) -> rustix::io::Result<()> {
+    let times = Timestamps {
+        last_access: Timespec {
+            tv_sec: 0,
+            tv_nsec: UTIME_OMIT,
+        },
+        last_modification: Timespec {
+            tv_sec: stat.st_mtime,
+            tv_nsec: i64::try_from(stat.st_mtime_nsec).unwrap_or_default(),
+        },
+    };
+    rustix::fs::futimens(directory, &times)
 }

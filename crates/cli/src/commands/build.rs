@@ -108,6 +108,7 @@ fn build(data: &data::Data, signals: &Signals, arguments: &Arguments) -> Result<
         no_cache: arguments.no_cache,
         quiet: arguments.quiet,
         network: arguments.network,
+        ..Request::default()
     };
     let tools = Tools {
         store: &data.store,

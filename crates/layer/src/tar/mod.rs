@@ -1,4 +1,5 @@
-//! The tar formats (public: ADD of a build reads archives too): headers, extended headers, sparse maps; a reader and a writer of archives.
+//! The tar formats: headers, extended headers, sparse maps; a reader and a writer of archives. Public, since the build
+//! reads archives as well: ADD unpacks them by rules of its own.
 //!
 //! Read are POSIX ustar and pax (pax(1), IEEE Std 1003.1-2017, "pax Interchange Format", "ustar Interchange Format"),
 //! what GNU tar and star add (tar(5) of libarchive; "Basic Tar Format" and "Storing Sparse Files" in the manual of GNU

@@ -104,7 +104,7 @@ fn copy_sets_owners_and_modes() {
     place
         .build("context", "FROM scratch\nCOPY --chmod=wide files /x\n")
         .fails(1)
-        .complains(&["Dockerfile:2", "wide", "octal"]);
+        .complains(&["Dockerfile:2", "wide", "octal", "symbolic"]);
 }
 
 #[test]
@@ -140,17 +140,14 @@ fn copy_takes_patterns_and_several_sources() {
 }
 
 #[test]
-fn directories_that_are_there_keep_their_metadata() {
+fn directories_above_what_is_copied_keep_their_metadata() {
     let place = Place::root();
     context(&place);
     place.mkdir("context/root/srv/shared");
-    place
-        .host("chmod 2775 context/root/srv/shared && touch -d '2001-02-03 04:05:06' context/root/srv/shared")
-        .succeeds();
     place.write("context/file", "x");
-    place.write("context/tree/srv/shared/other", "x");
-    place.chmod("context/tree/srv/shared", 0o700);
-    let dockerfile = "FROM scratch\nCOPY root /\nRUN chown 1000:50 /srv/shared\nCOPY file /srv/shared/\nCOPY tree /\nRUN touch /srv/shared/third\n";
+    place.write("context/tree/other", "x");
+    place.chmod("context/tree", 0o700);
+    let dockerfile = "FROM scratch\nCOPY root /\nRUN chown 1000:50 /srv/shared && chmod 2775 /srv/shared\nCOPY file /srv/shared/\nCOPY tree /srv/shared\nRUN touch /srv/shared/third\n";
     place.build("context", dockerfile).args(["-t", "result"]).succeeds();
     place
         .wiac(["run", "result", "stat", "-c", "%u:%g %a", "/srv/shared"])

@@ -1,5 +1,6 @@
 //! Building: what is run again and what isn't, the instructions, what goes into the context, and what failing says.
 
+mod add;
 mod cache;
 mod copy;
 mod instructions;

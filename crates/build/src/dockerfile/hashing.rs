@@ -1,0 +1,212 @@
+//! What the files that COPY takes contribute to a cache key, and how the file system describes them: whether one
+//! changed while it was copied.
+
+use super::selection::Selection;
+use super::tree::{Picked, names, open_parent};
+use crate::context::Source;
+use crate::copy::Choice;
+use crate::error::{Error, IoExt, Result};
+use crate::hashes::{self, HashTable};
+use crate::key::KeyMaker;
+use rustix::fd::{AsFd, BorrowedFd};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use wiac_dockerfile::ignore::IgnorePatterns;
+use wiac_sys::root::FileKind;
+
+/// What the file system said of all files taken: another one means that something changed.
+pub(super) type Fingerprint = String;
+
+/// Adds what the picked entries are: names, types, modes, contents and attributes; no times, and owners only where
+/// they are kept.
+pub(super) fn add_to_key(
+    source: &mut Source,
+    picked: &[Picked],
+    exclude: &IgnorePatterns,
+    owners: bool,
+    key: &mut KeyMaker,
+) -> Result<Fingerprint> {
+    let mut table = source.hashes.take();
+    let mut walk = Walk::new(Some(key), table.as_mut(), owners);
+    let result = walk.all(source, picked, exclude);
+    let fingerprint = walk.stats.finish();
+    source.hashes = table;
+    result.map(|()| fingerprint)
+}
+
+/// The fingerprint alone, without reading any file.
+pub(super) fn fingerprint(source: &Source, picked: &[Picked], exclude: &IgnorePatterns) -> Result<Fingerprint> {
+    let mut walk = Walk::new(None, None, false);
+    walk.all(source, picked, exclude)?;
+    Ok(walk.stats.finish())
+}
+
+/// A walk through what is taken.
+struct Walk<'h> {
+    /// Gets what the files are; `None` where only the fingerprint is wanted.
+    key: Option<&'h mut KeyMaker>,
+    table: Option<&'h mut HashTable>,
+    stats: KeyMaker,
+    owners: bool,
+    /// Directories that count only once something in them does.
+    pending: Vec<String>,
+}
+
+impl<'h> Walk<'h> {
+    fn new(key: Option<&'h mut KeyMaker>, table: Option<&'h mut HashTable>, owners: bool) -> Self {
+        Self {
+            key,
+            table,
+            stats: KeyMaker::new("stats"),
+            owners,
+            pending: Vec::new(),
+        }
+    }
+
+    fn all(&mut self, source: &Source, picked: &[Picked], exclude: &IgnorePatterns) -> Result<()> {
+        for one in picked {
+            self.add(one.name.as_bytes());
+            let directory = open_parent(source, &one.path)?;
+            let name = one.path.file_name().unwrap_or(OsStr::new("."));
+            let selection = one.selection(source, exclude);
+            // Of a directory the contents are copied: its own mode and owner count for nothing.
+            if one.is_directory {
+                self.directory(&selection, directory.as_fd(), name, Path::new(""))?;
+            } else {
+                self.entry(&selection, directory.as_fd(), name, Path::new(""))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, part: impl AsRef<[u8]>) {
+        if let Some(key) = &mut self.key {
+            key.add(part);
+        }
+    }
+
+    /// An entry that may be taken; `relative` is empty for one that was picked itself.
+    fn entry(
+        &mut self,
+        selection: &Selection<'_>,
+        directory: BorrowedFd<'_>,
+        name: &OsStr,
+        relative: &Path,
+    ) -> Result<()> {
+        let path = selection.base.join(relative);
+        let place = || selection.source.place.join(&path);
+        let stat = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW).on("look at", &place())?;
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        let is_picked = relative.as_os_str().is_empty();
+        let choice = if is_picked {
+            Choice::Include
+        } else {
+            selection.choose(relative, kind_of(kind))
+        };
+        if choice == Choice::Exclude {
+            return Ok(());
+        }
+        let header = self.header(relative, &stat);
+        if choice == Choice::Descend {
+            let outer = self.pending.len();
+            self.pending.push(header);
+            self.directory(selection, directory, name, relative)?;
+            self.pending.truncate(outer);
+            return Ok(());
+        }
+        for above in std::mem::take(&mut self.pending) {
+            self.add(above);
+        }
+        self.add(header);
+        self.stats.add(hashes::describe(&stat));
+        match kind {
+            FileType::Directory => self.directory(selection, directory, name, relative),
+            FileType::RegularFile => self.file(selection.source, directory, name, &path, &stat),
+            FileType::Symlink => {
+                let text = rustix::fs::readlinkat(directory, name, Vec::new()).on("read", &place())?;
+                self.add(text.as_bytes());
+                Ok(())
+            }
+            // Another stage may have them; in a build context they are there by accident.
+            _ if !selection.source.is_local => {
+                self.add(format!("{}", stat.st_rdev));
+                Ok(())
+            }
+            _ => Err(special(&place())),
+        }
+    }
+
+    /// Path, type and mode, and the owner where that counts.
+    fn header(&self, relative: &Path, stat: &Stat) -> String {
+        let mut header = format!("{:?} {:o}", relative.as_os_str(), stat.st_mode);
+        if self.owners {
+            header = format!("{header} {}:{}", stat.st_uid, stat.st_gid);
+        }
+        header
+    }
+
+    fn directory(
+        &mut self,
+        selection: &Selection<'_>,
+        parent: BorrowedFd<'_>,
+        name: &OsStr,
+        relative: &Path,
+    ) -> Result<()> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let place = selection.source.place.join(selection.base.join(relative));
+        let directory = rustix::fs::openat(parent, name, flags, Mode::empty()).on("open", &place)?;
+        if self.key.is_some() && self.pending.is_empty() && !relative.as_os_str().is_empty() {
+            for (name, value) in crate::directory::attributes(directory.as_fd()).on("read the attributes of", &place)? {
+                if name != "security.selinux" {
+                    self.add(name.as_encoded_bytes());
+                    self.add(value);
+                }
+            }
+        }
+        for name in names(directory.as_fd(), &place)? {
+            self.entry(selection, directory.as_fd(), &name, &relative.join(&name))?;
+        }
+        Ok(())
+    }
+
+    fn file(
+        &mut self,
+        source: &Source,
+        directory: BorrowedFd<'_>,
+        name: &OsStr,
+        path: &Path,
+        stat: &Stat,
+    ) -> Result<()> {
+        if self.key.is_none() {
+            return Ok(());
+        }
+        let place = source.place.join(path);
+        let hash = match &mut self.table {
+            Some(table) => table.hash(directory, name, path.as_os_str().as_bytes(), stat),
+            None => hashes::hash_file(directory, name),
+        };
+        self.add(hash.on("read", &place)?);
+        Ok(())
+    }
+}
+
+fn special(place: &Path) -> Error {
+    Error::wrong_with_hint(
+        format!(
+            "{} is a device, FIFO or socket, which COPY doesn't take",
+            place.display()
+        ),
+        "leave it out by a line in .dockerignore",
+    )
+}
+
+fn kind_of(kind: FileType) -> FileKind {
+    match kind {
+        FileType::RegularFile => FileKind::File,
+        FileType::Directory => FileKind::Directory,
+        FileType::Symlink => FileKind::Symlink,
+        _ => FileKind::Special,
+    }
+}
