@@ -14,8 +14,10 @@ mod located;
 mod network;
 mod overlay_hint;
 mod progress;
+mod registry;
 mod shown;
 mod terminal;
+mod transfers;
 mod volumes;
 
 use clap::{Command, FromArgMatches};
@@ -73,6 +75,7 @@ fn application() -> Command {
         .subcommand(commands::define::<commands::commit::Arguments>("commit", "Make an image of a container layer's changes"))
         .subcommand(commands::define::<commands::export::Arguments>("export", "Write a container's or an image's root as a tar"))
         .subcommand(commands::define::<commands::squash::Arguments>("squash", "Make one layer of an image's"))
+        .subcommand(commands::define::<commands::pull::Arguments>("pull", "Fetch images from registries"))
         .subcommand(commands::define::<commands::load::Arguments>("load", "Take images from an image layout or an archive"))
 }
 
@@ -97,6 +100,7 @@ fn run(arguments: &[std::ffi::OsString]) -> Result<ExitCode, Failure> {
         "commit" => commands::commit::run(&global, &parsed(matches)?),
         "export" => commands::export::run(&global, &parsed(matches)?),
         "squash" => commands::squash::run(&global, &parsed(matches)?),
+        "pull" => commands::pull::run(&global, &parsed(matches)?),
         "load" => commands::load::run(&global, &parsed(matches)?),
         "tag" => commands::tag::run(&global, &parsed(matches)?),
         "untag" => commands::untag::run(&global, &parsed(matches)?),

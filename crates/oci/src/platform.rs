@@ -2,7 +2,7 @@
 //!
 //! containerd's `platforms` package: names of other origins are turned into Go's.
 
-use crate::manifest::Platform;
+use crate::manifest::{Descriptor, Platform};
 use std::fmt;
 use std::str::FromStr;
 
@@ -38,6 +38,42 @@ fn go_name(architecture: &str) -> &str {
         "powerpc64" => "ppc64le",
         other => other,
     }
+}
+
+/// Which of an index's manifests is meant for `wanted`: the first that fits. One alone that doesn't say what it is for is
+/// taken as it is; statements about other manifests (attestations) are no images.
+///
+/// # Errors
+/// Why there is none, in words.
+pub fn choose<'d>(manifests: &'d [Descriptor], wanted: &Platform) -> Result<&'d Descriptor, String> {
+    let images: Vec<&Descriptor> = manifests
+        .iter()
+        .filter(|descriptor| !is_attestation(descriptor))
+        .collect();
+    match images.as_slice() {
+        [] => Err("there is no image in it".to_owned()),
+        [only] if only.platform.is_none() => Ok(only),
+        several => {
+            let fits = |image: &&&Descriptor| image.platform.as_ref().is_some_and(|one| wanted.takes(one));
+            several.iter().find(fits).copied().ok_or_else(|| {
+                let there: Vec<String> = several
+                    .iter()
+                    .filter_map(|d| d.platform.as_ref())
+                    .map(ToString::to_string)
+                    .collect();
+                format!("there is no image for {wanted} in it, only for {}", there.join(", "))
+            })
+        }
+    }
+}
+
+/// BuildKit's statements about a manifest stand beside it, for a platform that doesn't exist.
+fn is_attestation(descriptor: &Descriptor) -> bool {
+    descriptor.annotations.contains_key("vnd.docker.reference.type")
+        || descriptor
+            .platform
+            .as_ref()
+            .is_some_and(|platform| platform.os == "unknown")
 }
 
 impl FromStr for Platform {

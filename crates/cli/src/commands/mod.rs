@@ -13,6 +13,7 @@ pub(crate) mod inspect;
 pub(crate) mod layers;
 pub(crate) mod load;
 pub(crate) mod prune;
+pub(crate) mod pull;
 pub(crate) mod rmi;
 pub(crate) mod run;
 pub(crate) mod save;

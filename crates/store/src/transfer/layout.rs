@@ -5,6 +5,7 @@ use super::incoming::{DOCUMENT_LIMIT, Incoming};
 use crate::error::{Error, Result};
 use wiac_oci::digest::Digest;
 use wiac_oci::manifest::{ANNOTATION_REF_NAME, Descriptor, ImageLayout, Index, Platform, media_type};
+use wiac_oci::platform::choose;
 use wiac_oci::reference::Reference;
 
 /// Where docker and containerd write an image's name in full.
@@ -83,30 +84,10 @@ impl Layout<'_> {
     /// The manifest for the platform among several of one image.
     fn pick(&self, manifests: &[Descriptor], depth: usize) -> Result<Descriptor> {
         let wrong = |reason: String| Error::archive(self.archive.shown(), reason);
-        // What says something about another manifest is no image itself.
-        let images: Vec<Descriptor> = manifests
-            .iter()
-            .filter(|descriptor| !is_attestation(descriptor))
-            .cloned()
-            .collect();
-        let picked = match images.as_slice() {
-            [] => return Err(wrong("there is no image in it".to_owned())),
-            [only] if only.platform.is_none() || depth == 0 => only,
-            several => {
-                let fits = |image: &&Descriptor| image.platform.as_ref().is_some_and(|one| self.platform.takes(one));
-                several.iter().find(fits).ok_or_else(|| {
-                    let there: Vec<String> = several
-                        .iter()
-                        .filter_map(|d| d.platform.as_ref())
-                        .map(ToString::to_string)
-                        .collect();
-                    wrong(format!(
-                        "there is no image for {} in it, only for {}",
-                        self.platform,
-                        there.join(", ")
-                    ))
-                })?
-            }
+        let picked = match manifests {
+            // What was named is taken for whatever it is.
+            [only] if depth == 0 => only,
+            several => choose(several, self.platform).map_err(wrong)?,
         };
         if !media_type::is_index(&picked.media_type) {
             return Ok(picked.clone());
@@ -170,13 +151,4 @@ impl Layout<'_> {
 /// Where a blob stands in a layout.
 pub(crate) fn blob_name(digest: &Digest) -> String {
     format!("blobs/{}/{}", digest.algorithm(), digest.hex())
-}
-
-/// BuildKit's statements about a manifest stand beside it, for a platform that doesn't exist.
-fn is_attestation(descriptor: &Descriptor) -> bool {
-    descriptor.annotations.contains_key("vnd.docker.reference.type")
-        || descriptor
-            .platform
-            .as_ref()
-            .is_some_and(|platform| platform.os == "unknown")
 }

@@ -1,0 +1,114 @@
+//! How far transfers are: one line that changes on a terminal, a line for each finished blob elsewhere.
+
+use crate::format;
+use std::io::{self, IsTerminal, Read, Write};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// How often the line changes.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Transfers of one image.
+pub(crate) struct Transfers {
+    quiet: bool,
+    terminal: bool,
+    /// Bytes of everything, as far as it isn't here yet.
+    total: u64,
+    done: AtomicU64,
+    start: Instant,
+    shown: Mutex<Instant>,
+}
+
+impl Transfers {
+    /// None yet.
+    pub(crate) fn new(quiet: bool, total: u64) -> Self {
+        let now = Instant::now();
+        Self {
+            quiet,
+            terminal: io::stderr().is_terminal(),
+            total,
+            done: AtomicU64::new(0),
+            start: now,
+            shown: Mutex::new(now),
+        }
+    }
+
+    /// Counts what is read of a blob; `from`: so much of it was here.
+    pub(crate) fn watch<R: Read>(&self, name: &str, size: u64, from: u64, blob: R) -> Watched<'_, R> {
+        if from > 0 && !self.quiet && !self.terminal {
+            eprintln!(
+                "{name}: going on after {} of {}",
+                format::size(from),
+                format::size(size)
+            );
+        }
+        self.done.fetch_add(from, Ordering::Relaxed);
+        Watched {
+            transfers: self,
+            name: name.to_owned(),
+            read: 0,
+            rest: size.saturating_sub(from),
+            start: Instant::now(),
+            blob,
+        }
+    }
+
+    fn count(&self, bytes: u64) {
+        let done = self.done.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        if self.quiet || !self.terminal {
+            return;
+        }
+        // Whoever has the line now writes it; the next tick comes soon.
+        let Ok(mut shown) = self.shown.try_lock() else { return };
+        if shown.elapsed() >= TICK {
+            *shown = Instant::now();
+            let rate = rate(done, self.start);
+            let left = self.total.saturating_sub(done).checked_div(rate).unwrap_or(0);
+            let _ = write!(
+                io::stderr(),
+                "\r{} of {}  {}/s  {left} s left\x1b[K",
+                format::size(done),
+                format::size(self.total),
+                format::size(rate)
+            );
+        }
+    }
+
+    /// Takes the line away.
+    pub(crate) fn finish(&self) {
+        if self.terminal && !self.quiet {
+            let _ = write!(io::stderr(), "\r\x1b[K");
+        }
+    }
+}
+
+/// Bytes in a second.
+fn rate(bytes: u64, since: Instant) -> u64 {
+    let milliseconds = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
+    bytes.saturating_mul(1000) / milliseconds
+}
+
+/// A blob whose bytes are counted.
+pub(crate) struct Watched<'t, R> {
+    transfers: &'t Transfers,
+    name: String,
+    read: u64,
+    rest: u64,
+    start: Instant,
+    blob: R,
+}
+
+impl<R: Read> Read for Watched<'_, R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.blob.read(into)?;
+        self.read += read as u64;
+        self.transfers.count(read as u64);
+        let is_end = self.read == self.rest && read > 0;
+        if is_end && !self.transfers.quiet && !self.transfers.terminal {
+            let speed = format::size(rate(self.read, self.start));
+            eprintln!("{}: {} at {speed}/s", self.name, format::size(self.read));
+        }
+        Ok(read)
+    }
+}
