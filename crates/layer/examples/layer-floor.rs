@@ -1,7 +1,7 @@
-//! What loading an image can't do without, each alone on all cores, for `cargo xtask bench load` to compare with.
+//! What loading an image can't do without, each alone, for `cargo xtask bench load` to compare with.
 //!
-//! `layer-floor inflate BLOB…` inflates blobs to nowhere; `layer-floor write DIR TAR…` unpacks inflated tars, each into a
-//! directory of its own; `layer-floor expand DIR BLOB…` makes those tars.
+//! `layer-floor THREADS inflate BLOB…` inflates blobs to nowhere; `… write DIR TAR…` unpacks inflated tars, each into a
+//! directory of its own; `… expand DIR BLOB…` makes those tars.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -15,27 +15,29 @@ type Outcome = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
 fn main() -> Outcome {
     let words: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
+    let usage = "usage: layer-floor THREADS inflate BLOB… | write DIR TAR… | expand DIR BLOB…";
+    let (threads, words) = words.split_first().ok_or(usage)?;
+    let threads: usize = threads.to_str().and_then(|text| text.parse().ok()).ok_or(usage)?;
     match words.split_first() {
-        Some((verb, blobs)) if verb == Path::new("inflate") => each(blobs, |_, blob| {
+        Some((verb, blobs)) if verb == Path::new("inflate") => each(threads, blobs, |_, blob| {
             io::copy(&mut inflated(blob)?, &mut io::sink())?;
             Ok(())
         }),
-        Some((verb, [directory, blobs @ ..])) if verb == Path::new("expand") => each(blobs, |number, blob| {
+        Some((verb, [directory, blobs @ ..])) if verb == Path::new("expand") => each(threads, blobs, |number, blob| {
             let mut tar = File::create(directory.join(format!("{number}.tar")))?;
             io::copy(&mut inflated(blob)?, &mut tar)?;
             Ok(())
         }),
-        Some((verb, [directory, tars @ ..])) if verb == Path::new("write") => {
-            each(tars, |number, tar| write(&directory.join(number.to_string()), tar))
-        }
-        _ => Err("usage: layer-floor inflate BLOB… | write DIR TAR… | expand DIR BLOB…".into()),
+        Some((verb, [directory, tars @ ..])) if verb == Path::new("write") => each(threads, tars, |number, tar| {
+            write(&directory.join(number.to_string()), tar)
+        }),
+        _ => Err(usage.into()),
     }
 }
 
-/// Works on all of them, as many at once as there are cores.
-fn each(files: &[PathBuf], work: impl Fn(usize, &Path) -> Outcome + Sync) -> Outcome {
+/// Works on all of them, so many at once.
+fn each(threads: usize, files: &[PathBuf], work: impl Fn(usize, &Path) -> Outcome + Sync) -> Outcome {
     let next = AtomicUsize::new(0);
-    let threads = std::thread::available_parallelism()?.get();
     std::thread::scope(|scope| {
         let worker = || -> Outcome {
             loop {

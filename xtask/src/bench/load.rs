@@ -1,8 +1,8 @@
 //! `bench load`: an image of 1 GB in eight layers from an OCI archive into an empty store, gzip and zstd.
 //!
 //! Ours verifies every digest and diff ID, keeps the blobs, and syncs. podman and docker load the same archive; umoci unpacks the
-//! same layout to a bundle. The floors are what is unavoidable, each alone on all cores: inflating the blobs, and writing the
-//! files from tars that are inflated already. On the disk `tar -xzf`, layer by layer into one directory, is the peer.
+//! same layout to a bundle. The floors are what is unavoidable, each alone: inflating the blobs, and writing the files from tars that
+//! are inflated already, on one core and (to know) on all of them. On the disk `tar -xzf`, layer by layer into one directory, is the peer.
 
 use super::corpus::{self, Kind, NAME};
 use super::daemon::Daemon;
@@ -146,30 +146,40 @@ fn umoci<'a>(place: &'a Place, layout: &'a Path) -> Contender<'a> {
     .after(move || remove(&place.path("bundle")))
 }
 
-/// The two floors, by the example of crates/layer.
-fn floors<'a>(place: &'a Place, layout: &Path) -> Outcome<[Contender<'a>; 2]> {
+/// The floors, by the example of crates/layer.
+fn floors<'a>(place: &'a Place, layout: &Path) -> Outcome<Vec<Contender<'a>>> {
     let blobs = corpus::blobs(layout)?;
     let plain = place.fresh("plain")?;
-    shell::finish(
-        Command::new(place.program("layer-floor"))
-            .arg("expand")
-            .arg(&plain)
-            .args(&blobs),
-    )?;
+    let floor = move |threads: usize, verb: &str| {
+        let mut command = Command::new(place.program("layer-floor"));
+        command.arg(threads.to_string()).arg(verb);
+        command
+    };
+    shell::finish(floor(1, "expand").arg(&plain).args(&blobs))?;
     let mut tars: Vec<PathBuf> = std::fs::read_dir(&plain)?.flatten().map(|entry| entry.path()).collect();
     tars.sort();
-    let inflating = Contender::new("floor: inflating", move || {
-        let mut command = Command::new(place.program("layer-floor"));
-        command.arg("inflate").args(&blobs);
-        command
-    });
-    let writing = Contender::new("floor: writing", move || {
-        let mut command = Command::new(place.program("layer-floor"));
-        command.arg("write").arg(place.path("written")).args(&tars);
-        command
-    })
-    .after(move || place.fresh("written").map(drop));
-    Ok([inflating, writing])
+    let mut floors = Vec::new();
+    let cores = std::thread::available_parallelism()?.get();
+    for (threads, inflating, writing) in [
+        (1, "floor: inflating", "floor: writing"),
+        (cores, "inflating on all cores", "writing on all cores"),
+    ] {
+        let (blobs, tars) = (blobs.clone(), tars.clone());
+        floors.push(Contender::new(inflating, move || {
+            let mut command = floor(threads, "inflate");
+            command.args(&blobs);
+            command
+        }));
+        floors.push(
+            Contender::new(writing, move || {
+                let mut command = floor(threads, "write");
+                command.arg(place.path("written")).args(&tars);
+                command
+            })
+            .after(move || place.fresh("written").map(drop)),
+        );
+    }
+    Ok(floors)
 }
 
 fn tar(place: &Place, kind: Kind, blobs: Vec<PathBuf>) -> Contender<'_> {
