@@ -171,3 +171,50 @@ fn what_nothing_refers_to_is_a_note() {
     store.collect(&Selection::unreferenced()).expect("collected");
     assert!(store.check(CHECK).expect("checked").notes.is_empty());
 }
+
+#[test]
+fn a_layer_of_another_tool_is_whole_as_long_as_that_tool_keeps_it() {
+    let (dir, store, image, _) = store();
+    let theirs = dir.path().join("theirs");
+    fs::create_dir(&theirs).expect("mkdir");
+    fs::write(theirs.join("file"), "123").expect("write");
+    let info = LayerInfo {
+        form: Form::Trusted,
+        lineage: String::new(),
+        created_by: String::new(),
+        created: String::new(),
+        unpacked_from: None,
+        elsewhere: Some(crate::layer::Elsewhere {
+            directory: theirs.clone(),
+            store: "containers-storage".into(),
+            tar_split: None,
+            blob: None,
+        }),
+    };
+    let layer = Draft::elsewhere(&store, &theirs)
+        .expect("draft")
+        .commit(&store, &info)
+        .expect("layer");
+    assert_eq!(store.layer_size(&layer).expect("counted"), 3);
+    let record = ImageRecord {
+        layers: vec![layer.id.clone()],
+        config: store.image(&image).expect("record").config,
+    };
+    drop(layer);
+    let other = store.add_image(&record).expect("added").id;
+    store
+        .name_image(&"other".parse().expect("name"), &other)
+        .expect("named");
+    assert_eq!(problems(&store, CHECK), Vec::<String>::new());
+    let layers = store.usage().expect("counted").layers;
+    assert_eq!((layers.total, layers.size), (2, 5), "theirs takes no space of ours");
+    fs::remove_dir_all(&theirs).expect("deleted");
+    let found = problems(&store, CHECK).join("\n");
+    assert!(
+        found.contains("lies in containers-storage") && found.contains("build other:latest again"),
+        "{found}"
+    );
+    assert!(store.remove_image(&other).expect("removed").deleted);
+    let collected = store.collect(&Selection::unreferenced()).expect("collected");
+    assert_eq!((collected.layers.len(), collected.reclaimed()), (1, 0));
+}
