@@ -66,14 +66,6 @@ impl Checker<'_> {
             });
         }
         let diff = self.store.layer_diff(id);
-        if let Some(elsewhere) = &info.elsewhere {
-            let problem = format!(
-                "lies in {} at {}, which is gone",
-                elsewhere.store,
-                elsewhere.directory.display()
-            );
-            return (!diff.is_dir()).then_some(problem);
-        }
         let is_something_else = diff.symlink_metadata().is_ok_and(|meta| !meta.is_dir());
         is_something_else.then(|| "its diff isn't a directory".to_owned())
     }

@@ -211,7 +211,7 @@ fn a_layer_of_another_tool_is_whole_as_long_as_that_tool_keeps_it() {
     fs::remove_dir_all(&theirs).expect("deleted");
     let found = problems(&store, CHECK).join("\n");
     assert!(
-        found.contains("lies in containers-storage") && found.contains("build other:latest again"),
+        found.contains("it lay in containers-storage") && found.contains("build other:latest again"),
         "{found}"
     );
     assert!(store.remove_image(&other).expect("removed").deleted);
