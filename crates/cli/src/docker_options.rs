@@ -5,7 +5,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use std::ffi::OsString;
 
 /// `docker run`'s options that aren't there yet.
-const RUN: [&str; 96] = [
+const RUN: [&str; 94] = [
     "--add-host",
     "--annotation",
     "--attach",
@@ -80,13 +80,11 @@ const RUN: [&str; 96] = [
     "--oom-score-adj",
     "--pid",
     "--pids-limit",
-    "--platform",
     "--privileged",
     "--publish",
     "-p",
     "--publish-all",
     "-P",
-    "--pull",
     "--quiet",
     "-q",
     "--restart",

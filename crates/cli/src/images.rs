@@ -2,7 +2,8 @@
 
 use crate::data::Data;
 use crate::error::Failure;
-use crate::located::{Located, locate};
+use crate::located::Located;
+use crate::pulling::Pulling;
 use wiac_build::dockerfile::{Base, BaseImages};
 use wiac_build::{Error, Result};
 use wiac_store::HeldLayer;
@@ -10,20 +11,28 @@ use wiac_store::HeldLayer;
 /// The images that can be built on.
 pub(crate) struct AllImages<'d> {
     data: &'d Data,
+    pulling: Pulling,
     /// Layers of those that were found, until the build holds them itself.
     held: Vec<HeldLayer>,
 }
 
 impl<'d> AllImages<'d> {
     /// What this data directory has, and the stores beside it.
-    pub(crate) fn new(data: &'d Data) -> Self {
-        Self { data, held: Vec::new() }
+    pub(crate) fn new(data: &'d Data, pulling: Pulling) -> Self {
+        Self {
+            data,
+            pulling,
+            held: Vec::new(),
+        }
     }
 }
 
 impl BaseImages for AllImages<'_> {
     fn find(&mut self, name: &str) -> Result<Base> {
-        let located = locate(self.data, name).map_err(|failure| hint(name, &failure))?;
+        let located = self
+            .pulling
+            .locate(self.data, name)
+            .map_err(|failure| hint(name, &failure))?;
         let layers = located.ids();
         let Located {
             layers: held, config, ..
@@ -37,7 +46,7 @@ fn hint(name: &str, failure: &Failure) -> Error {
     let hint = if wiac_foreign::parse(name).is_some() {
         "the image must be in that store: podman pull or docker pull it first"
     } else {
-        "images can't be pulled from a registry yet: build one and name it with -t, or start FROM bundle://sh"
+        "name one that is here (wiac images), or start FROM bundle://sh, which needs no registry"
     };
     Error::wrong_with_hint(failure.to_string(), hint)
 }

@@ -14,6 +14,7 @@ mod located;
 mod network;
 mod overlay_hint;
 mod progress;
+mod pulling;
 mod registry;
 mod shown;
 mod terminal;

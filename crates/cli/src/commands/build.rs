@@ -3,6 +3,7 @@
 use crate::error::{Failure, exit_code, words};
 use crate::images::AllImages;
 use crate::progress::Lines;
+use crate::pulling::Pulling;
 use crate::{Global, data, overlay_hint};
 use clap::Args;
 use std::collections::BTreeMap;
@@ -112,7 +113,7 @@ fn build(data: &data::Data, signals: &Signals, arguments: &Arguments) -> Result<
     };
     let tools = Tools {
         store: &data.store,
-        images: &mut AllImages::new(data),
+        images: &mut AllImages::new(data, Pulling::default()),
         progress: &mut Lines { quiet: arguments.quiet },
         signals,
         user_namespace: data.user_namespace.as_ref(),

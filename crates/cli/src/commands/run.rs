@@ -6,6 +6,7 @@ use super::DryRun;
 use super::build::{Stopped, build_directory};
 use crate::data::{self, Data};
 use crate::error::{CONTAINER_NOT_RUN, Failure, exit_code};
+use crate::pulling::Pulling;
 use crate::{Global, network, overlay_hint, terminal, volumes};
 use clap::Args;
 use layers::{Ground, Request};
@@ -67,6 +68,8 @@ pub(crate) struct Arguments {
     /// The network: host or none
     #[arg(long, visible_alias = "net", value_name = "NETWORK", default_value = "host", value_parser = network::parse)]
     network: Network,
+    #[command(flatten)]
+    pulling: Pulling,
     /// Print the commands that do the same by hand, and do nothing
     #[arg(long, value_name = "AS")]
     dry_run: Option<DryRun>,
@@ -112,8 +115,8 @@ fn run_container(global: &Global, mut arguments: Arguments) -> Result<ExitCode, 
         arguments.tty,
     )?;
     let dry_layer = DryLayer::new(&request, arguments.dry_run.is_some());
-    let ground =
-        Ground::prepare(&data, request, arguments.name.as_deref()).map_err(|f| f.with_code(CONTAINER_NOT_RUN))?;
+    let ground = Ground::prepare(&data, request, arguments.name.as_deref(), &arguments.pulling)
+        .map_err(|f| f.with_code(CONTAINER_NOT_RUN))?;
     drop(built_image);
     let wishes = Wishes {
         process: overrides(&arguments, streams.terminal),

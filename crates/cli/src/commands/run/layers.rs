@@ -4,6 +4,7 @@ use super::Arguments;
 use crate::data::Data;
 use crate::error::{Failure, words};
 use crate::located::locate;
+use crate::pulling::Pulling;
 use std::path::{Path, PathBuf};
 use wiac_build::bundle;
 use wiac_build::commit;
@@ -153,7 +154,12 @@ impl Ground {
     }
 
     /// Finds the layers, locks them, and makes the directories.
-    pub(super) fn prepare(data: &Data, request: Request, name: Option<&str>) -> Result<Self, Failure> {
+    pub(super) fn prepare(
+        data: &Data,
+        request: Request,
+        name: Option<&str>,
+        pulling: &Pulling,
+    ) -> Result<Self, Failure> {
         let temporary = Temporary::new(&data.store)?;
         let files = temporary.create_dir("files")?;
         let id: String = temporary
@@ -178,7 +184,7 @@ impl Ground {
                 (stack, ImageConfig::default(), workspace)
             }
             Request::Image(name) => {
-                let (layers, image) = find_layers(data, &name)?;
+                let (layers, image) = find_layers(data, &name, pulling)?;
                 let layers = data.store.fit(layers, data.owner_policy())?;
                 let stack = LayerStack::new(layers.iter().map(|held| data.store.layer_diff(&held.id)).collect());
                 locks.extend(layers.into_iter().map(|held| held.lock));
@@ -205,12 +211,18 @@ impl Ground {
 }
 
 /// The layers of an image, locked from here on, and its configuration.
-fn find_layers(data: &Data, name: &str) -> Result<(Vec<HeldLayer>, ImageConfig), Failure> {
+fn find_layers(data: &Data, name: &str, pulling: &Pulling) -> Result<(Vec<HeldLayer>, ImageConfig), Failure> {
     if let Some(programs) = name.strip_prefix(bundle::SCHEME) {
         let bundle = bundle::layer(&data.store, programs)?;
         return Ok((vec![bundle.layer], bundle.config));
     }
-    match locate(data, name) {
+    // A directory of this name is meant more likely than an image elsewhere.
+    let found = if Path::new(name).exists() {
+        locate(data, name)
+    } else {
+        pulling.locate(data, name)
+    };
+    match found {
         Ok(located) => Ok((located.layers, located.config)),
         Err(failure) if wiac_foreign::parse(name).is_none() && Path::new(name).exists() => Err(Failure::new(format!(
             "{failure}; for a directory write ./{name} (LOWER[:LOWER…] CONTAINERLAYER COMMAND…)"

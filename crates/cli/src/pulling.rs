@@ -1,0 +1,73 @@
+//! Whether an image is pulled before it is used: `--pull`.
+
+use crate::data::Data;
+use crate::error::Failure;
+use crate::located::{Located, locate};
+use crate::registry::{RegistryOptions, pull};
+use clap::{Args, ValueEnum};
+use wiac_oci::manifest::Platform;
+use wiac_oci::reference::Reference;
+
+/// When.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum Policy {
+    /// Where it isn't here
+    #[default]
+    Missing,
+    /// Each time, and it is an error where that fails
+    Always,
+    /// Never
+    Never,
+    /// Where the registry has another one, or it isn't here
+    Newer,
+}
+
+// Options of commands that use images; clap makes the help of the comments below.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Pulling {
+    /// When to pull the image: missing, always, never, newer
+    #[arg(long, value_name = "WHEN", value_enum, default_value = "missing", num_args = 0..=1, require_equals = true, default_missing_value = "always")]
+    pub(crate) pull: Policy,
+    /// Of an image for several platforms, pull this one's
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    pub(crate) platform: Option<Platform>,
+    #[command(flatten)]
+    pub(crate) registry: RegistryOptions,
+}
+
+impl Pulling {
+    /// Finds an image, pulled before where that is wanted.
+    ///
+    /// # Errors
+    /// Where it is neither here nor can be pulled.
+    pub(crate) fn locate(&self, data: &Data, text: &str) -> Result<Located, Failure> {
+        // What lies in another tool's store is that tool's to pull; what is no name (an id) can't be.
+        let is_name = wiac_foreign::parse(text).is_none() && text.parse::<Reference>().is_ok();
+        if !is_name || self.pull == Policy::Never {
+            return locate(data, text);
+        }
+        match (self.pull, data.store.find_image(text)) {
+            (Policy::Missing | Policy::Never, Ok(_)) => locate(data, text),
+            (Policy::Newer, Ok((id, _))) => match self.pull(data, text) {
+                Ok(pulled) => Ok(pulled),
+                // What is here serves as well.
+                Err(failure) => {
+                    eprintln!("wiac: {failure}; using {} as it is here", id.short());
+                    locate(data, text)
+                }
+            },
+            (Policy::Always, Ok(_)) => self.pull(data, text),
+            (_, Err(error @ wiac_store::Error::NoSuchImage { .. })) => self
+                .pull(data, text)
+                .map_err(|failure| Failure::new(format!("{error}, and it can't be pulled: {failure}"))),
+            (_, Err(error)) => Err(error.into()),
+        }
+    }
+
+    fn pull(&self, data: &Data, text: &str) -> Result<Located, Failure> {
+        let client = self.registry.client(data.caller.uid);
+        let platform = self.platform.clone().unwrap_or_else(Platform::host);
+        let pulled = pull(data, &client, text, &platform, false)?;
+        locate(data, pulled.image.id.as_str())
+    }
+}
