@@ -189,7 +189,7 @@ impl Authorizer {
             return Err(self.unauthorized(endpoint, "in", &said).into());
         }
         if !answer.status.is_success() {
-            return Err(session.refused(realm.authority.clone(), &what, answer).into());
+            return Err(crate::session::refused(realm.authority.clone(), &what, answer).into());
         }
         read_token(answer)
     }
@@ -309,10 +309,10 @@ fn refresh_form(secret: &str, service: Option<&str>, scopes: &[String]) -> Strin
         encode(secret)
     );
     if let Some(service) = service {
-        form.push_str(&format!("&service={}", encode(service)));
+        form = form + "&service=" + &encode(service);
     }
     if !scopes.is_empty() {
-        form.push_str(&format!("&scope={}", encode(&scopes.join(" "))));
+        form = form + "&scope=" + &encode(&scopes.join(" "));
     }
     form
 }

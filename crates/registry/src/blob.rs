@@ -3,7 +3,7 @@
 use crate::config::{Endpoint, Purpose};
 use crate::error::{Error, Result};
 use crate::http::{Answer, Failure, PatientBody, Url, io_failure};
-use crate::manifest::{at_each, pull_scope};
+use crate::manifest::pull_scope;
 use crate::session::{Hop, Session, Tries};
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -154,7 +154,7 @@ impl Blob {
                 }));
             }
             416 => return Err(damaged(format!("it has no byte {}, but should have {size}", self.at)).into()),
-            _ => return Err(Failure::fatal(self.session.refused(registry, &self.what(), answer))),
+            _ => return Err(Failure::fatal(crate::session::refused(registry, &self.what(), answer))),
         };
         if start > self.at {
             let reason = format!("asked for byte {}, it begins with byte {start}", self.at);
@@ -315,7 +315,7 @@ pub(crate) fn exists(
         match answer.status.as_u16() {
             200 => Ok(answer.length().is_none_or(|length| length == descriptor.size)),
             404 => Ok(false),
-            _ => Err(Failure::fatal(session.refused(
+            _ => Err(Failure::fatal(crate::session::refused(
                 endpoint.registry.clone(),
                 &what,
                 answer,
@@ -323,17 +323,4 @@ pub(crate) fn exists(
         }
     };
     ask().map_err(|failure: Failure| failure.error)
-}
-
-/// The same, at any of a reference's endpoints.
-pub(crate) fn exists_anywhere(session: &Session, reference: &Reference, descriptor: &Descriptor) -> Result<bool> {
-    let endpoints = session.config.endpoints(reference, Purpose::Pull)?;
-    at_each(&endpoints, |endpoint| {
-        let found = exists(session, endpoint, descriptor, &[pull_scope(&endpoint.repository)])?;
-        // A mirror that hasn't got it says nothing about the registry.
-        if !found && endpoint.is_mirror {
-            return Err(Failure::fatal(Error::Name(String::new())));
-        }
-        Ok(found)
-    })
 }

@@ -1,5 +1,6 @@
 //! What can go wrong between us and a registry: each one line that says what, where, and what to do next.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -187,21 +188,21 @@ impl Error {
         }
     }
 
-    pub(crate) fn broken(address: impl ToString, reason: impl Into<String>) -> Self {
+    pub(crate) fn broken(address: impl fmt::Display, reason: impl Into<String>) -> Self {
         Self::Broken {
             address: address.to_string(),
             reason: reason.into(),
         }
     }
 
-    pub(crate) fn connection(address: impl ToString, reason: impl Into<String>) -> Self {
+    pub(crate) fn connection(address: impl fmt::Display, reason: impl Into<String>) -> Self {
         Self::Connection {
             address: address.to_string(),
             reason: reason.into(),
         }
     }
 
-    pub(crate) fn configuration(path: &Path, reason: impl ToString) -> Self {
+    pub(crate) fn configuration(path: &Path, reason: impl fmt::Display) -> Self {
         Self::Configuration {
             path: path.to_owned(),
             reason: one_line(&reason.to_string(), 300),

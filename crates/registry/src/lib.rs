@@ -20,12 +20,17 @@ pub mod credentials;
 mod error;
 mod http;
 mod list;
+mod login;
 mod manifest;
+mod publish;
+mod referrers;
 mod session;
 pub mod settings;
+mod upload;
 
 pub use blob::Blob;
 pub use client::Client;
 pub use error::{Error, Kind, Result};
 pub use manifest::Fetched;
 pub use settings::Settings;
+pub use upload::Source;

@@ -58,7 +58,7 @@ pub(crate) fn fetch(session: &Session, reference: &Reference) -> Result<Fetched>
     at_each(&endpoints, |endpoint| fetch_at(session, endpoint, reference))
 }
 
-fn fetch_at(session: &Session, endpoint: &Endpoint, reference: &Reference) -> Result<Fetched, Failure> {
+pub(crate) fn fetch_at(session: &Session, endpoint: &Endpoint, reference: &Reference) -> Result<Fetched, Failure> {
     let answer = request(session, endpoint, reference, Method::GET)?;
     let shown = shown(endpoint, reference);
     let announced = answer.header("docker-content-digest").map(str::to_owned);
@@ -88,29 +88,22 @@ fn fetch_at(session: &Session, endpoint: &Endpoint, reference: &Reference) -> Re
     })
 }
 
-/// The descriptor of what a reference means, without its bytes; `None` where the registry doesn't have it.
-///
-/// What it says isn't verified by anything.
-pub(crate) fn head(session: &Session, endpoint: &Endpoint, reference: &Reference) -> Result<Option<Descriptor>> {
-    let answer = match request(session, endpoint, reference, Method::HEAD) {
-        Ok(answer) => answer,
-        Err(Failure {
-            error: Error::NotFound { .. },
-            ..
-        }) => return Ok(None),
-        Err(failure) => return Err(failure.error),
-    };
-    let digest = answer
-        .header("docker-content-digest")
-        .and_then(|text| text.parse().ok())
-        .or_else(|| reference.digest().cloned());
-    let media_type = answer.media_type().unwrap_or_else(|| media_type::MANIFEST.to_owned());
-    // A registry that doesn't say it has to be asked for the whole.
-    let (Some(digest), Some(size)) = (digest, answer.length()) else {
-        let fetched = fetch_at(session, endpoint, reference).map_err(|failure| failure.error)?;
-        return Ok(Some(fetched.descriptor));
-    };
-    Ok(Some(Descriptor::new(media_type, digest, size)))
+/// The descriptor of what a reference means, without its bytes. What it says isn't verified by anything.
+pub(crate) fn head(session: &Session, reference: &Reference) -> Result<Descriptor> {
+    session.config.check_policy(reference)?;
+    let endpoints = session.config.endpoints(reference, Purpose::Pull)?;
+    at_each(&endpoints, |endpoint| {
+        let answer = request(session, endpoint, reference, Method::HEAD)?;
+        let announced = answer
+            .header("docker-content-digest")
+            .and_then(|text| text.parse().ok());
+        let digest = announced.or_else(|| reference.digest().cloned());
+        match (digest, answer.length(), answer.media_type()) {
+            (Some(digest), Some(size), Some(media_type)) => Ok(Descriptor::new(media_type, digest, size)),
+            // A registry that doesn't say it has to be asked for the whole.
+            _ => Ok(fetch_at(session, endpoint, reference)?.descriptor),
+        }
+    })
 }
 
 fn request(session: &Session, endpoint: &Endpoint, reference: &Reference, method: Method) -> Result<Answer, Failure> {
@@ -126,7 +119,7 @@ fn request(session: &Session, endpoint: &Endpoint, reference: &Reference, method
             what: shown(endpoint, reference),
             said: answer.explanation(),
         })),
-        _ => Err(Failure::fatal(session.refused(
+        _ => Err(Failure::fatal(crate::session::refused(
             endpoint.registry.clone(),
             &what,
             answer,

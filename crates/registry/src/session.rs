@@ -28,7 +28,7 @@ pub(crate) struct Hop<'a> {
     pub(crate) wait: Option<Duration>,
 }
 
-impl<'a> Hop<'a> {
+impl Hop<'_> {
     pub(crate) fn new(method: Method, url: Url) -> Self {
         Self {
             method,
@@ -44,10 +44,18 @@ impl<'a> Hop<'a> {
         self.headers.push((name, value.into()));
         self
     }
+}
 
-    pub(crate) fn carrying(mut self, payload: Payload<'a>) -> Self {
-        self.payload = payload;
-        self
+impl Hop<'static> {
+    pub(crate) fn carrying(self, payload: Payload<'_>) -> Hop<'_> {
+        Hop {
+            method: self.method,
+            url: self.url,
+            headers: self.headers,
+            authorization: self.authorization,
+            payload,
+            wait: self.wait,
+        }
     }
 }
 
@@ -232,29 +240,29 @@ impl Session {
         let reason = format!("it redirects more than {MOST_REDIRECTS} times");
         Err(Failure::fatal(Error::broken(&hop.url, reason)))
     }
+}
 
-    /// The error for an answer that isn't a success.
-    pub(crate) fn refused(&self, registry: String, what: &str, answer: Answer) -> Error {
-        let status = answer.status;
-        let limit = retry::limit(&answer);
-        let said = answer.explanation();
-        let what = what.to_owned();
-        match status.as_u16() {
-            401 => Error::Unauthorized {
-                remedy: format!("log in: wiac login {registry}"),
-                registry,
-                what,
-                reason: "it wants to know who asks".to_owned(),
-            },
-            403 => Error::Denied { registry, what, said },
-            429 => retry::rate_limited(registry, said, limit),
-            _ => Error::Refused {
-                registry,
-                what,
-                status: status.to_string().replace(" <unknown status code>", ""),
-                said,
-            },
-        }
+/// The error for an answer that isn't a success.
+pub(crate) fn refused(registry: String, what: &str, answer: Answer) -> Error {
+    let status = answer.status;
+    let limit = retry::limit(&answer);
+    let said = answer.explanation();
+    let what = what.to_owned();
+    match status.as_u16() {
+        401 => Error::Unauthorized {
+            remedy: format!("log in: wiac login {registry}"),
+            registry,
+            what,
+            reason: "it wants to know who asks".to_owned(),
+        },
+        403 => Error::Denied { registry, what, said },
+        429 => retry::rate_limited(registry, said, limit),
+        _ => Error::Refused {
+            registry,
+            what,
+            status: status.to_string().replace(" <unknown status code>", ""),
+            said,
+        },
     }
 }
 

@@ -97,13 +97,13 @@ impl Default for Patience {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(20),
-            answer: Duration::from_secs(60),
+            answer: Duration::from_mins(1),
             silence: Duration::from_secs(30),
             slow_bytes: 4096,
             slow_time: Duration::from_secs(30),
             tries: 5,
             pause: Duration::from_millis(400),
-            longest_pause: Duration::from_secs(60),
+            longest_pause: Duration::from_mins(1),
         }
     }
 }

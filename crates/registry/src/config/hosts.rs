@@ -75,17 +75,17 @@ fn endpoints_of(
     for (name, host) in hosts {
         found.push(endpoint(config, reference, path, (name, host))?);
     }
-    match &file.server {
-        Some(server) => found.push(Endpoint {
-            is_mirror: false,
-            ..endpoint(config, reference, path, (server, &file.own))?
-        }),
-        None => {
-            let registry = reference.registry();
-            let security = config.security(registry, file.own.skip_verify);
-            found.push(Endpoint::new(registry, reference.repository(), security, false));
-        }
-    }
+    let own = if let Some(server) = &file.server {
+        endpoint(config, reference, path, (server, &file.own))?
+    } else {
+        let registry = reference.registry();
+        let security = config.security(registry, file.own.skip_verify);
+        Endpoint::new(registry, reference.repository(), security, false)
+    };
+    found.push(Endpoint {
+        is_mirror: false,
+        ..own
+    });
     Ok(found)
 }
 

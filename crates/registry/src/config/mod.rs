@@ -97,11 +97,10 @@ impl Config {
 
     pub(crate) fn security(&self, authority: &str, insecure: bool) -> Security {
         match self.settings.tls_verify {
-            Some(true) => Security::Strict,
             Some(false) => Security::Insecure,
             None if insecure => Security::Insecure,
             None if is_loopback(authority) => Security::PlainAllowed,
-            None => Security::Strict,
+            Some(true) | None => Security::Strict,
         }
     }
 }

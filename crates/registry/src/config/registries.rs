@@ -83,7 +83,8 @@ struct Entry {
 struct Mirror {
     location: String,
     insecure: bool,
-    pull_from_mirror: From,
+    #[serde(rename = "pull-from-mirror")]
+    serves: From,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -199,7 +200,7 @@ impl Registries {
             });
         }
         let by_digest = reference.digest().is_some();
-        let serves = |mirror: &&Mirror| match mirror.pull_from_mirror {
+        let serves = |mirror: &&Mirror| match mirror.serves {
             _ if entry.mirror_by_digest_only => by_digest,
             From::All => true,
             From::DigestOnly => by_digest,

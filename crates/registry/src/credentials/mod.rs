@@ -56,15 +56,13 @@ pub fn find(files: &CredentialFiles, registry: &str, repository: &str) -> Result
 /// # Errors
 /// Where it can't be written; then the file is as it was.
 pub fn store(files: &CredentialFiles, key: &str, credential: &Credential) -> Result<String> {
-    file::change(&files.written, |file| match file.helper(key) {
-        Some(helper) => {
+    file::change(&files.written, |file| {
+        if let Some(helper) = file.helper(key) {
             helper::store(&helper, key, credential)?;
-            Ok(format!("docker-credential-{helper}"))
+            return Ok(format!("docker-credential-{helper}"));
         }
-        None => {
-            file.insert(key, credential);
-            Ok(files.written.display().to_string())
-        }
+        file.insert(key, credential);
+        Ok(files.written.display().to_string())
     })
 }
 

@@ -59,7 +59,10 @@ fn writing_keeps_the_rest_and_the_mode() {
     );
     let mode = std::fs::metadata(&files.written).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
-    assert_eq!(erase(&files, "docker.io").unwrap(), [files.written.clone()]);
+    assert_eq!(
+        erase(&files, "docker.io").unwrap(),
+        std::slice::from_ref(&files.written)
+    );
     assert_eq!(find(&files, "docker.io", "x").unwrap(), None);
     assert!(erase(&files, "docker.io").unwrap().is_empty());
     let names: Vec<_> = std::fs::read_dir(directory.path()).unwrap().collect();

@@ -91,7 +91,7 @@ impl Answer {
 }
 
 #[derive(Deserialize)]
-struct Errors {
+struct Explanation {
     #[serde(default)]
     errors: Vec<OneError>,
     /// Token servers say it so.
@@ -110,7 +110,7 @@ struct OneError {
 }
 
 fn explain(bytes: &[u8], is_html: bool) -> String {
-    let Ok(document) = serde_json::from_slice::<Errors>(bytes) else {
+    let Ok(document) = serde_json::from_slice::<Explanation>(bytes) else {
         let text = String::from_utf8_lossy(bytes);
         if is_html || text.trim_start().starts_with('<') {
             return format!("a web page{} instead of a registry's answer", title(&text));

@@ -14,14 +14,17 @@ use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
 /// How long an answer is used again.
-const KEPT: Duration = Duration::from_secs(60);
+const KEPT: Duration = Duration::from_mins(1);
 
 /// Looks names up for the connections; clones share what they know.
 #[derive(Debug, Clone)]
 pub(crate) struct Names {
     files: NameFiles,
-    known: Arc<Mutex<HashMap<String, (Instant, Vec<IpAddr>)>>>,
+    known: Arc<Mutex<HashMap<String, Known>>>,
 }
+
+/// When a name was looked up, and what was found.
+type Known = (Instant, Vec<IpAddr>);
 
 /// What resolv.conf(5) says, as far as we follow it.
 #[derive(Debug, PartialEq, Eq)]

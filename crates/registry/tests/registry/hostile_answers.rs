@@ -49,13 +49,13 @@ fn another_document_than_announced() {
 fn a_manifest_of_a_gigabyte() {
     let honest = Server::start(|_, reply| {
         reply.head(200, &[("content-length", "1073741824")]);
-        while reply.bytes(&[b' '; 65536]) {}
+        while reply.bytes(&vec![b' '; 65536]) {}
     });
     let said = complaint(&honest);
     assert!(said.contains("larger than 4194304 bytes"), "{said}");
     let silent = Server::start(|_, reply| {
         reply.head(200, &[("transfer-encoding", "chunked")]);
-        let chunk = [b"10000\r\n".as_slice(), &[b' '; 65536], b"\r\n"].concat();
+        let chunk = [b"10000\r\n".as_slice(), &vec![b' '; 65536], b"\r\n"].concat();
         while reply.bytes(&chunk) {}
     });
     let said = complaint(&silent);
@@ -191,7 +191,7 @@ fn a_server_that_never_answers() {
         if request.path == "/v2/" {
             return reply.send(200, &[], b"");
         }
-        std::thread::sleep(Duration::from_secs(60));
+        std::thread::sleep(Duration::from_mins(1));
     });
     let (client, _directory) = client_with(|settings, _| {
         settings.patience.answer = Duration::from_millis(200);

@@ -164,8 +164,8 @@ fn silence_is_given_up() {
     let bytes = noise(10_000, 9);
     let server = serve(&bytes, |request, reply, bytes| {
         let start = head_of_rest(request, reply, bytes);
-        reply.bytes(&bytes[start..(start + 1)]);
-        std::thread::sleep(Duration::from_secs(60));
+        reply.bytes(&bytes[start..=start]);
+        std::thread::sleep(Duration::from_mins(1));
     });
     let (client, _directory) = client_with(|settings, _| {
         settings.patience.silence = Duration::from_millis(100);

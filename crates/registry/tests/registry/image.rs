@@ -89,7 +89,7 @@ impl Layout {
 pub fn output(command: &mut Command) -> Vec<u8> {
     let output = command
         .output()
-        .unwrap_or_else(|error| panic!("this test needs {:?}: {error}", command.get_program()));
+        .unwrap_or_else(|error| panic!("this test needs {}: {error}", command.get_program().display()));
     assert!(
         output.status.success(),
         "{command:?}: {}",

@@ -3,10 +3,14 @@
 mod authentication;
 mod debian;
 mod debian_pull;
+mod debian_push;
 mod hostile_answers;
 mod hostile_bodies;
+mod hostile_uploads;
 mod image;
+mod lists;
 mod redirects;
 mod server;
 mod settings;
 mod tls;
+mod token_service;
