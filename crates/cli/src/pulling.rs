@@ -26,7 +26,7 @@ pub(crate) enum Policy {
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Pulling {
     /// When to pull the image: missing, always, never, newer
-    #[arg(long, value_name = "WHEN", value_enum, default_value = "missing", num_args = 0..=1, require_equals = true, default_missing_value = "always")]
+    #[arg(long, value_name = "WHEN", value_enum, default_value = "missing")]
     pub(crate) pull: Policy,
     /// Of an image for several platforms, pull this one's
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
