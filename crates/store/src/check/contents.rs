@@ -89,7 +89,8 @@ impl Checker<'_> {
         let Some(held) = self.store.hold_layer(id.clone())? else {
             return Ok(());
         };
-        if self.store.layer_info(id)?.unpacked_from.is_some() {
+        let info = self.store.layer_info(id)?;
+        if info.unpacked_from.is_some() || info.elsewhere.is_some() {
             return Ok(());
         }
         let mut holds = Vec::new();
