@@ -77,6 +77,12 @@ fn application() -> Command {
         .subcommand(commands::define::<commands::export::Arguments>("export", "Write a container's or an image's root as a tar"))
         .subcommand(commands::define::<commands::squash::Arguments>("squash", "Make one layer of an image's"))
         .subcommand(commands::define::<commands::pull::Arguments>("pull", "Fetch images from registries"))
+        .subcommand(commands::define::<commands::push::Arguments>("push", "Send an image to a registry"))
+        .subcommand(commands::define::<commands::login::Arguments>("login", "Store who you are to a registry"))
+        .subcommand(commands::define::<commands::login::LogoutArguments>("logout", "Forget it again"))
+        .subcommand(commands::define::<commands::tags::Arguments>("tags", "List a repository's tags"))
+        .subcommand(commands::define::<commands::tags::SearchArguments>("search", "List a registry's repositories"))
+        .subcommand(commands::define::<commands::manifest::Arguments>("manifest", "Show manifests of registries"))
         .subcommand(commands::define::<commands::load::Arguments>("load", "Take images from an image layout or an archive"))
 }
 
@@ -102,6 +108,12 @@ fn run(arguments: &[std::ffi::OsString]) -> Result<ExitCode, Failure> {
         "export" => commands::export::run(&global, &parsed(matches)?),
         "squash" => commands::squash::run(&global, &parsed(matches)?),
         "pull" => commands::pull::run(&global, &parsed(matches)?),
+        "push" => commands::push::run(&global, &parsed(matches)?),
+        "login" => commands::login::run(&parsed(matches)?),
+        "logout" => commands::login::logout(&parsed(matches)?),
+        "tags" => commands::tags::run(&parsed(matches)?),
+        "search" => commands::tags::search(&parsed(matches)?),
+        "manifest" => commands::manifest::run(&parsed(matches)?),
         "load" => commands::load::run(&global, &parsed(matches)?),
         "tag" => commands::tag::run(&global, &parsed(matches)?),
         "untag" => commands::untag::run(&global, &parsed(matches)?),

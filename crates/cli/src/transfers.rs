@@ -54,6 +54,20 @@ impl Transfers {
         }
     }
 
+    /// Counts bytes that were sent.
+    pub(crate) fn add(&self, bytes: u64) {
+        self.count(bytes);
+    }
+
+    /// A line of its own, above the one that changes.
+    pub(crate) fn line(&self, text: &str) {
+        if self.terminal {
+            eprintln!("\r{text}\x1b[K");
+        } else {
+            eprintln!("{text}");
+        }
+    }
+
     fn count(&self, bytes: u64) {
         let done = self.done.fetch_add(bytes, Ordering::Relaxed) + bytes;
         if self.quiet || !self.terminal {

@@ -12,14 +12,18 @@ pub(crate) mod import;
 pub(crate) mod inspect;
 pub(crate) mod layers;
 pub(crate) mod load;
+pub(crate) mod login;
+pub(crate) mod manifest;
 pub(crate) mod prune;
 pub(crate) mod pull;
+pub(crate) mod push;
 pub(crate) mod rmi;
 pub(crate) mod run;
 pub(crate) mod save;
 pub(crate) mod squash;
 pub(crate) mod store;
 pub(crate) mod tag;
+pub(crate) mod tags;
 pub(crate) mod untag;
 
 use crate::error::Failure;

@@ -28,7 +28,7 @@ enum Format {
 
 /// How layers made here are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Compress {
+pub(crate) enum Compress {
     /// Not at all
     None,
     /// gzip
@@ -61,7 +61,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Failure> {
     let data = data::open(global)?;
     let (wanted, _held) = wanted(&data, &arguments.images)?;
-    let packing = packing(arguments)?;
+    let packing = packing(arguments.compression, arguments.compression_level)?;
     match arguments.output.as_deref().filter(|path| *path != Path::new("-")) {
         Some(path) => save_to(&data.store, &wanted, format(arguments.format, path), &packing, path)?,
         None => to_standard_output(&data.store, &wanted, arguments.format, &packing)?,
@@ -106,7 +106,7 @@ fn format(given: Option<Format>, path: &Path) -> transfer::Format {
 }
 
 /// The images, several names of one image together. What they were found with is held as long as the result lives.
-fn wanted(data: &Data, texts: &[String]) -> Result<(Vec<Wanted>, Vec<Located>), Failure> {
+pub(crate) fn wanted(data: &Data, texts: &[String]) -> Result<(Vec<Wanted>, Vec<Located>), Failure> {
     let mut images: Vec<Wanted> = Vec::new();
     let mut held = Vec::new();
     for text in texts {
@@ -147,16 +147,14 @@ fn names(data: &Data, located: &Located, text: &str) -> Result<Vec<Reference>, F
     })
 }
 
-fn packing(arguments: &Arguments) -> Result<Packing, Failure> {
-    let (compression, highest) = match arguments.compression {
+/// How layers made here are packed.
+pub(crate) fn packing(compress: Compress, level: Option<i32>) -> Result<Packing, Failure> {
+    let (compression, highest) = match compress {
         Compress::None => (Compression::None, 0),
         Compress::Gzip => (Compression::Gzip, 12),
         Compress::Zstd => (Compression::Zstd, 19),
     };
-    if let Some(level) = arguments
-        .compression_level
-        .filter(|level| !(1..=highest).contains(level))
-    {
+    if let Some(level) = level.filter(|level| !(1..=highest).contains(level)) {
         return Err(Failure::usage(format!(
             "--compression-level {level}: {} has 1 to {highest}",
             compression.word()
@@ -164,7 +162,7 @@ fn packing(arguments: &Arguments) -> Result<Packing, Failure> {
     }
     Ok(Packing {
         compression,
-        level: arguments.compression_level,
+        level,
         clamp: source_date_epoch()?,
     })
 }

@@ -16,7 +16,7 @@ use std::collections::HashSet;
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use wiac_layer::merged::LayerStack;
 use wiac_layer::unpack::{self, UnpackOptions, Unpacked};
 use wiac_oci::digest::{ChainId, DiffId, Digest};
@@ -63,6 +63,16 @@ struct Fresh {
     draft: Draft,
     unpacked: Unpacked,
     streamed: Streamed,
+}
+
+impl State {
+    /// The layer, once it is in place.
+    fn id(&self) -> Option<LayerId> {
+        match self {
+            Self::Here(held) | Self::Fresh(held, _) => Some(held.id.clone()),
+            Self::Waiting | Self::Failed(_) => None,
+        }
+    }
 }
 
 struct Loading<'a> {
@@ -166,19 +176,30 @@ impl<'a> Loading<'a> {
                     source: io::Error::other("one of them failed"),
                 });
             }
-            let directories: Option<Vec<PathBuf>> = lower.iter().map(|state| self.directory(state)).collect();
-            if let Some(directories) = directories {
-                return Ok(LayerStack::new(directories));
+            let ids: Option<Vec<LayerId>> = lower.iter().map(State::id).collect();
+            if let Some(ids) = ids {
+                return self.stack(&ids);
             }
             states = self.changed.wait(states).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
-    fn directory(&self, state: &State) -> Option<PathBuf> {
-        match state {
-            State::Here(held) | State::Fresh(held, _) => Some(self.store.layer_diff(&held.id)),
-            State::Waiting | State::Failed(_) => None,
+    /// Layers with the owners that couldn't be set in them.
+    fn stack(&self, ids: &[LayerId]) -> wiac_layer::Result<LayerStack> {
+        let stack = LayerStack::new(ids.iter().map(|id| self.store.layer_diff(id)).collect());
+        if self.owners == unpack::OwnerPolicy::Set {
+            return Ok(stack);
         }
+        let owners: Result<Vec<_>> = ids
+            .iter()
+            .map(|id| Ok(self.store.layer_owners(id)?.map(Arc::new)))
+            .collect();
+        let owners = owners.map_err(|error| wiac_layer::Error::Io {
+            action: "use",
+            path: PathBuf::from("the layers below"),
+            source: io::Error::other(error.to_string()),
+        })?;
+        Ok(stack.with_owners(owners))
     }
 
     /// Gets one layer into its place: by reading it, unless another process has done so meanwhile.

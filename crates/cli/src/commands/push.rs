@@ -1,0 +1,243 @@
+//! `wiac push`: an image to a registry.
+
+use super::save::{Compress, packing, wanted};
+use crate::data::Data;
+use crate::error::Failure;
+use crate::registry::RegistryOptions;
+use crate::transfers::Transfers;
+use crate::{Global, data};
+use clap::Args;
+use std::collections::HashMap;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use wiac_oci::digest::Digest;
+use wiac_oci::manifest::{Descriptor, Manifest, media_type};
+use wiac_oci::reference::Reference;
+use wiac_registry::Client;
+use wiac_store::temporary::Temporary;
+use wiac_store::transfer::{Outgoing, OutgoingLayer, prepare};
+
+/// Blobs that are sent at once.
+const AT_ONCE: usize = 3;
+
+// What may be written; clap makes the help of the comments below.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The image, by name or id
+    #[arg(value_name = "IMAGE")]
+    image: String,
+    /// Where to, if not under its own name
+    #[arg(value_name = "NAME")]
+    destination: Option<String>,
+    /// Print the digest alone
+    #[arg(short, long)]
+    quiet: bool,
+    /// How layers made here are compressed; a layer that came in keeps its bytes
+    #[arg(long, value_name = "HOW", default_value = "gzip")]
+    compression: Compress,
+    /// How hard: gzip 1 to 12, zstd 1 to 19
+    #[arg(long, value_name = "LEVEL")]
+    compression_level: Option<i32>,
+    /// Write the manifest's digest to this file
+    #[arg(long, value_name = "FILE")]
+    digestfile: Option<PathBuf>,
+    #[command(flatten)]
+    registry: RegistryOptions,
+}
+
+/// Runs the command.
+pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let to = destination(arguments)?;
+    let data = data::open(global)?;
+    let client = arguments.registry.client(data.caller.uid);
+    let (images, _held) = wanted(&data, std::slice::from_ref(&arguments.image))?;
+    let [image] = images.as_slice() else {
+        return Err(Failure::new(format!("{}: one image is expected", arguments.image)));
+    };
+    let room = Temporary::new(&data.store)?;
+    let packing = packing(arguments.compression, arguments.compression_level)?;
+    let outgoing = prepare(&data.store, image, &packing, &room)?;
+    send(&data, &client, &to, &outgoing, arguments.quiet)?;
+    if let Some(id) = &image.id {
+        note_name(&data, &to, id, &outgoing.descriptor.digest)?;
+    }
+    let digest = &outgoing.descriptor.digest;
+    if let Some(path) = &arguments.digestfile {
+        std::fs::write(path, digest.as_str()).map_err(|error| {
+            Failure::new(format!(
+                "can't write {}: {}",
+                path.display(),
+                crate::error::words(&error)
+            ))
+        })?;
+    }
+    if arguments.quiet {
+        println!("{digest}");
+    } else {
+        println!("{}: digest: {digest} size: {}", to.familiar(), outgoing.descriptor.size);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The name to push under: the given one, or the image's own. `docker://NAME` is how skopeo and podman write one.
+fn destination(arguments: &Arguments) -> Result<Reference, Failure> {
+    let text = arguments.destination.as_ref().unwrap_or(&arguments.image);
+    let text = text.strip_prefix("docker://").unwrap_or(text);
+    let reference: Reference = text.parse().map_err(|error| {
+        Failure::usage(format!(
+            "{text}: {error}; say where to push it: wiac push {} NAME",
+            arguments.image
+        ))
+    })?;
+    Ok(reference.with_default_tag())
+}
+
+/// A name of ours that has this manifest where it was pushed.
+fn note_name(data: &Data, to: &Reference, id: &wiac_store::LocalId, digest: &Digest) -> Result<(), Failure> {
+    if data.store.find_name(&to.to_string())?.as_ref() == Some(id) {
+        data.store.name_manifest(to, id, Some(digest))?;
+    }
+    Ok(())
+}
+
+/// Sends an image: its blobs, as many at once as is useful, and its manifest last.
+pub(crate) fn send(
+    data: &Data,
+    client: &Client,
+    to: &Reference,
+    outgoing: &Outgoing,
+    quiet: bool,
+) -> Result<(), Failure> {
+    let total = outgoing.layers.iter().map(|layer| layer.descriptor.size).sum();
+    let sending = Sending {
+        client,
+        to,
+        elsewhere: blobs_elsewhere(data, to)?,
+        transfers: Transfers::new(quiet, total),
+        quiet,
+    };
+    let next = AtomicUsize::new(0);
+    let work = || -> Result<(), Failure> {
+        while let Some(layer) = outgoing.layers.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let result = sending.layer(layer);
+            if result.is_err() {
+                // The others need not begin any more.
+                next.store(outgoing.layers.len(), Ordering::Relaxed);
+                return result;
+            }
+        }
+        Ok(())
+    };
+    let results: Vec<Result<(), Failure>> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..AT_ONCE.min(outgoing.layers.len()))
+            .map(|_| scope.spawn(work))
+            .collect();
+        let panicked = |_| Err(Failure::new("a sending thread has panicked"));
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(panicked))
+            .collect()
+    });
+    sending.transfers.finish();
+    results.into_iter().collect::<Result<(), Failure>>()?;
+    sending.document(media_type::CONFIG, &outgoing.config)?;
+    client.put_manifest(to, &outgoing.descriptor.media_type, &outgoing.manifest)?;
+    Ok(())
+}
+
+/// Blobs that other repositories of the registry should have: images came from there, or went there.
+fn blobs_elsewhere(data: &Data, to: &Reference) -> Result<HashMap<Digest, Reference>, Failure> {
+    let mut blobs = HashMap::new();
+    for name in data.store.names()? {
+        let Ok(reference) = name.name.parse::<Reference>() else {
+            continue;
+        };
+        let is_other = reference.registry() == to.registry() && reference.repository() != to.repository();
+        if !is_other || name.manifest.is_none() {
+            continue;
+        }
+        for manifest in data
+            .store
+            .export(&name.image)?
+            .into_iter()
+            .flat_map(|export| export.manifests)
+        {
+            let Ok(bytes) = data.store.document(&manifest.digest) else {
+                continue;
+            };
+            let Ok(parsed) = serde_json::from_slice::<Manifest>(&bytes) else {
+                continue;
+            };
+            for layer in parsed.layers {
+                blobs.insert(layer.digest, reference.clone());
+            }
+        }
+    }
+    Ok(blobs)
+}
+
+struct Sending<'s> {
+    client: &'s Client,
+    to: &'s Reference,
+    elsewhere: HashMap<Digest, Reference>,
+    transfers: Transfers,
+    quiet: bool,
+}
+
+impl Sending<'_> {
+    fn layer(&self, layer: &OutgoingLayer) -> Result<(), Failure> {
+        let descriptor = &layer.descriptor;
+        if self.client.has_blob(self.to, descriptor)? {
+            self.say(descriptor, "is there");
+            return Ok(());
+        }
+        if let Some(from) = self.elsewhere.get(&descriptor.digest)
+            && self.client.mount_blob(self.to, from, &descriptor.digest)?
+        {
+            self.say(descriptor, &format!("is there, in {}", from.repository()));
+            return Ok(());
+        }
+        let open = |from: u64| {
+            let mut file = layer.open().map_err(std::io::Error::other)?;
+            file.seek(SeekFrom::Start(from))?;
+            Ok(Box::new(file) as Box<dyn Read>)
+        };
+        let sent = AtomicU64::new(0);
+        let progress = |now: u64| {
+            let before = sent.swap(now, Ordering::Relaxed);
+            self.transfers.add(now.saturating_sub(before));
+        };
+        self.client.upload(self.to, descriptor, &open, &progress)?;
+        self.say(descriptor, "sent");
+        Ok(())
+    }
+
+    fn say(&self, descriptor: &Descriptor, what: &str) {
+        if !self.quiet {
+            self.transfers.line(&format!(
+                "{}: {}: {what}",
+                descriptor.digest.short(),
+                crate::format::size(descriptor.size)
+            ));
+        }
+    }
+
+    fn document(&self, media_type: &str, bytes: &[u8]) -> Result<(), Failure> {
+        let descriptor = Descriptor::new(media_type, Digest::sha256(bytes), bytes.len() as u64);
+        if self.client.has_blob(self.to, &descriptor)? {
+            return Ok(());
+        }
+        let bytes = bytes.to_vec();
+        let open = move |from: u64| {
+            let rest = bytes
+                .get(usize::try_from(from).unwrap_or(usize::MAX)..)
+                .unwrap_or_default()
+                .to_vec();
+            Ok(Box::new(std::io::Cursor::new(rest)) as Box<dyn Read>)
+        };
+        self.client.upload(self.to, &descriptor, &open, &|_| {})?;
+        Ok(())
+    }
+}
