@@ -64,7 +64,7 @@ impl RegistryOptions {
 
 /// An image that was pulled.
 pub(crate) struct Pulled {
-    /// In the store, and named.
+    /// In the store.
     pub(crate) image: HeldImage,
     /// What it was pulled as.
     pub(crate) name: Reference,
@@ -102,6 +102,23 @@ fn pull_one(
     platform: &Platform,
     quiet: bool,
 ) -> Result<Pulled, Failure> {
+    let pulled = fetch(data, client, reference, platform, quiet)?;
+    data.store
+        .name_manifest(reference, &pulled.image.id, Some(&pulled.digest))?;
+    Ok(pulled)
+}
+
+/// The same without giving it a name.
+///
+/// # Errors
+/// As [`pull`].
+pub(crate) fn fetch(
+    data: &Data,
+    client: &Client,
+    reference: &Reference,
+    platform: &Platform,
+    quiet: bool,
+) -> Result<Pulled, Failure> {
     let found = client.manifest(reference)?;
     let digest = found.descriptor.digest.clone();
     let (descriptor, manifest) = of_platform(client, reference, (found.descriptor, found.bytes), platform)?;
@@ -119,7 +136,6 @@ fn pull_one(
     };
     let loaded = load(&data.store, &incoming, &source, data.owner_policy())?;
     transfers.finish();
-    data.store.name_manifest(reference, &loaded.image.id, Some(&digest))?;
     Ok(Pulled {
         image: loaded.image,
         name: reference.clone(),

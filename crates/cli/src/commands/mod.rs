@@ -24,6 +24,7 @@ pub(crate) mod squash;
 pub(crate) mod store;
 pub(crate) mod tag;
 pub(crate) mod tags;
+pub(crate) mod transfer;
 pub(crate) mod untag;
 
 use crate::error::Failure;

@@ -1,0 +1,214 @@
+//! `wiac transfer SRC DST`: an image from any place to any other, by way of the store.
+
+use super::save::{Compress, packing, source_date_epoch, wanted};
+use crate::data::Data;
+use crate::error::Failure;
+use crate::located::{Located, Origin, copy_into_store};
+use crate::registry::{RegistryOptions, fetch};
+use crate::{Global, data};
+use clap::Args;
+use std::path::Path;
+use std::process::ExitCode;
+use wiac_oci::digest::Digest;
+use wiac_oci::manifest::Platform;
+use wiac_oci::reference::Reference;
+use wiac_store::HeldImage;
+use wiac_store::temporary::Temporary;
+use wiac_store::transfer::{Archive, Format, Wanted, load, prepare, save_to};
+
+// What may be written; clap makes the help of the comments below.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// NAME (of the store), docker://NAME (a registry), oci:DIR, oci-archive:FILE, docker-archive:FILE,
+    /// containers-storage:NAME, docker-storage:NAME
+    #[arg(value_name = "SRC")]
+    source: String,
+    /// The same but for the stores of podman and docker, which are never written to
+    #[arg(value_name = "DST")]
+    destination: String,
+    /// Say nothing
+    #[arg(short, long)]
+    quiet: bool,
+    /// Of an image for several platforms, take this one's
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    platform: Option<Platform>,
+    /// How layers made here are compressed; a layer that came in keeps its bytes
+    #[arg(long, value_name = "HOW", default_value = "gzip")]
+    compression: Compress,
+    /// How hard: gzip 1 to 12, zstd 1 to 19
+    #[arg(long, value_name = "LEVEL")]
+    compression_level: Option<i32>,
+    #[command(flatten)]
+    registry: RegistryOptions,
+}
+
+/// A place where images are.
+#[derive(Debug, PartialEq, Eq)]
+enum Place<'t> {
+    /// A registry.
+    Registry(&'t str),
+    /// An image layout or an archive.
+    File(Format, &'t str),
+    /// A name of the store, or of another tool's.
+    Name(&'t str),
+}
+
+/// Runs the command.
+pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let to = place(&arguments.destination);
+    if matches!(to, Place::Name(name) if wiac_foreign::parse(name).is_some()) {
+        return Err(Failure::usage(format!(
+            "{}: wiac never writes to another tool's store; write an archive and let that tool load it",
+            arguments.destination
+        )));
+    }
+    let data = data::open(global)?;
+    let source = read(&data, arguments)?;
+    write(&data, arguments, &source, &to)?;
+    drop(source.held);
+    if let Some(image) = source.fetched.filter(|_| source.is_new) {
+        forget(&data, image)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn place(text: &str) -> Place<'_> {
+    for (prefix, format) in [
+        ("oci:", Format::OciDirectory),
+        ("oci-archive:", Format::OciArchive),
+        ("docker-archive:", Format::DockerArchive),
+    ] {
+        if let Some(path) = text.strip_prefix(prefix) {
+            return Place::File(format, path);
+        }
+    }
+    match text.strip_prefix("docker://") {
+        Some(name) => Place::Registry(name),
+        None => Place::Name(text),
+    }
+}
+
+/// What is transferred.
+struct Source {
+    wanted: Wanted,
+    /// Its manifest's digest where it came from.
+    manifest: Option<Digest>,
+    /// Held while it is needed.
+    fetched: Option<HeldImage>,
+    /// It came into the store for this alone.
+    is_new: bool,
+    held: Vec<Located>,
+}
+
+fn read(data: &Data, arguments: &Arguments) -> Result<Source, Failure> {
+    let platform = arguments.platform.clone().unwrap_or_else(Platform::host);
+    let before = data.store.images()?;
+    let (image, manifest, names) = match place(&arguments.source) {
+        Place::Name(name) => {
+            let (mut images, held) = wanted(data, &[name.to_owned()])?;
+            let wanted = images.pop().ok_or_else(|| Failure::new(format!("{name}: no image")))?;
+            return Ok(Source {
+                wanted,
+                manifest: None,
+                is_new: false,
+                fetched: None,
+                held,
+            });
+        }
+        Place::Registry(name) => {
+            let reference: Reference = name.parse()?;
+            let reference = reference.with_default_tag();
+            let client = arguments.registry.client(data.caller.uid);
+            let pulled = fetch(data, &client, &reference, &platform, arguments.quiet)?;
+            (pulled.image, Some(pulled.digest), vec![reference])
+        }
+        Place::File(_, path) => {
+            let archive = Archive::open_path(&data.store, Path::new(path))?;
+            let images = archive.images(&platform)?;
+            let [image] = images.as_slice() else {
+                return Err(Failure::new(format!(
+                    "{path}: there are {} images in it; wiac load takes them all",
+                    images.len()
+                )));
+            };
+            let loaded = load(&data.store, image, &archive, data.owner_policy())?;
+            (loaded.image, loaded.manifest, image.names.clone())
+        }
+    };
+    let record = data.store.image(&image.id)?;
+    Ok(Source {
+        wanted: Wanted {
+            id: Some(image.id.clone()),
+            record,
+            config_bytes: None,
+            shown: arguments.source.clone(),
+            names,
+        },
+        manifest,
+        is_new: !before.contains(&image.id),
+        fetched: Some(image),
+        held: Vec::new(),
+    })
+}
+
+fn write(data: &Data, arguments: &Arguments, source: &Source, to: &Place<'_>) -> Result<(), Failure> {
+    let packing = packing(arguments.compression, arguments.compression_level)?;
+    match to {
+        Place::Registry(name) => {
+            let reference: Reference = name.parse()?;
+            let reference = reference.with_default_tag();
+            let client = arguments.registry.client(data.caller.uid);
+            let room = Temporary::new(&data.store)?;
+            let outgoing = prepare(&data.store, &source.wanted, &packing, &room)?;
+            super::push::send(data, &client, &reference, &outgoing, arguments.quiet)
+        }
+        Place::File(format, path) => {
+            let wanted = std::slice::from_ref(&source.wanted);
+            source_date_epoch()?;
+            Ok(save_to(&data.store, wanted, *format, &packing, Path::new(path))?)
+        }
+        Place::Name(name) => {
+            let reference: Reference = name.parse()?;
+            let id = match (&source.wanted.id, source.held.first()) {
+                (Some(id), _) => id.clone(),
+                (None, Some(located)) => copied(data, &arguments.source, located)?.id,
+                (None, None) => return Err(Failure::new(format!("{name}: nothing to name"))),
+            };
+            Ok(data.store.name_manifest(&reference, &id, source.manifest.as_ref())?)
+        }
+    }
+}
+
+fn copied(data: &Data, text: &str, located: &Located) -> Result<HeldImage, Failure> {
+    match &located.origin {
+        Origin::Elsewhere(image) => copy_into_store(data, text, located, image),
+        Origin::Stored(_) => Err(Failure::new(format!("{text}: it is in the store"))),
+    }
+}
+
+/// Takes the image out of the store again, unless it has a name. Its layers go with the next prune.
+fn forget(data: &Data, image: HeldImage) -> Result<(), Failure> {
+    let id = image.id.clone();
+    drop(image);
+    if data.store.names()?.iter().all(|name| name.image != id) {
+        data.store.remove_image(&id)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_told_by_what_stands_before() {
+        assert_eq!(place("docker://a/b"), Place::Registry("a/b"));
+        assert_eq!(place("oci:dir"), Place::File(Format::OciDirectory, "dir"));
+        assert_eq!(
+            place("docker-archive:/x.tar"),
+            Place::File(Format::DockerArchive, "/x.tar")
+        );
+        assert_eq!(place("localhost:5000/x"), Place::Name("localhost:5000/x"));
+        assert_eq!(place("containers-storage:x"), Place::Name("containers-storage:x"));
+    }
+}
