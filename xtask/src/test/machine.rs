@@ -6,9 +6,13 @@ use std::path::Path;
 use std::process::Command;
 
 /// Debian's packages, and what needs them.
-const PACKAGES: [(&str, &str); 10] = [
+const PACKAGES: [(&str, &str); 18] = [
     ("busybox-static", "the BusyBox container of the articles"),
+    ("buildah", "images to and from it"),
+    ("bzip2", "archives compressed with it"),
+    ("containerd", "docker's, with images of its own"),
     ("crun", "podman's runtime"),
+    ("docker.io", "images to and from it, and where they lie"),
     (
         "gcc",
         "programs linked in every way the loader knows, the articles' C programs",
@@ -18,11 +22,15 @@ const PACKAGES: [(&str, &str); 10] = [
     ("podman", "an image's layers are run by their directories"),
     ("python3", "drives libseccomp"),
     ("e2fsprogs", "mkfs.ext4: disks that are full or lose their power"),
+    ("skopeo", "images in every form"),
     ("uidmap", "newuidmap and newgidmap for containers without root"),
+    ("umoci", "unpacks image layouts as the specification says"),
     (
         "xfsprogs",
         "mkfs.xfs; xfs_io, which lets the power of a file system fail",
     ),
+    ("xz-utils", "archives compressed with it"),
+    ("zstd", "archives compressed with it"),
 ];
 
 /// The user whose ids are mapped by newuidmap, and one without subordinate ids.

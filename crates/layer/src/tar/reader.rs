@@ -266,9 +266,15 @@ impl<R: Read> Reader<R> {
         Ok(())
     }
 
-    /// Passes over what is left of the current data, and its padding.
+    /// Passes over what is left of the current data, and its padding. An archive may end where the padding would begin:
+    /// `umoci insert` writes such layers, and Go's readers take them.
     fn skip(&mut self) -> Result<()> {
-        self.data += std::mem::take(&mut self.padding);
+        while !self.data()?.is_empty() {}
+        let padding = std::mem::take(&mut self.padding);
+        if padding > 0 && self.filled.is_empty() && !self.fill()? {
+            return Ok(());
+        }
+        self.data = padding;
         while !self.data()?.is_empty() {}
         Ok(())
     }

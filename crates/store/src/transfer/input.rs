@@ -1,7 +1,7 @@
 //! Where images are read from: a directory, a file, or a stream that is written to a file first.
 
 use super::incoming::Incoming;
-use super::{Archive, docker_archive, layout};
+use super::{Archive, docker_archive, layout, skopeo_directory};
 use crate::data::Store;
 use crate::error::{Error, IoExt, Result};
 use crate::temporary::Temporary;
@@ -11,8 +11,23 @@ use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tar_core::parse::{Limits, Parser};
 use wiac_layer::compression::{Compression, decoder};
 use wiac_oci::manifest::Platform;
+
+/// A header of a tar.
+const TAR_BLOCK: u64 = 512;
+
+/// Inflated between two looks at how much it has become.
+const STEP: u64 = 64 << 20;
+
+/// So many bytes are written whatever they were inflated from.
+const MOST_UNASKED: u64 = 1 << 30;
+
+/// Beyond that, each byte may become so many: more than any image does, and less than what gzip can do at most.
+const MOST_INFLATED: u64 = 1000;
 
 impl Archive {
     /// Opens what the user named: a directory, or a tar, compressed or not.
@@ -47,10 +62,14 @@ impl Archive {
     /// The images in it, for one platform.
     ///
     /// # Errors
-    /// Where it is neither an image layout nor one of docker's archives, and what is wrong with one.
+    /// Where it is neither an image layout nor one of docker's archives nor a directory of skopeo's, and what is wrong
+    /// with one.
     pub fn images(&self, platform: &Platform) -> Result<Vec<Incoming>> {
         if layout::is_layout(self)? {
             return self.layout_with_names(platform);
+        }
+        if skopeo_directory::is_skopeo_directory(self)? {
+            return Ok(vec![skopeo_directory::image(self)?]);
         }
         if docker_archive::is_docker_archive(self)? {
             return docker_archive::images(self);
@@ -108,8 +127,59 @@ fn spool(store: &Store, compression: Compression, source: Box<dyn Read + Send>, 
         .on("create", &path)?;
     // It stays as long as it is open.
     drop(room);
-    let mut plain = decoder(compression, source).on("read", shown)?;
-    io::copy(&mut plain, &mut file).on("read", shown)?;
+    let taken = Arc::new(AtomicU64::new(0));
+    let counted = Counted {
+        source,
+        taken: Arc::clone(&taken),
+    };
+    let mut plain = decoder(compression, Box::new(counted)).on("read", shown)?;
+    let mut first = Vec::new();
+    plain
+        .by_ref()
+        .take(TAR_BLOCK)
+        .read_to_end(&mut first)
+        .on("read", shown)?;
+    refuse_other_than_tar(&first, shown)?;
+    let mut written = io::copy(&mut io::Cursor::new(first).chain(&mut plain).take(STEP), &mut file);
+    let mut length = 0;
+    while let Ok(step @ 1..) = written {
+        length += step;
+        if length >= MOST_UNASKED && length / MOST_INFLATED > taken.load(Ordering::Relaxed) {
+            return Err(Error::archive(
+                shown,
+                format!(
+                    "it becomes more than {MOST_INFLATED} times as large when it is inflated: if that is meant, inflate it first"
+                ),
+            ));
+        }
+        written = io::copy(&mut plain.by_ref().take(STEP), &mut file);
+    }
+    written.on("read", shown)?;
     rustix::fs::seek(file.as_fd(), rustix::fs::SeekFrom::Start(0)).on("read", shown)?;
     Ok(file)
+}
+
+/// What doesn't begin like a tar isn't inflated to its end: it may never come.
+fn refuse_other_than_tar(first: &[u8], shown: &Path) -> Result<()> {
+    if first.iter().all(|byte| *byte == 0) {
+        return Err(Error::archive(shown, "there is nothing in it"));
+    }
+    match Parser::new(Limits::default()).parse(first) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Error::archive(shown, format!("it is no tar that can be read: {error}"))),
+    }
+}
+
+/// Counts what is read.
+struct Counted<R> {
+    source: R,
+    taken: Arc<AtomicU64>,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let length = self.source.read(into)?;
+        self.taken.fetch_add(length as u64, Ordering::Relaxed);
+        Ok(length)
+    }
 }

@@ -15,6 +15,7 @@ mod outgoing;
 mod pipe;
 mod save;
 mod sink;
+mod skopeo_directory;
 mod stream;
 mod tar_split;
 

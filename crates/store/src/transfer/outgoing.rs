@@ -13,8 +13,11 @@ use crate::error::{Error, IoExt, Result};
 use crate::image::{Export, ImageRecord, LocalId};
 use crate::layer::{HeldLayer, LayerId, LayerInfo};
 use crate::temporary::Temporary;
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::sync::Arc;
 use wiac_layer::compression::{Compression, Encoder, decoder};
 use wiac_layer::merged::LayerStack;
 use wiac_layer::pack::{PackOptions, pack};
@@ -47,7 +50,7 @@ pub struct Outgoing {
 }
 
 /// One layer of it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct OutgoingLayer {
     /// Its blob.
     pub descriptor: Descriptor,
@@ -56,11 +59,15 @@ pub struct OutgoingLayer {
     blob: Blob,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Blob {
-    Held(HeldBlob),
-    Packed(FinishedBlob),
+    Held(Arc<HeldBlob>),
+    Packed(Arc<FinishedBlob>),
 }
+
+/// Layers packed for images that go out together: each is packed once.
+#[derive(Debug, Default)]
+pub(super) struct Packed(RefCell<HashMap<LayerId, OutgoingLayer>>);
 
 impl OutgoingLayer {
     /// Opens the blob.
@@ -78,6 +85,7 @@ struct Preparing<'a> {
     wanted: &'a Wanted,
     packing: &'a Packing,
     room: &'a Temporary,
+    packed: &'a Packed,
     layers: Vec<HeldLayer>,
     /// What it is called outside, as far as that is known.
     export: Option<Export>,
@@ -88,11 +96,23 @@ struct Preparing<'a> {
 /// # Errors
 /// A layer that isn't here, or whose blob isn't and can't be made again.
 pub fn prepare(store: &Store, wanted: &Wanted, packing: &Packing, room: &Temporary) -> Result<Outgoing> {
+    prepare_beside(store, wanted, packing, room, &Packed::default())
+}
+
+/// The same for one of several images: `packed` has what was packed for those before.
+pub(super) fn prepare_beside(
+    store: &Store,
+    wanted: &Wanted,
+    packing: &Packing,
+    room: &Temporary,
+    packed: &Packed,
+) -> Result<Outgoing> {
     let preparing = Preparing {
         store,
         wanted,
         packing,
         room,
+        packed,
         layers: hold_all(store, &wanted.record)?,
         export: wanted.id.as_ref().map(|id| store.export(id)).transpose()?.flatten(),
     };
@@ -265,7 +285,7 @@ impl Preparing<'_> {
             layers.push(OutgoingLayer {
                 descriptor: descriptor.clone(),
                 diff_id,
-                blob: Blob::Held(blob),
+                blob: Blob::Held(Arc::new(blob)),
             });
         }
         Ok(Some(layers))
@@ -283,11 +303,16 @@ impl Preparing<'_> {
                     diff_id: tar
                         .map(|tar| tar.diff_id.clone())
                         .unwrap_or_else(|| DiffId(descriptor.digest.clone())),
-                    blob: Blob::Held(blob),
+                    blob: Blob::Held(Arc::new(blob)),
                 });
             }
         }
-        self.pack(number)
+        if let Some(packed) = self.packed.0.borrow().get(&layer.id) {
+            return Ok(packed.clone());
+        }
+        let packed = self.pack(number)?;
+        self.packed.0.borrow_mut().insert(layer.id.clone(), packed.clone());
+        Ok(packed)
     }
 
     fn pack(&self, number: usize) -> Result<OutgoingLayer> {
@@ -328,7 +353,7 @@ impl Preparing<'_> {
         Ok(OutgoingLayer {
             descriptor,
             diff_id,
-            blob: Blob::Packed(blob),
+            blob: Blob::Packed(Arc::new(blob)),
         })
     }
 

@@ -3,7 +3,7 @@
 use super::docker_archive::{Entry, LIST};
 use super::incoming::DOCUMENT_LIMIT;
 use super::layout::{ANNOTATION_IMAGE_NAME, blob_name};
-use super::outgoing::{Outgoing, OutgoingLayer, Packing, plain_tar, prepare};
+use super::outgoing::{Outgoing, OutgoingLayer, Packed, Packing, plain_tar, prepare_beside};
 use super::sink::{Sink, write_file};
 use crate::data::Store;
 use crate::error::{Error, IoExt, Result};
@@ -74,9 +74,10 @@ pub fn save_into(
 }
 
 fn prepare_all(store: &Store, images: &[Wanted], packing: &Packing, room: &Temporary) -> Result<Vec<Outgoing>> {
+    let packed = Packed::default();
     images
         .iter()
-        .map(|wanted| prepare(store, wanted, packing, room))
+        .map(|wanted| prepare_beside(store, wanted, packing, room, &packed))
         .collect()
 }
 
