@@ -100,7 +100,7 @@ fn measure(arguments: &Arguments, place: &Place, kind: Kind, docker: Option<&Dae
     place.fresh("data")?;
     let peak = memory::peak_of(load(place, &archive))?;
     let name = format!("peak memory of wiac load ({})", kind.word());
-    report.fact(name, format!("{:.1} MiB", peak as f64 / 1024.0), peak <= MOST_MEMORY);
+    report.fact(name, format!("{peak} KiB"), peak <= MOST_MEMORY);
     Ok(())
 }
 

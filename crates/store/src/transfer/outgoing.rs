@@ -146,17 +146,15 @@ pub fn diff_ids(store: &Store, record: &ImageRecord, clamp: Option<i64>) -> Resu
     let mut diff_ids = Vec::new();
     for (number, layer) in held.iter().enumerate() {
         let digests = store.layer_digests(&layer.id)?;
-        let known = own_tar(store, layer, &digests, clamp)?.map(|tar| tar.diff_id.clone());
-        diff_ids.push(match known {
-            Some(diff_id) => diff_id,
-            None => {
-                let mut hashing = HashingWriter::new(io::sink());
-                pack_layer(store, &held, number, clamp, &mut hashing)?;
-                let diff_id = DiffId(hashing.hasher.finish());
-                remember_tar(store, layer, &diff_id, clamp, None)?;
-                diff_id
-            }
-        });
+        if let Some(tar) = own_tar(store, layer, &digests, clamp)? {
+            diff_ids.push(tar.diff_id.clone());
+            continue;
+        }
+        let mut hashing = HashingWriter::new(io::sink());
+        pack_layer(store, &held, number, clamp, &mut hashing)?;
+        let diff_id = DiffId(hashing.hasher.finish());
+        remember_tar(store, layer, &diff_id, clamp, None)?;
+        diff_ids.push(diff_id);
     }
     Ok(diff_ids)
 }
@@ -295,14 +293,14 @@ impl Preparing<'_> {
     fn layer(&self, number: usize) -> Result<OutgoingLayer> {
         let layer = &self.layers[number];
         let digests = self.store.layer_digests(&layer.id)?;
-        let tar = own_tar(self.store, layer, &digests, self.packing.clamp)?;
-        for descriptor in tar.iter().flat_map(|tar| &tar.blobs) {
+        let Some(tar) = own_tar(self.store, layer, &digests, self.packing.clamp)? else {
+            return self.pack(number);
+        };
+        for descriptor in &tar.blobs {
             if let Some(blob) = self.store.hold_blob(&descriptor.digest)? {
                 return Ok(OutgoingLayer {
                     descriptor: plain_descriptor(descriptor),
-                    diff_id: tar
-                        .map(|tar| tar.diff_id.clone())
-                        .unwrap_or_else(|| DiffId(descriptor.digest.clone())),
+                    diff_id: tar.diff_id.clone(),
                     blob: Blob::Held(Arc::new(blob)),
                 });
             }

@@ -119,8 +119,8 @@ fn copy(source: &mut impl Read, out: &mut File, size: u64) -> io::Result<()> {
 }
 
 fn pad(out: &mut File, size: u64) -> io::Result<()> {
-    let rest = (size.next_multiple_of(512) - size) as usize;
-    out.write_all(&[0; 512][..rest])
+    let rest = size.next_multiple_of(512) - size;
+    io::copy(&mut io::repeat(0).take(rest), out).map(drop)
 }
 
 /// Writes a file so that its name shows all of it or what was there before.
