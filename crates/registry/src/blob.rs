@@ -54,7 +54,9 @@ impl Blob {
             .map(Place::Repository)
             .collect();
         let addresses = descriptor.urls.iter().filter_map(|text| Url::parse(text).ok());
-        places.extend(addresses.map(Place::Address));
+        // Anybody may write an address into a manifest: plain HTTP only where it is allowed for that host.
+        let allowed = addresses.filter(|url| url.https || session.config.allows_plain(&url.authority));
+        places.extend(allowed.map(Place::Address));
         let mut blob = Self {
             session: session.clone(),
             descriptor: descriptor.clone(),
@@ -200,27 +202,23 @@ impl Blob {
             tries.start_over();
         }
         self.since_loss = 0;
-        loop {
-            let goes_on = tries.pause_after_loss();
-            self.tries_done = tries.done();
-            if !goes_on {
-                let read = format!("after {} of {} bytes", self.at, self.descriptor.size);
-                return Err(match tries.lost(failure.error) {
-                    Error::Connection { address, reason } => Error::Connection {
-                        address,
-                        reason: format!("{reason}, {read} of blob {}", self.descriptor.digest.short()),
-                    },
-                    other => other,
-                });
-            }
-            // Another mirror may do better.
-            self.current = (self.current + 1) % self.places.len();
-            match self.connect() {
-                Ok(()) => return Ok(()),
-                Err(Error::Connection { .. }) => {}
-                Err(other) => return Err(other),
-            }
+        let goes_on = tries.pause_after_loss();
+        self.tries_done = tries.done();
+        if !goes_on {
+            return Err(self.with_position(tries.lost(failure.error)));
         }
+        // Another mirror may do better.
+        self.current = (self.current + 1) % self.places.len();
+        self.connect().map_err(|error| self.with_position(error))
+    }
+
+    /// How far it came, added to the words for a lost connection.
+    fn with_position(&self, error: Error) -> Error {
+        let Error::Connection { address, reason } = error else {
+            return error;
+        };
+        let (at, size, blob) = (self.at, self.descriptor.size, self.descriptor.digest.short());
+        Error::connection(address, format!("{reason}, after {at} of {size} bytes of blob {blob}"))
     }
 
     /// After the last byte: nothing may follow. It also lets the connection be used again.

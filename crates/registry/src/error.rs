@@ -177,6 +177,7 @@ impl Error {
         match self {
             Self::NotFound { .. } => Kind::NotFound,
             Self::Unauthorized { .. } => Kind::Unauthorized,
+            Self::Refused { status, .. } if status.starts_with('5') => Kind::Unavailable,
             Self::Denied { .. } | Self::Forbidden { .. } | Self::Refused { .. } => Kind::Denied,
             Self::RateLimited { .. } | Self::Connection { .. } => Kind::Unavailable,
             Self::Tls { .. } | Self::Broken { .. } | Self::Damaged { .. } => Kind::Hostile,

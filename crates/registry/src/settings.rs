@@ -41,6 +41,8 @@ pub struct CredentialFiles {
     pub written: PathBuf,
     /// What is read, the first that knows a registry counts.
     pub read: Vec<PathBuf>,
+    /// Where credential helpers are looked for; `None`: in this process's `PATH`.
+    pub helper_path: Option<OsString>,
 }
 
 /// containers-registries.conf(5) and what belongs to it.
@@ -145,6 +147,7 @@ impl Settings {
                 },
                 |path| vec![path],
             ),
+            helper_path: None,
         };
         let registries = path("CONTAINERS_REGISTRIES_CONF").map_or_else(
             || RegistriesFiles {

@@ -9,6 +9,7 @@ use crate::http::{Answer, Failure, Payload, Url};
 use crate::manifest::pull_scope;
 use crate::session::{Hop, Session, Tries};
 use std::io::{self, Read};
+use std::ops::Range;
 use std::time::Duration;
 use ureq::http::Method;
 use wiac_oci::digest::Digest;
@@ -16,6 +17,10 @@ use wiac_oci::manifest::Descriptor;
 
 /// Up to this size a blob goes out with the request that ends its upload: one round trip less.
 const SMALL: u64 = 1 << 20;
+
+/// Where a registry (or what stands before it) takes no large parts: from here, halved down to there.
+const LARGEST_PART: u64 = 64 << 20;
+const SMALLEST_PART: u64 = 4 << 20;
 
 /// So many more bytes that the registry has are progress, after which the tries count from the beginning.
 const PROGRESS: u64 = 32 << 10;
@@ -50,6 +55,9 @@ pub(crate) fn upload(
         best: 0,
         has_ended: false,
         is_careful: false,
+        in_one_piece: descriptor.size <= SMALL,
+        most: u64::MAX,
+        has_shrunk: false,
     };
     let mut tries = Tries::new(&session.settings.patience);
     // Where the upload goes on; none before it has begun.
@@ -62,6 +70,9 @@ pub(crate) fn upload(
         };
         if !failure.again {
             return Err(failure.error);
+        }
+        if std::mem::take(&mut upload.has_shrunk) {
+            continue;
         }
         if upload.best >= before + PROGRESS {
             tries.start_over();
@@ -98,6 +109,12 @@ struct Upload<'u, 's> {
     has_ended: bool,
     /// After a loss the registry is asked before the bytes go out: its no gets lost where we are still sending.
     is_careful: bool,
+    /// The registry takes no parts: everything goes out with the end.
+    in_one_piece: bool,
+    /// The most bytes that go out at once: less after "too large", as proxies before registries say it.
+    most: u64,
+    /// They have just become less: no reason to wait.
+    has_shrunk: bool,
 }
 
 impl Upload<'_, '_> {
@@ -113,10 +130,10 @@ impl Upload<'_, '_> {
             // More than there is: not our upload any more.
             return Err(Failure::lost(self.broken("it has more of the upload than was sent")));
         }
-        while offset < size && !(offset == 0 && size <= SMALL) {
+        while offset < size && !(offset == 0 && self.in_one_piece) {
             *place = Some(at.location.clone());
             at = self.send_rest(&at.location, offset)?;
-            let taken = at.offset.unwrap_or(size);
+            let taken = at.offset.unwrap_or(0);
             if taken <= offset || taken > size {
                 *place = None;
                 return Err(Failure::lost(self.broken("it takes none of the bytes that are sent")));
@@ -155,22 +172,31 @@ impl Upload<'_, '_> {
         }
     }
 
-    /// Sends all that is missing.
-    fn send_rest(&self, location: &Url, offset: u64) -> Result<State, Failure> {
-        let size = self.descriptor.size;
+    /// Sends what is missing, or as much of it as the registry takes at once.
+    fn send_rest(&mut self, location: &Url, offset: u64) -> Result<State, Failure> {
+        let end = self.descriptor.size.min(offset.saturating_add(self.most));
         let mut hop = Hop::new(Method::PATCH, location.clone())
             .with("content-type", "application/octet-stream")
-            .with("content-range", format!("{offset}-{}", size - 1));
+            .with("content-range", format!("{offset}-{}", end - 1));
         if self.is_careful {
             hop = hop.with("expect", "100-continue");
         }
-        let answer = self.stream(hop, offset)?;
+        let answer = self.stream(hop, offset..end)?;
         match answer.status.as_u16() {
             // 201: some say "created" already here.
             201 | 202 | 204 => Ok(State {
                 location: self::location(&answer, Some(location))?,
-                offset: range_end(&answer),
+                offset: Some(range_end(&answer).unwrap_or(end)),
             }),
+            405 | 501 if offset == 0 => {
+                self.in_one_piece = true;
+                Err(Failure::lost(self.refused(answer).error))
+            }
+            413 if end - offset > SMALLEST_PART => {
+                self.most = ((end - offset) / 2).clamp(SMALLEST_PART, LARGEST_PART);
+                self.has_shrunk = true;
+                Err(Failure::lost(self.refused(answer).error))
+            }
             // Out of step with the registry, or forgotten by it: asked for the offset, begun again if need be.
             404 | 416 => {
                 let said = answer.explanation();
@@ -193,7 +219,7 @@ impl Upload<'_, '_> {
         hop.wait = Some(COMMIT);
         self.has_ended = true;
         let answer = if offset < self.descriptor.size {
-            self.stream(hop, offset)?
+            self.stream(hop, offset..self.descriptor.size)?
         } else {
             self.ask(hop.carrying(Payload::Bytes(b"")))?
         };
@@ -210,9 +236,9 @@ impl Upload<'_, '_> {
         }
     }
 
-    /// Sends the source's bytes from an offset on.
-    fn stream(&self, hop: Hop<'static>, offset: u64) -> Result<Answer, Failure> {
-        let left = self.descriptor.size - offset;
+    /// Sends a part of the source's bytes.
+    fn stream(&self, hop: Hop<'static>, part: Range<u64>) -> Result<Answer, Failure> {
+        let (offset, left) = (part.start, part.end - part.start);
         let unreadable = |reason: String| {
             Failure::fatal(Error::Source {
                 what: format!("blob {}", self.descriptor.digest.short()),

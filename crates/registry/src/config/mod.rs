@@ -95,6 +95,11 @@ impl Config {
         Ok(Endpoint::new(registry, "", self.security(registry, insecure), false))
     }
 
+    /// True where plain HTTP to a host is allowed without being asked for.
+    pub(crate) fn allows_plain(&self, authority: &str) -> bool {
+        self.security(authority, false) != Security::Strict
+    }
+
     pub(crate) fn security(&self, authority: &str, insecure: bool) -> Security {
         match self.settings.tls_verify {
             Some(false) => Security::Insecure,

@@ -1,10 +1,12 @@
 //! One file with credentials: what it holds, and how it is changed without losing what others wrote.
 
-use super::{Credential, helper, keys, normal};
+use super::helper::Helper;
+use super::{Credential, keys, normal};
 use crate::error::{Error, IoExt, Result, read_optional};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Map, Value, json};
+use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -38,10 +40,10 @@ impl File {
     }
 
     /// The credential of a repository, from a helper or the file itself.
-    pub(super) fn find(&self, registry: &str, repository: &str) -> Result<Option<Credential>> {
+    pub(super) fn find(&self, registry: &str, repository: &str, helpers: Option<&OsStr>) -> Result<Option<Credential>> {
         for key in keys(registry, repository) {
             if let Some(name) = self.own_helper(&key)
-                && let Some(credential) = helper::get(name, &key)?
+                && let Some(credential) = Helper::new(name, helpers)?.get(&key)?
             {
                 return Ok(Some(credential));
             }
@@ -50,7 +52,7 @@ impl File {
             }
         }
         match self.common_helper() {
-            Some(name) => helper::get(name, registry),
+            Some(name) => Helper::new(name, helpers)?.get(registry),
             None => Ok(None),
         }
     }

@@ -8,6 +8,7 @@ mod helper;
 use crate::error::Result;
 use crate::settings::CredentialFiles;
 use file::File;
+use helper::Helper;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -42,7 +43,7 @@ impl fmt::Debug for Credential {
 pub fn find(files: &CredentialFiles, registry: &str, repository: &str) -> Result<Option<Credential>> {
     for path in &files.read {
         if let Some(file) = File::read(path)?
-            && let Some(credential) = file.find(registry, repository)?
+            && let Some(credential) = file.find(registry, repository, files.helper_path.as_deref())?
         {
             return Ok(Some(credential));
         }
@@ -58,7 +59,7 @@ pub fn find(files: &CredentialFiles, registry: &str, repository: &str) -> Result
 pub fn store(files: &CredentialFiles, key: &str, credential: &Credential) -> Result<String> {
     file::change(&files.written, |file| {
         if let Some(helper) = file.helper(key) {
-            helper::store(&helper, key, credential)?;
+            Helper::new(&helper, files.helper_path.as_deref())?.store(key, credential)?;
             return Ok(format!("docker-credential-{helper}"));
         }
         file.insert(key, credential);
@@ -79,7 +80,7 @@ pub fn erase(files: &CredentialFiles, key: &str) -> Result<Vec<PathBuf>> {
     for path in paths {
         let Some(file) = File::read(&path)? else { continue };
         let from_helper = match file.helper(key) {
-            Some(helper) => helper::erase(&helper, key)?,
+            Some(helper) => Helper::new(&helper, files.helper_path.as_deref())?.erase(key)?,
             None => false,
         };
         let from_file = file.holds(key);

@@ -17,6 +17,7 @@ fn files(directory: &Path, text: &str) -> CredentialFiles {
     CredentialFiles {
         written: path.clone(),
         read: vec![path],
+        helper_path: None,
     }
 }
 
@@ -76,6 +77,7 @@ fn a_missing_file_is_made() {
     let files = CredentialFiles {
         written: path.clone(),
         read: vec![path.clone()],
+        helper_path: None,
     };
     assert_eq!(
         store(&files, "r.example", &password("u", "p")).unwrap(),
@@ -118,4 +120,43 @@ fn a_helper_that_is_missing_is_named() {
             .to_string()
             .contains("slash")
     );
+}
+
+/// Keeps one secret in a file beside it, and notes its arguments.
+const HELPER: &str = r#"#!/bin/sh
+here=${0%/*}
+echo "$@" >>"$here/arguments"
+case $1 in
+store) cat >"$here/kept" ;;
+erase) rm "$here/kept" ;;
+get)
+    read -r server
+    [ "$server" = https://index.docker.io/v1/ ] && [ -e "$here/kept" ] && cat "$here/kept" && exit
+    echo "credentials not found in native keychain"
+    exit 1 ;;
+esac
+"#;
+
+#[test]
+fn a_helper_gets_secrets_over_its_standard_input() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = directory.path().join("docker-credential-test");
+    std::fs::write(&program, HELPER).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut files = files(
+        directory.path(),
+        r#"{"credsStore": "test", "auths": {"docker.io": {}}}"#,
+    );
+    files.helper_path = Some(format!("{}:/usr/bin:/bin", directory.path().display()).into());
+    assert_eq!(find(&files, "docker.io", "library/x").unwrap(), None);
+    let secret = password("u", "the secret");
+    assert_eq!(store(&files, "docker.io", &secret).unwrap(), "docker-credential-test");
+    assert_eq!(find(&files, "docker.io", "library/x").unwrap(), Some(secret));
+    assert_eq!(find(&files, "other.example", "x").unwrap(), None);
+    erase(&files, "docker.io").unwrap();
+    assert_eq!(find(&files, "docker.io", "x").unwrap(), None);
+    let arguments = std::fs::read_to_string(directory.path().join("arguments")).unwrap();
+    assert_eq!(arguments, "get\nstore\nget\nget\nget\nerase\nget\n");
+    let text = std::fs::read_to_string(&files.written).unwrap();
+    assert!(!text.contains("secret"), "{text}");
 }

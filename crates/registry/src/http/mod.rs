@@ -138,8 +138,16 @@ impl Http {
         };
         match result {
             Ok(response) => Ok(Answer::new(response, url, &self.settings.patience)),
-            Err(error) => Err(failure(&url, &error)),
+            Err(error) => Err(self.with_proxy(&url, failure(&url, &error))),
         }
+    }
+
+    /// Names the proxy in the words for a lost connection: it may be the proxy's fault.
+    fn with_proxy(&self, url: &Url, mut failure: Failure) -> Failure {
+        if let (Error::Connection { reason, .. }, Some(proxy)) = (&mut failure.error, self.settings.proxies.of(url)) {
+            *reason = format!("{reason} (through the proxy {})", shown_proxy(proxy));
+        }
+        failure
     }
 
     /// The agent for an address: made with the first request for its host.
@@ -228,14 +236,19 @@ fn run(
 }
 
 fn new_proxy(text: &str) -> Result<Proxy> {
-    // What stands before an at sign is a secret.
-    let shown = text.rsplit('@').next().unwrap_or_default().to_owned();
-    let wrong = |reason: &str| Error::connection(format!("the proxy {shown:?}"), reason);
+    let wrong = |reason: &str| Error::connection(format!("the proxy {:?}", shown_proxy(text)), reason);
     let proxy = Proxy::new(text).map_err(|_| wrong("it isn't an address like http://proxy.example:3128"))?;
     if !matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https) {
         return Err(wrong("SOCKS isn't supported: name an HTTP proxy in HTTPS_PROXY"));
     }
     Ok(proxy)
+}
+
+/// A proxy's address without user and password.
+fn shown_proxy(text: &str) -> String {
+    let without_user = text.rsplit('@').next().unwrap_or_default();
+    let host = without_user.rsplit("://").next().unwrap_or_default();
+    crate::error::one_line(host.trim_end_matches('/'), 80)
 }
 
 /// Puts an error of the transport into words, and judges whether another try may help.

@@ -90,7 +90,7 @@ impl Resolver for Names {
         let default = if uri.scheme_str() == Some("https") { 443 } else { 80 };
         let port = authority.port_u16().unwrap_or(default);
         let found = self
-            .addresses(host_of(authority.as_str()))
+            .addresses(host_of(authority.host()))
             .map_err(|reason| ureq::Error::Other(reason.into()))?;
         let mut addresses = self.empty();
         for address in found.into_iter().take(MOST) {

@@ -97,7 +97,7 @@ fn a_lost_connection_is_a_new_beginning_for_old_registries() {
 fn a_broken_pull_goes_on() {
     let mut registry = Registry::start(&Options::default());
     let (client, _directory) = client_with(|settings, _| settings.patience.tries = 40);
-    let bytes = noise(30_000_000, 43);
+    let bytes = noise(12_000_000, 43);
     let to = reference(&registry.authority(), "a/b:1");
     send(&client, &to, &bytes).unwrap();
     let mut blob = client.blob(&to, &layer_of(&bytes), 0).unwrap();

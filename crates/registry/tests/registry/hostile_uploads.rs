@@ -84,8 +84,18 @@ fn a_registry_that_takes_nothing_is_given_up() {
     assert_eq!(patches, 4);
 }
 
-/// A registry that keeps what it gets, in pieces, until the digest comes.
+/// A registry that refuses parts above a size.
+fn in_pieces_up_to(most: usize) -> (Server, Arc<Mutex<Vec<u8>>>) {
+    registry(usize::MAX, most)
+}
+
+/// A registry that takes no more than a piece of each part.
 fn in_pieces(piece: usize) -> (Server, Arc<Mutex<Vec<u8>>>) {
+    registry(piece, usize::MAX)
+}
+
+/// A registry that keeps what it gets until the digest comes.
+fn registry(piece: usize, most: usize) -> (Server, Arc<Mutex<Vec<u8>>>) {
     let kept: Arc<Mutex<Vec<u8>>> = Arc::default();
     let content = kept.clone();
     let server = Server::start(move |request, reply| {
@@ -93,6 +103,7 @@ fn in_pieces(piece: usize) -> (Server, Arc<Mutex<Vec<u8>>>) {
         let location = [("location", "/v2/a/blobs/uploads/1?_state=x")];
         match request.method.as_str() {
             "POST" => reply.send(202, &location, b""),
+            "PATCH" if request.body.len() > most => reply.send(413, &[], b""),
             "PATCH" => {
                 let start: usize = request
                     .header("content-range")
@@ -110,7 +121,7 @@ fn in_pieces(piece: usize) -> (Server, Arc<Mutex<Vec<u8>>>) {
             }
             "PUT" => reply.send(201, &[], b""),
             "GET" if request.path.contains("/uploads/1") => {
-                let range = format!("0-{}", content.len() - 1);
+                let range = format!("0-{}", content.len().saturating_sub(1));
                 reply.send(204, &[location[0], ("range", &range)], b"");
             }
             _ => reply.send(200, &[], b""),
@@ -145,6 +156,31 @@ fn a_lost_connection_is_no_new_beginning() {
     assert_eq!(offsets.len(), 3, "{offsets:?}");
     assert!(offsets[1] >= 4_900_000 && offsets[2] >= 9_800_000, "{offsets:?}");
     assert!(breaker.up() < 12_100_000, "nothing went out twice: {}", breaker.up());
+}
+
+#[test]
+fn a_registry_that_takes_no_parts_gets_one_piece() {
+    let bytes = noise(3_000_000, 56);
+    let server = Server::start(|request, reply| match request.method.as_str() {
+        "POST" => reply.send(202, &[("location", "/v2/a/blobs/uploads/1")], b""),
+        "PATCH" => reply.send(405, &[], b""),
+        "PUT" => reply.send(201, &[], b""),
+        _ if request.path.contains("/uploads/1") => reply.send(404, &[], b""),
+        _ => reply.send(200, &[], b""),
+    });
+    let (client, _directory) = client();
+    send(&client, &reference(&server.authority(), "a:1"), &bytes).unwrap();
+    let seen = server.seen();
+    assert!(seen.last().unwrap().method == "PUT" && seen.last().unwrap().body == bytes);
+}
+
+#[test]
+fn parts_that_are_too_large_are_made_smaller() {
+    let bytes = noise(17_000_000, 57);
+    let (server, kept) = in_pieces_up_to(5 << 20);
+    let (client, _directory) = client();
+    send(&client, &reference(&server.authority(), "a:1"), &bytes).unwrap();
+    assert!(*kept.lock().unwrap() == bytes);
 }
 
 #[test]

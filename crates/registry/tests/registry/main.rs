@@ -1,6 +1,7 @@
 //! The client against servers: a misbehaving one of our own, and Debian's docker-registry, cross-checked with skopeo.
 
 mod authentication;
+mod connections;
 mod debian;
 mod debian_pull;
 mod debian_push;
@@ -9,6 +10,7 @@ mod hostile_bodies;
 mod hostile_uploads;
 mod image;
 mod lists;
+mod mirrors;
 mod redirects;
 mod server;
 mod settings;

@@ -88,6 +88,7 @@ pub struct Server {
     address: SocketAddr,
     seen: Arc<Mutex<Vec<Request>>>,
     sent: Arc<AtomicU64>,
+    connections: Arc<AtomicU64>,
 }
 
 impl Server {
@@ -106,11 +107,14 @@ impl Server {
             address: listener.local_addr().unwrap(),
             seen: Arc::default(),
             sent: Arc::default(),
+            connections: Arc::default(),
         };
+        let connections = server.connections.clone();
         let (seen, sent) = (server.seen.clone(), server.sent.clone());
         let handler: Arc<Handler> = Arc::new(handler);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
+                connections.fetch_add(1, Ordering::SeqCst);
                 let (tls, handler, seen, sent) = (tls.clone(), handler.clone(), seen.clone(), sent.clone());
                 std::thread::spawn(move || {
                     // A connection that ends is nothing a test of a server's faults wonders about.
@@ -142,6 +146,11 @@ impl Server {
             .iter()
             .filter(|request| request.path.starts_with(beginning))
             .count()
+    }
+
+    /// How often somebody connected.
+    pub fn connections(&self) -> u64 {
+        self.connections.load(Ordering::SeqCst)
     }
 
     /// How many bytes went out.

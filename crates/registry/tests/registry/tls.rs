@@ -62,7 +62,7 @@ impl Authority {
         Arc::new(builder.with_single_cert(vec![certificate.der().clone()], key).unwrap())
     }
 
-    fn serve(&self, name: &str, is_expired: bool, client: Option<&Self>) -> Server {
+    pub fn serve(&self, name: &str, is_expired: bool, client: Option<&Self>) -> Server {
         Server::with_tls(Some(self.config(name, is_expired, client)), |_, reply| {
             reply.send(200, &[("content-type", media_type::MANIFEST)], &any_manifest());
         })
