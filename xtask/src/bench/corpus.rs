@@ -126,7 +126,8 @@ fn make(kept: &Path, kind: Kind) -> Outcome {
     Ok(std::fs::rename(unfinished, kept)?)
 }
 
-fn path_of(digest: &Value) -> String {
+/// Where a blob stands in a layout.
+pub(super) fn path_of(digest: &Value) -> String {
     format!("blobs/{}", digest.as_str().unwrap_or_default().replace(':', "/"))
 }
 
@@ -205,7 +206,7 @@ fn sha256(path: &Path) -> Outcome<String> {
 }
 
 /// Writes a document: its hash and length.
-fn blob(layout: &Path, bytes: &[u8]) -> Outcome<(String, u64)> {
+pub(super) fn blob(layout: &Path, bytes: &[u8]) -> Outcome<(String, u64)> {
     let path = layout.join("document");
     std::fs::write(&path, bytes)?;
     let hash = sha256(&path)?;
@@ -213,6 +214,7 @@ fn blob(layout: &Path, bytes: &[u8]) -> Outcome<(String, u64)> {
     Ok((hash, bytes.len() as u64))
 }
 
-fn described((hash, size): &(String, u64), media_type: &str) -> Value {
+/// A descriptor.
+pub(super) fn described((hash, size): &(String, u64), media_type: &str) -> Value {
     json!({ "mediaType": media_type, "digest": format!("sha256:{hash}"), "size": size })
 }

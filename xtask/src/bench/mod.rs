@@ -1,4 +1,4 @@
-//! `cargo xtask bench start|bundle|steps|load|save|commit`: wiac against its peers, side by side on one machine.
+//! `cargo xtask bench start|bundle|steps|load|save|commit|pull|push`: wiac against its peers, side by side on one machine.
 //!
 //! Peers are the newest that Debian has: a root of Debian trixie is made once, and everything, wiac included, is
 //! measured inside it. Data is on tmpfs unless `--disk` is given, so that tools are compared rather than disks. Each
@@ -15,6 +15,7 @@ mod newest;
 mod oci_bundle;
 mod peers;
 mod place;
+mod registry;
 mod report;
 mod save;
 mod start;
@@ -64,6 +65,10 @@ enum What {
     Save,
     /// Committing 1 GB of changes
     Commit,
+    /// Pulling an image of 1 GB
+    Pull,
+    /// Pushing one
+    Push,
 }
 
 /// Runs the task.
@@ -88,7 +93,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     place.install(&shell::release_directory()?.join("examples/floor"), "floor")?;
     place.compile("true", "int main(void) { return 0; }")?;
     place.compile("pause", "#include <unistd.h>\nint main(void) { for (;;) pause(); }")?;
-    if matches!(arguments.what, What::Load | What::Save | What::Commit) {
+    if !matches!(arguments.what, What::Start | What::Bundle | What::Steps) {
         load::prepare(&place)?;
         shell::run(&mut shell::cargo(&[
             "build",
@@ -131,6 +136,8 @@ fn inside(arguments: &Arguments, place: &Place) -> Outcome {
         What::Load => load::run(arguments, place)?,
         What::Save => save::run(arguments, place)?,
         What::Commit => commit::run(arguments, place)?,
+        What::Pull => registry::pull(arguments, place)?,
+        What::Push => registry::push(arguments, place)?,
     };
     print!("{}", report.text());
     Ok(std::fs::write(

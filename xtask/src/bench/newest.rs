@@ -24,14 +24,13 @@ pub(super) const SUITE: &str = "trixie";
 const KEPT: &str = "/var/cache/wiac-bench";
 
 /// What is installed in it.
-const PACKAGES: &str =
-    "bubblewrap,buildah,ca-certificates,crun,dash,docker-buildx,docker-cli,docker.io,iptables,podman,skopeo,umoci,zstd";
+const PACKAGES: &str = "bubblewrap,buildah,ca-certificates,crun,dash,docker-buildx,docker-cli,docker-registry,docker.io,iptables,podman,skopeo,umoci,zstd";
 
 /// Makes the root where it is missing.
 pub(super) fn root() -> Outcome<PathBuf> {
     let root = Path::new(KEPT).join(SUITE);
     // What was added to the list last: a root that was made before hasn't got it.
-    if root.join("usr/bin/umoci").exists() {
+    if root.join("usr/bin/docker-registry").exists() {
         return Ok(root);
     }
     machine::install(&[("mmdebstrap", "makes the root of the newest Debian")])?;
