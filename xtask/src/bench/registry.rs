@@ -162,18 +162,17 @@ fn without_last_layer(layout: &Path) -> Outcome {
     let mut index = read(&layout.join("index.json"))?;
     let mut manifest = read(&blob(&index["manifests"][0]))?;
     let mut config = read(&blob(&manifest["config"]))?;
-    for list in [
-        &mut manifest["layers"],
-        &mut config["rootfs"]["diff_ids"],
-        &mut config["history"],
-    ] {
-        list.as_array_mut().ok_or("no list of layers")?.pop();
-    }
-    for (document, value) in [("config", &config)] {
-        let media_type = manifest[document]["mediaType"].as_str().unwrap_or_default().to_owned();
-        let written = corpus::blob(layout, value.to_string().as_bytes())?;
-        manifest[document] = corpus::described(&written, &media_type);
-    }
+    let pop = |document: &mut Value, list: &str| -> Outcome {
+        let list = document.pointer_mut(list).and_then(Value::as_array_mut);
+        list.ok_or("no list of layers")?.pop();
+        Ok(())
+    };
+    pop(&mut manifest, "/layers")?;
+    pop(&mut config, "/rootfs/diff_ids")?;
+    pop(&mut config, "/history")?;
+    let media_type = manifest["config"]["mediaType"].as_str().unwrap_or_default().to_owned();
+    let written = corpus::blob(layout, config.to_string().as_bytes())?;
+    manifest["config"] = corpus::described(&written, &media_type);
     let written = corpus::blob(layout, manifest.to_string().as_bytes())?;
     let annotations = index["manifests"][0]["annotations"].clone();
     index["manifests"] = json!([corpus::described(
