@@ -4,9 +4,13 @@ mod layout;
 mod peers;
 mod rich;
 
+mod commit;
+mod crowd;
 mod hostile;
 mod incoming;
 mod outgoing;
+mod tars;
+mod users;
 
 use crate::harness::Place;
 use crate::harness::call::Call;
@@ -34,4 +38,12 @@ fn assert_whole(place: &Place, data: &str) {
 /// wiac on a data directory of the place by name.
 fn wiac_on<'a>(place: &Place, data: &str, arguments: impl IntoIterator<Item = &'a str>) -> Call {
     place.wiac(arguments).env("WIAC_DATA", place.path(data))
+}
+
+/// Any moment up to `longest` from now.
+fn moment(longest: std::time::Duration) -> std::time::Duration {
+    let since = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .expect("a clock");
+    longest * (since.subsec_nanos() / 100 % 1000) / 1000
 }
