@@ -7,6 +7,7 @@ use crate::harness::tools;
 /// A loop-mounted file system at `disk` in a place, with wiac's data directory in it.
 pub struct LoopDisk<'p> {
     place: &'p Place,
+    mount: &'static str,
 }
 
 impl<'p> LoopDisk<'p> {
@@ -25,13 +26,18 @@ impl<'p> LoopDisk<'p> {
                 "truncate -s {megabytes}M disk.img; {tool} {options} disk.img; mkdir disk"
             ))
             .succeeds();
-        let disk = Self { place };
+        // The copy has the same UUID as the file system that it is of, which may still be mounted somewhere.
+        let mount = match kind {
+            "xfs" => "mount -o loop,nouuid disk.img disk",
+            _ => "mount -o loop disk.img disk",
+        };
+        let disk = Self { place, mount };
         disk.mount();
         disk
     }
 
     fn mount(&self) {
-        self.place.host("mount -o loop disk.img disk").succeeds();
+        self.place.host(self.mount).succeeds();
     }
 
     /// Its power fails: nothing that isn't on it gets there any more, its log included.
