@@ -9,7 +9,7 @@ use wiac_layer::Form;
 use wiac_layer::merged::LayerStack;
 use wiac_oci::convert::{self, ProcessOverrides};
 use wiac_oci::image::ImageConfig;
-use wiac_oci::runtime::{ConsoleSize, Mount, Process, RuntimeConfig};
+use wiac_oci::runtime::{ConsoleSize, Mount, Process, Rlimit, RuntimeConfig};
 use wiac_oci::user::lookup_user;
 use wiac_run::attach::Signals;
 use wiac_run::plan::{OverlayPaths, Rootfs, Settings};
@@ -38,6 +38,14 @@ pub struct Wishes {
     pub mounts: Vec<Mount>,
     /// Rows and columns of its terminal.
     pub size: Option<(u16, u16)>,
+    /// Further lines of /etc/hosts: a name and its address.
+    pub hosts: Vec<(String, String)>,
+    /// The size of /dev/shm in bytes, where it isn't docker's 64 MiB.
+    pub shm_size: Option<u64>,
+    /// Resource limits.
+    pub limits: Vec<Rlimit>,
+    /// No seccomp filter, no hidden paths, every capability but making devices.
+    pub insecure: bool,
     /// The name others find it by; its host name where none is given.
     pub default_hostname: String,
 }
@@ -72,12 +80,41 @@ pub fn configure(stack: &LayerStack, image: &ImageConfig, wishes: &Wishes, files
             width: columns.into(),
         });
     }
-    network_files::write(files, &hostname, host_network)?;
+    grant(&mut config, wishes);
+    network_files::write(files, &hostname, host_network, &wishes.hosts)?;
     config
         .mounts
         .extend(network_files::NAMES.iter().map(|name| bind_file(files, name)));
     config.mounts.extend(wishes.mounts.iter().cloned());
     Ok(config)
+}
+
+/// What is asked for beyond docker's default container.
+fn grant(config: &mut RuntimeConfig, wishes: &Wishes) {
+    if let Some(process) = &mut config.process {
+        process.rlimits.extend(wishes.limits.iter().cloned());
+    }
+    if let Some(size) = wishes.shm_size {
+        let is_size = |option: &String| option.starts_with("size=");
+        for mount in config.mounts.iter_mut().filter(|mount| mount.destination == "/dev/shm") {
+            mount.options.retain(|option| !is_size(option));
+            mount.options.push(format!("size={size}"));
+        }
+    }
+    if wishes.insecure {
+        if let Some(linux) = &mut config.linux {
+            linux.masked_paths.clear();
+            linux.readonly_paths.clear();
+        }
+        let writable = ["/sys", "/sys/fs/cgroup", "/proc"];
+        for mount in config
+            .mounts
+            .iter_mut()
+            .filter(|m| writable.contains(&m.destination.as_str()))
+        {
+            mount.options.retain(|option| option != "ro");
+        }
+    }
 }
 
 fn bind_file(files: &Path, name: &str) -> Mount {

@@ -16,9 +16,16 @@ const LOCALHOST: &str = "127.0.0.1\tlocalhost\n\
 pub(crate) const NAMES: [&str; 3] = ["resolv.conf", "hosts", "hostname"];
 
 /// Writes the three files into `directory`: copies, so that a container that changes them changes nothing else.
-pub(crate) fn write(directory: &Path, hostname: &str, host_network: bool) -> Result<()> {
+/// `more`: further names with their addresses.
+pub(crate) fn write(directory: &Path, hostname: &str, host_network: bool, more: &[(String, String)]) -> Result<()> {
     let hosts = if host_network { host_file("/etc/hosts") } else { None };
-    let hosts = hosts.unwrap_or_else(|| format!("{LOCALHOST}127.0.1.1\t{hostname}\n"));
+    let mut hosts = hosts.unwrap_or_else(|| format!("{LOCALHOST}127.0.1.1\t{hostname}\n"));
+    if !hosts.ends_with('\n') {
+        hosts.push('\n');
+    }
+    for (name, address) in more {
+        hosts.push_str(&format!("{address}\t{name}\n"));
+    }
     let texts = [
         host_file("/etc/resolv.conf").unwrap_or_default(),
         hosts,

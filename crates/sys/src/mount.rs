@@ -5,6 +5,7 @@
 use crate::error::check;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd};
 use rustix::io::Result;
+use rustix::thread::{UnshareFlags, unshare_unsafe};
 use std::ffi::CStr;
 
 /// Attributes of a mount, as in `mount_setattr(2)`.
@@ -27,6 +28,14 @@ pub mod attr {
     pub const NODIRATIME: u64 = 0x80;
     /// Symlinks are not followed.
     pub const NOSYMFOLLOW: u64 = 0x0020_0000;
+}
+
+/// Moves the calling thread, and whatever it starts from now on, into a mount namespace of its own that begins as a copy
+/// of the one it was in. Its current directory stops being shared with other threads. See `unshare(2)`.
+pub fn unshare_namespace() -> Result<()> {
+    // SAFETY: CLONE_NEWNS (with CLONE_FS, which it implies) changes where paths lead and shares no memory; Rust's
+    // library relies on neither between threads.
+    unsafe { unshare_unsafe(UnshareFlags::NEWNS) }
 }
 
 /// Changes the attributes of the mount that `path` below `dir` names (`path` may be empty: `dir` itself), of all

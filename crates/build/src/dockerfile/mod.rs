@@ -13,6 +13,7 @@ mod change;
 mod chmod;
 mod config;
 mod hashing;
+mod mounts;
 mod prepared;
 mod run;
 mod selection;
@@ -24,6 +25,7 @@ mod workdir;
 mod writer;
 
 pub use change::apply_changes;
+pub use mounts::Secret;
 
 use crate::container::Network;
 use crate::context::Source;
@@ -36,6 +38,8 @@ use std::time::Instant;
 use wiac_dockerfile::stages::{Globals, StageGraph};
 use wiac_dockerfile::{Dockerfile, Instruction, Kind};
 use wiac_oci::image::ImageConfig;
+use wiac_oci::manifest::Platform;
+use wiac_oci::runtime::Rlimit;
 use wiac_run::attach::Signals;
 use wiac_run::user_namespace::UserNamespace;
 use wiac_store::{ImageRecord, LayerId, Lock, Store};
@@ -85,6 +89,33 @@ pub struct Request {
     pub quiet: bool,
     /// The network of RUN.
     pub network: Network,
+    /// What `RUN --mount=type=secret` may show, by id.
+    pub secrets: BTreeMap<String, Secret>,
+    /// The sockets of SSH agents, by id.
+    pub ssh: BTreeMap<String, PathBuf>,
+    /// What a Dockerfile may ask for beyond a confined step.
+    pub allow: Vec<Entitlement>,
+    /// Further lines of /etc/hosts of every RUN: a name and its address.
+    pub hosts: Vec<(String, String)>,
+    /// The size of /dev/shm of every RUN, in bytes.
+    pub shm_size: Option<u64>,
+    /// Resource limits of every RUN.
+    pub limits: Vec<Rlimit>,
+    /// The platform to build for; this machine's where none is named.
+    pub platform: Option<Platform>,
+    /// Labels beside those of the Dockerfile, which they override.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// What `--allow` grants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entitlement {
+    /// `RUN --network=host` where the build's network is another.
+    NetworkHost,
+    /// `RUN --security=insecure`.
+    SecurityInsecure,
+    /// `RUN --device`.
+    Device,
 }
 
 /// What a build is done with.
@@ -179,6 +210,8 @@ impl Build<'_, '_> {
             .stages
             .remove(&target)
             .ok_or_else(|| Error::wrong("the target was not built"))?;
+        let mut stage = stage;
+        stage.config.config.labels.extend(self.request.labels.clone());
         self.warn_of_unused_arguments();
         Ok(Built {
             record: stage.into_record(),

@@ -1,8 +1,9 @@
 //! RUN: a container whose upper directory becomes a layer.
 
 use super::cached::Made;
+use super::mounts::Wanted;
 use super::stage::{Stage, is_proxy};
-use super::{Build, config};
+use super::{Build, Entitlement, Request, config};
 use crate::container::{self, Wishes, Workspace};
 use crate::error::{Error, IoExt, Result};
 use crate::stubs;
@@ -14,6 +15,7 @@ use wiac_oci::convert::ProcessOverrides;
 use wiac_oci::image::ImageConfig;
 use wiac_oci::runtime::RuntimeConfig;
 use wiac_run::io::{Io, Stream};
+use wiac_run::plan::SeccompChoice;
 use wiac_run::{Container, Plan};
 use wiac_store::layer::Draft;
 
@@ -23,7 +25,7 @@ const SCRIPT_PLACE: &str = "/run/wiac-script";
 impl Build<'_, '_> {
     /// Carries RUN out, or finds the layer that it made before; `true` for the latter.
     pub(super) fn run_command(&mut self, stage: &mut Stage, run: &Run) -> Result<bool> {
-        refuse_unsupported(run)?;
+        self.check_allowed(run)?;
         if stage.layers.is_empty() {
             return Err(Error::wrong_with_hint(
                 "RUN needs a root with a program in it, and this stage is still empty",
@@ -32,15 +34,45 @@ impl Build<'_, '_> {
         }
         let script = run.script();
         let said = said(stage, &script);
-        let key = self.run_key(stage, run, &script);
+        let wanted = self.wanted_mounts(stage, run)?;
+        let key = self.run_key(stage, run, &script, &wanted)?;
         self.cached_or(stage, &key, said, |build, stage, draft| {
-            build.run_container(stage, run, &script, draft)?;
+            build.run_container(stage, run, (&script, &wanted), draft)?;
             Ok(Made::Whole)
         })
     }
 
+    /// What needs `--allow`. The host's network does only where the build's own is another.
+    fn check_allowed(&self, run: &Run) -> Result<()> {
+        let network = run.network == Network::Host && self.request.network != container::Network::Host;
+        let asked = [
+            (network, Entitlement::NetworkHost, "RUN --network=host", "network.host"),
+            (
+                run.security == Security::Insecure,
+                Entitlement::SecurityInsecure,
+                "RUN --security=insecure",
+                "security.insecure",
+            ),
+        ];
+        for (is_asked, entitlement, what, name) in asked {
+            if is_asked && !self.request.allow.contains(&entitlement) {
+                return Err(Error::wrong_with_hint(
+                    format!("{what} isn't allowed"),
+                    format!("grant it by --allow {name}"),
+                ));
+            }
+        }
+        match run.devices.first() {
+            Some(device) => Err(Error::wrong_with_hint(
+                format!("RUN --device={}: wiac knows no devices to give", device.name),
+                "mount what the step needs, or leave the flag out",
+            )),
+            None => Ok(()),
+        }
+    }
+
     /// Everything the command can see: the layers below, itself, its environment and user.
-    fn run_key(&self, stage: &Stage, run: &Run, script: &Script) -> String {
+    fn run_key(&mut self, stage: &Stage, run: &Run, script: &Script, wanted: &[Wanted]) -> Result<String> {
         let mut key = stage.key("RUN");
         match script {
             Script::Exec(arguments) => {
@@ -63,16 +95,38 @@ impl Build<'_, '_> {
         key.add_all(&stage.visible_arguments());
         key.add(&image.user);
         key.add(&image.working_dir);
-        key.add(format!("{:?} {:?}", run.network, self.request.network));
-        key.finish()
+        key.add(format!(
+            "{:?} {:?} {:?}",
+            run.network, self.request.network, run.security
+        ));
+        let Request {
+            hosts,
+            shm_size,
+            limits,
+            ..
+        } = self.request;
+        if !hosts.is_empty() || shm_size.is_some() || !limits.is_empty() {
+            key.add(format!("{hosts:?} {shm_size:?} {limits:?}"));
+        }
+        self.add_mounts_to_key(wanted, &mut key)?;
+        Ok(key.finish())
     }
 
-    fn run_container(&mut self, stage: &Stage, run: &Run, script: &Script, draft: &Draft) -> Result<()> {
+    fn run_container(
+        &mut self,
+        stage: &Stage,
+        run: &Run,
+        (script, wanted): (&Script, &[Wanted]),
+        draft: &Draft,
+    ) -> Result<()> {
         let store = self.tools.store;
         let stack = stage.stack(store);
         let room = draft.room();
         let files = room.create_dir("files")?;
-        let wishes = self.wishes(stage, run, script, &files)?;
+        let ready = self.ready_mounts(wanted, room.path())?;
+        let mut wishes = self.wishes(stage, run, script, &files)?;
+        wishes.mounts.extend(ready.mounts.iter().cloned());
+        wishes.process.env.extend(ready.environment.iter().cloned());
         // The container's command alone counts here, not what the image starts later.
         let mut image = ImageConfig::default();
         image.config.env.clone_from(&stage.config.config.env);
@@ -88,7 +142,10 @@ impl Build<'_, '_> {
         };
         container::prepare_upper(&stack, &workspace.upper)?;
         let rootfs = container::overlay(&stack, workspace, store.form());
-        let settings = container::settings(self.tools.user_namespace);
+        let mut settings = container::settings(self.tools.user_namespace);
+        if wishes.insecure {
+            settings.seccomp = SeccompChoice::FromConfig;
+        }
         let seen = stack.with_upper(&draft.diff());
         let log = room.path().join("output");
         let plan = Plan::new(&runtime, &rootfs, &settings)?;
@@ -142,9 +199,12 @@ impl Build<'_, '_> {
         };
         let network = match run.network {
             Network::None => container::Network::None,
-            Network::Default | Network::Host => self.request.network,
+            Network::Host => container::Network::Host,
+            Network::Default => self.request.network,
         };
+        let insecure = run.security == Security::Insecure;
         let process = ProcessOverrides {
+            cap_add: if insecure { own_capabilities() } else { Vec::new() },
             entrypoint: Some(Vec::new()),
             command,
             env: self.environment(stage),
@@ -154,6 +214,10 @@ impl Build<'_, '_> {
             process,
             network,
             mounts,
+            hosts: self.request.hosts.clone(),
+            shm_size: self.request.shm_size,
+            limits: self.request.limits.clone(),
+            insecure,
             default_hostname: "buildkitsandbox".to_owned(),
             ..Wishes::default()
         })
@@ -181,6 +245,19 @@ impl Build<'_, '_> {
             }),
         }
     }
+}
+
+/// Every capability that this process may give: proc_pid_status(5).
+fn own_capabilities() -> Vec<String> {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let bits = status.lines().find_map(|line| line.strip_prefix("CapPrm:"));
+    let bits = bits.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());
+    let is_held = |number: usize| bits.is_none_or(|bits| bits >> number & 1 == 1);
+    let names = wiac_oci::capability::ALL.iter().enumerate();
+    names
+        .filter(|(number, _)| is_held(*number))
+        .map(|(_, name)| (*name).to_owned())
+        .collect()
 }
 
 /// What a step says goes to standard error: standard output is for the result.
@@ -223,17 +300,5 @@ fn said(stage: &Stage, script: &Script) -> String {
         Script::Exec(arguments) => format!("RUN {}", serde_json::to_string(arguments).unwrap_or_default()),
         Script::Shell(text) => format!("RUN {} {text}", stage.shell().join(" ")),
         Script::File { content, .. } => format!("RUN {content}"),
-    }
-}
-
-fn refuse_unsupported(run: &Run) -> Result<()> {
-    let missing = [
-        (!run.mounts.is_empty(), "RUN --mount"),
-        (run.security == Security::Insecure, "RUN --security=insecure"),
-        (!run.devices.is_empty(), "RUN --device"),
-    ];
-    match missing.iter().find(|(asked, _)| *asked) {
-        Some((_, what)) => Err(Error::wrong(format!("{what} isn't there yet"))),
-        None => Ok(()),
     }
 }

@@ -175,7 +175,7 @@ impl Build<'_, '_> {
         }
     }
 
-    fn local_mut(&mut self, name: Option<&str>) -> Result<&mut Source> {
+    pub(super) fn local_mut(&mut self, name: Option<&str>) -> Result<&mut Source> {
         match name {
             None => Ok(&mut self.context),
             Some(name) => self.contexts.get_mut(name).ok_or_else(|| no_context(name)),
@@ -263,7 +263,7 @@ fn refuse_downloads(transfer: &Transfer, name: &str) -> Result<()> {
             ));
         }
         return Err(Error::wrong_with_hint(
-            format!("{text}: downloads come with registries, which aren't there yet"),
+            format!("{text}: downloads aren't there yet"),
             "fetch it into the build context before the build, or by a program in a RUN",
         ));
     }

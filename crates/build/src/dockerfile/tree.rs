@@ -65,6 +65,15 @@ fn pick_one(source: &Source, written: &str, picked: &mut Vec<Picked>) -> Result<
     }
 }
 
+/// The one entry that a path names, wildcards and all; no path names the tree's root.
+///
+/// # Errors
+/// As [`pick`].
+pub(super) fn pick_literal(source: &Source, written: &str) -> Result<Picked> {
+    let one = pick_path(source, written, &relative(written))?;
+    one.ok_or_else(|| left_out(source, written))
+}
+
 /// The same with `--parents`: what is before the pivot `/./` (or the whole tree) is a directory, of which what the
 /// rest matches is taken, under its path.
 ///

@@ -1,17 +1,24 @@
 //! `wiac build PATH`.
 
+mod calls;
+mod contexts;
+mod outputs;
+mod values;
+
 use crate::error::{Failure, exit_code, words};
 use crate::images::AllImages;
 use crate::progress::Lines;
-use crate::pulling::Pulling;
+use crate::pulling::{Policy, Pulling};
 use crate::{Global, data, overlay_hint};
+use calls::{Asked, Call};
 use clap::Args;
-use std::collections::BTreeMap;
+use outputs::Output;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use wiac_build::container::Network;
-use wiac_build::dockerfile::{Request, Tools};
+use wiac_build::dockerfile::{Built, Request, Tools};
+use wiac_oci::manifest::Platform;
 use wiac_oci::reference::Reference;
 use wiac_run::attach::Signals;
 use wiac_store::{HeldImage, ImageRecord};
@@ -20,7 +27,8 @@ use wiac_store::{HeldImage, ImageRecord};
 const NAMES: [&str; 3] = ["Dockerfile", "dockerfile", "Containerfile"];
 
 // What may be written; clap makes the help of the comments below.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(crate) struct Arguments {
     /// The directory of the build context
     #[arg(value_name = "PATH", default_value = ".")]
@@ -46,23 +54,180 @@ pub(crate) struct Arguments {
     /// Say nothing, and print the image's id alone
     #[arg(short, long)]
     quiet: bool,
+    /// Run every step of this stage again
+    #[arg(long, value_name = "STAGE", value_delimiter = ',')]
+    no_cache_filter: Vec<String>,
+    /// Show a secret to RUN: id=ID,src=FILE or id=ID,env=VARIABLE
+    #[arg(long, value_name = "SECRET")]
+    secret: Vec<String>,
+    /// Show an SSH agent to RUN: default, or ID=SOCKET
+    #[arg(long, value_name = "AGENT")]
+    ssh: Vec<String>,
+    /// Grant what a step may ask for: network.host, security.insecure
+    #[arg(long, value_name = "ENTITLEMENT", value_delimiter = ',')]
+    allow: Vec<String>,
+    /// A further build context: NAME=DIRECTORY, or an image (containers-storage:…, oci-layout://…)
+    #[arg(long, value_name = "NAME=CONTEXT")]
+    build_context: Vec<String>,
+    /// A further line of /etc/hosts
+    #[arg(long, value_name = "NAME:ADDRESS")]
+    add_host: Vec<String>,
+    /// The size of /dev/shm, such as 64m
+    #[arg(long, value_name = "BYTES", value_parser = values::size)]
+    shm_size: Option<u64>,
+    /// A resource limit: NAME=SOFT[:HARD]
+    #[arg(long, value_name = "LIMIT")]
+    ulimit: Vec<String>,
+    /// A label of the image
+    #[arg(long, value_name = "NAME=VALUE")]
+    label: Vec<String>,
+    /// Write the result elsewhere: a directory, - for a tar, or type=local|tar|oci|docker|image,dest=FILE
+    #[arg(short, long, value_name = "OUTPUT")]
+    output: Vec<String>,
+    /// Write the image's id, as other tools know it, to this file
+    #[arg(long, value_name = "FILE")]
+    iidfile: Option<PathBuf>,
+    /// Write what was built to this file, as JSON
+    #[arg(long, value_name = "FILE")]
+    metadata_file: Option<PathBuf>,
+    /// Don't build: say what can be asked of the Dockerfile
+    #[arg(long, value_name = "CALL", value_enum)]
+    call: Option<Call>,
+    /// Short for --call=check
+    #[arg(long)]
+    check: bool,
+    /// Fix every time: SOURCE_DATE_EPOCH, or 1970
+    #[arg(long)]
+    reproducible: bool,
+    /// The platform to build for
+    #[arg(long, value_name = "PLATFORM")]
+    platform: Option<Platform>,
+    /// How progress is shown: auto, plain or quiet
+    #[arg(long, value_name = "STYLE", default_value = "auto", value_parser = progress)]
+    progress: String,
+    /// Keep the image in the store, as is done anyway
+    #[arg(long)]
+    load: bool,
+    /// Not there yet: wiac push does it
+    #[arg(long, hide = true)]
+    push: bool,
+    /// Pull base images even where they are here
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pull: Option<bool>,
+}
+
+fn progress(text: &str) -> Result<String, String> {
+    match text {
+        "auto" | "plain" | "quiet" => Ok(text.to_owned()),
+        "tty" | "rawjson" => Err("it isn't there yet: auto, plain and quiet are".to_owned()),
+        _ => Err("the styles are auto, plain and quiet".to_owned()),
+    }
 }
 
 /// Runs the command.
 pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Failure> {
+    refuse(arguments)?;
+    let call = if arguments.check {
+        Some(Call::Check)
+    } else {
+        arguments.call
+    };
+    if let Some(call) = call.filter(|call| *call != Call::Build) {
+        let (file_name, _, text) = read_dockerfile(arguments)?;
+        let asked = Asked {
+            file_name: &file_name,
+            text: &text,
+            target: arguments.target.as_deref(),
+            build_args: &arguments.build_arg,
+        };
+        return asked.answer(call);
+    }
+    let outputs = arguments.output.iter().map(|text| Output::parse(text));
+    let outputs: Vec<Output> = outputs.collect::<Result<_, _>>()?;
     let signals = Signals::catch()?;
     let data = data::open(global)?;
-    let (image, record) = match build(&data, &signals, arguments) {
+    let built = match make(&data, &signals, arguments) {
         Err(Stopped::Interrupted(signal)) => return Ok(exit_code(128 + signal)),
         Err(Stopped::Failed(failure)) => return Err(failure),
         Ok(built) => built,
     };
-    if arguments.quiet {
+    let epoch = epoch(arguments)?;
+    for output in &outputs {
+        output.write(&data, &built.record, &arguments.tag, epoch)?;
+    }
+    report(&data, arguments, &built.record, epoch)?;
+    if !outputs.is_empty() && !arguments.load && !outputs.iter().any(Output::is_image) {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let image = keep(&data, arguments, &built.record)?;
+    if is_quiet(arguments) {
         println!("{}", image.id);
     } else {
-        println!("{}", chain(&data, &record));
+        println!("{}", chain(&data, &built.record));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What docker has and wiac can't do yet.
+fn refuse(arguments: &Arguments) -> Result<(), Failure> {
+    if arguments.push {
+        return Err(Failure::usage(
+            "--push isn't there yet: name the image by -t, and push it with wiac push",
+        ));
+    }
+    Ok(())
+}
+
+fn is_quiet(arguments: &Arguments) -> bool {
+    arguments.quiet || arguments.progress == "quiet"
+}
+
+/// The time that everything gets: a build argument or variable of the name SOURCE_DATE_EPOCH, or 1970 where all times
+/// are to be fixed and none is named.
+fn epoch(arguments: &Arguments) -> Result<Option<i64>, Failure> {
+    let named = values::build_arguments(&arguments.build_arg).remove("SOURCE_DATE_EPOCH");
+    let named = match named.filter(|text| !text.is_empty()) {
+        Some(text) => Some(i64::from(text.parse::<u32>().map_err(|_| {
+            Failure::usage(format!(
+                "SOURCE_DATE_EPOCH={text}: a number of seconds since 1970 is expected"
+            ))
+        })?)),
+        None => super::save::source_date_epoch()?,
+    };
+    Ok(named.or(arguments.reproducible.then_some(0)))
+}
+
+/// Writes the files that say what was built.
+fn report(data: &data::Data, arguments: &Arguments, record: &ImageRecord, epoch: Option<i64>) -> Result<(), Failure> {
+    if arguments.iidfile.is_none() && arguments.metadata_file.is_none() {
+        return Ok(());
+    }
+    let id = outputs::true_id(data, record, epoch)?;
+    if let Some(path) = &arguments.iidfile {
+        outputs::write_text(path, &id.to_string())?;
+    }
+    if let Some(path) = &arguments.metadata_file {
+        let names: Vec<String> = arguments
+            .tag
+            .iter()
+            .map(|name| name.clone().with_default_tag().to_string())
+            .collect();
+        let mut metadata = serde_json::json!({ "containerimage.config.digest": id.to_string() });
+        if !names.is_empty() {
+            metadata["image.name"] = names.join(",").into();
+        }
+        outputs::write_text(path, &format!("{metadata:#}\n"))?;
+    }
+    Ok(())
+}
+
+/// Puts the image into the store and names it.
+fn keep(data: &data::Data, arguments: &Arguments, record: &ImageRecord) -> Result<HeldImage, Failure> {
+    let image = data.store.add_image(record)?;
+    for name in &arguments.tag {
+        data.store.name_image(name, &image.id)?;
+    }
+    Ok(image)
 }
 
 /// Why a build ended early.
@@ -87,44 +252,56 @@ pub(crate) fn build_directory(
 ) -> Result<(HeldImage, ImageRecord), Stopped> {
     let arguments = Arguments {
         path: path.to_owned(),
-        file: None,
-        target: None,
-        build_arg: Vec::new(),
-        no_cache: false,
-        tag: Vec::new(),
-        network: Network::Host,
-        quiet: false,
+        ..Arguments::default()
     };
-    build(data, signals, &arguments)
+    let built = make(data, signals, &arguments)?;
+    Ok((keep(data, &arguments, &built.record)?, built.record))
 }
 
-fn build(data: &data::Data, signals: &Signals, arguments: &Arguments) -> Result<(HeldImage, ImageRecord), Stopped> {
+fn make(data: &data::Data, signals: &Signals, arguments: &Arguments) -> Result<Built, Stopped> {
     let (file_name, dockerfile_path, text) = read_dockerfile(arguments)?;
+    let contexts = contexts::contexts(data, &arguments.build_context)?;
     let request = Request {
         context: arguments.path.clone(),
         dockerfile_path,
         text,
         target: arguments.target.clone(),
-        build_args: build_arguments(&arguments.build_arg),
+        build_args: values::build_arguments(&arguments.build_arg),
         no_cache: arguments.no_cache,
-        quiet: arguments.quiet,
+        no_cache_stages: arguments.no_cache_filter.clone(),
+        epoch: epoch(arguments)?,
+        contexts: contexts.directories.clone(),
+        image_contexts: contexts.images.clone(),
+        quiet: is_quiet(arguments),
         network: arguments.network,
-        ..Request::default()
+        secrets: values::secrets(&arguments.secret)?,
+        ssh: values::agents(&arguments.ssh)?,
+        allow: values::entitlements(&arguments.allow)?,
+        hosts: values::hosts(&arguments.add_host)?,
+        shm_size: arguments.shm_size,
+        limits: values::limits(&arguments.ulimit)?,
+        labels: values::labels(&arguments.label),
+        platform: arguments.platform.clone(),
+    };
+    let pull = match arguments.pull {
+        Some(true) => Policy::Always,
+        _ => Policy::Missing,
+    };
+    let pulling = Pulling {
+        pull,
+        platform: arguments.platform.clone(),
+        ..Pulling::default()
     };
     let tools = Tools {
         store: &data.store,
-        images: &mut AllImages::new(data, Pulling::default()),
-        progress: &mut Lines { quiet: arguments.quiet },
+        images: &mut AllImages::new(data, pulling),
+        progress: &mut Lines {
+            quiet: is_quiet(arguments),
+        },
         signals,
         user_namespace: data.user_namespace.as_ref(),
     };
-    let built =
-        wiac_build::dockerfile::build(&request, tools).map_err(|error| stopped(error, &file_name, &request.text))?;
-    let image = data.store.add_image(&built.record)?;
-    for name in &arguments.tag {
-        data.store.name_image(name, &image.id)?;
-    }
-    Ok((image, built.record))
+    wiac_build::dockerfile::build(&request, tools).map_err(|error| stopped(error, &file_name, &request.text))
 }
 
 /// The Dockerfile's name for messages, its path where it is a file, its text.
@@ -165,15 +342,6 @@ fn find_dockerfile(directory: &Path) -> Result<PathBuf, Failure> {
                 directory.display()
             ))
         })
-}
-
-/// `NAME=VALUE`; `NAME` alone is read from the environment, and left out where it isn't set.
-fn build_arguments(written: &[String]) -> BTreeMap<String, String> {
-    let pair = |text: &String| match text.split_once('=') {
-        Some((name, value)) => Some((name.to_owned(), value.to_owned())),
-        None => Some((text.clone(), std::env::var(text).ok()?)),
-    };
-    written.iter().filter_map(pair).collect()
 }
 
 /// An error with the place in the Dockerfile it belongs to.

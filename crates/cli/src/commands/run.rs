@@ -124,6 +124,7 @@ fn run_container(global: &Global, mut arguments: Arguments) -> Result<ExitCode, 
         mounts,
         size: streams.size,
         default_hostname: ground.id.clone(),
+        ..Wishes::default()
     };
     let (plan, runtime) = plan(&data, &ground, &wishes).map_err(|failure| failure.with_code(CONTAINER_NOT_RUN))?;
     ground.note_mounts(&container::mount_targets(&runtime))?;

@@ -4,6 +4,7 @@ mod add;
 mod cache;
 mod copy;
 mod instructions;
+mod mounts;
 mod stages;
 
 use crate::harness::Place;

@@ -1,0 +1,35 @@
+//! Locks of cache mounts: flock(2) on the directory, which ends with the process whatever happens to it.
+
+use crate::error::{IoExt, Result};
+use rustix::fd::OwnedFd;
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+use std::path::Path;
+
+/// A held lock; dropping it lets go.
+#[derive(Debug)]
+pub(super) struct CacheLock {
+    _directory: OwnedFd,
+}
+
+impl CacheLock {
+    /// The lock of one among several users; `None` where somebody wants to be alone.
+    pub(super) fn try_shared(directory: &Path) -> Result<Option<Self>> {
+        attempt(directory, FlockOperation::NonBlockingLockShared)
+    }
+
+    /// The lock of the only user; `None` where there is another one.
+    pub(super) fn try_exclusive(directory: &Path) -> Result<Option<Self>> {
+        attempt(directory, FlockOperation::NonBlockingLockExclusive)
+    }
+}
+
+fn attempt(path: &Path, operation: FlockOperation) -> Result<Option<CacheLock>> {
+    let directory = crate::directory::open(path)?;
+    match rustix::io::retry_on_intr(|| flock(&directory, operation)) {
+        Err(Errno::WOULDBLOCK) => Ok(None),
+        result => result
+            .on("lock", path)
+            .map(|()| Some(CacheLock { _directory: directory })),
+    }
+}

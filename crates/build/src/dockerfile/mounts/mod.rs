@@ -1,0 +1,173 @@
+//! RUN `--mount`: what is made ready beside the container's root before the step, and taken away after it.
+
+mod cache;
+mod lock;
+mod own_namespace;
+mod secret;
+mod ssh;
+mod views;
+
+pub use secret::Secret;
+
+use super::Build;
+use super::hashing;
+use super::stage::Stage;
+use super::transfer::Origin;
+use super::tree::{self, Picked};
+use crate::context::Source;
+use crate::error::{Error, Result};
+use crate::key::KeyMaker;
+use lock::CacheLock;
+use own_namespace::Attached;
+use ssh::Forwarding;
+use std::path::{Path, PathBuf};
+use wiac_dockerfile::expand::Expander;
+use wiac_dockerfile::ignore::IgnorePatterns;
+use wiac_dockerfile::{Mount, Run, Word};
+use wiac_oci::runtime;
+
+/// A mount with its variables replaced, and where it goes to.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    mount: Mount,
+    /// Absolute; `None` for a secret that is a variable alone, and where the builder chooses.
+    target: Option<PathBuf>,
+}
+
+/// What a RUN's mounts are while it runs. Dropping it unmounts, ends what forwards, and lets locks go.
+#[derive(Default)]
+pub(super) struct Ready {
+    pub(super) mounts: Vec<runtime::Mount>,
+    /// Variables for the container alone.
+    pub(super) environment: Vec<String>,
+    attached: Vec<Attached>,
+    forwardings: Vec<Forwarding>,
+    locks: Vec<CacheLock>,
+}
+
+impl Build<'_, '_> {
+    /// The mounts of a RUN, those that lie in others after them.
+    pub(super) fn wanted_mounts(&self, stage: &Stage, run: &Run) -> Result<Vec<Wanted>> {
+        let lookup = |name: &str| stage.variable(name);
+        let expander = Expander::new(stage.escape, &lookup);
+        let mut wanted = Vec::with_capacity(run.mounts.len());
+        for written in &run.mounts {
+            let mount = written.resolve(&expander)?;
+            let target =
+                target_of(&mount).map(|target| super::prepared::clean(&stage.working_directory().join(target)));
+            if target.as_deref() == Some(Path::new("/")) {
+                return Err(Error::wrong_with_hint(
+                    format!("--mount={}: nothing can be mounted on / itself", written.raw),
+                    "name a directory by target=",
+                ));
+            }
+            wanted.push(Wanted { mount, target });
+        }
+        wanted.sort_by_key(|one| one.target.as_ref().map_or(0, |target| target.components().count()));
+        Ok(wanted)
+    }
+
+    /// Adds to the key of a RUN what its mounts show it. Of caches, secrets and agents that is their names alone.
+    pub(super) fn add_mounts_to_key(&mut self, wanted: &[Wanted], key: &mut KeyMaker) -> Result<()> {
+        for Wanted { mount, target } in wanted {
+            key.add(format!("{target:?}"));
+            match mount {
+                Mount::Bind {
+                    from,
+                    source,
+                    read_only,
+                    ..
+                } => {
+                    key.add(format!("bind {source} {read_only}"));
+                    self.add_source_to_key(from.as_deref(), source, key)?;
+                }
+                // What is in it first is what nobody relies on: a cache may be emptied at any time.
+                other => key.add(format!("{other:?}")),
+            }
+        }
+        Ok(())
+    }
+
+    fn add_source_to_key(&mut self, from: Option<&str>, source: &str, key: &mut KeyMaker) -> Result<()> {
+        match self.origin(word(from).as_ref())? {
+            Origin::Layers { layers, .. } => {
+                let lineages: Vec<&String> = layers.iter().map(|(_, lineage)| lineage).collect();
+                key.add_all(&lineages);
+            }
+            Origin::Local(name) => {
+                let local = self.local_mut(name.as_deref())?;
+                let picked = pick(local, source)?;
+                hashing::add_to_key(local, &picked, &IgnorePatterns::default(), false, key)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes everything ready. `room`: a directory that is deleted after the step.
+    pub(super) fn ready_mounts(&mut self, wanted: &[Wanted], room: &Path) -> Result<Ready> {
+        let mut ready = Ready::default();
+        for (number, Wanted { mount, target }) in wanted.iter().enumerate() {
+            let room = room.join(format!("mount-{number}"));
+            let place = target.clone().unwrap_or_default();
+            match mount {
+                Mount::Bind {
+                    from,
+                    source,
+                    read_only,
+                    ..
+                } => self.bind(&mut ready, (from.as_deref(), source), *read_only, &place, &room)?,
+                Mount::Cache { read_only, .. } => {
+                    let (directory, lock) = self.cache_directory(mount, &place, &room, &mut ready)?;
+                    ready.locks.push(lock);
+                    ready.bind(&directory, &place, *read_only);
+                }
+                Mount::Tmpfs { size, read_only, .. } => ready.tmpfs(*size, *read_only, &place),
+                Mount::Secret { .. } => self.secret(&mut ready, mount, target.as_deref(), &room)?,
+                Mount::Ssh { .. } => self.ssh(&mut ready, mount, target.as_deref(), &room)?,
+            }
+        }
+        Ok(ready)
+    }
+}
+
+impl Ready {
+    fn bind(&mut self, source: &Path, target: &Path, read_only: bool) {
+        let options: &[&str] = if read_only { &["ro"] } else { &[] };
+        let mount = runtime::Mount::bind(&source.to_string_lossy(), &target.to_string_lossy(), options);
+        self.mounts.push(mount);
+    }
+
+    fn tmpfs(&mut self, size: u64, read_only: bool, target: &Path) {
+        let size = format!("size={size}");
+        let mut options = vec!["nosuid"];
+        if size != "size=0" {
+            options.push(&size);
+        }
+        if read_only {
+            options.push("ro");
+        }
+        let target = target.to_string_lossy();
+        self.mounts
+            .push(runtime::Mount::new(&target, "tmpfs", "tmpfs", &options));
+    }
+}
+
+fn target_of(mount: &Mount) -> Option<&str> {
+    match mount {
+        Mount::Bind { target, .. } | Mount::Cache { target, .. } | Mount::Tmpfs { target, .. } => Some(target),
+        Mount::Secret { target, .. } | Mount::Ssh { target, .. } => target.as_deref(),
+    }
+}
+
+/// `from` as the word that it was.
+fn word(from: Option<&str>) -> Option<Word> {
+    from.map(|text| Word {
+        text: text.to_owned(),
+        span: wiac_dockerfile::Span::default(),
+    })
+}
+
+/// The one entry that a mount shows.
+fn pick(source: &Source, path: &str) -> Result<Vec<Picked>> {
+    tree::pick_literal(source, path).map(|one| vec![one])
+}

@@ -1,0 +1,81 @@
+//! `--build-context NAME=VALUE`: a directory, or an image under another name.
+
+use crate::data::Data;
+use crate::error::Failure;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use wiac_oci::manifest::Platform;
+use wiac_store::HeldImage;
+use wiac_store::transfer::{Archive, load};
+
+/// What the names mean.
+#[derive(Debug, Default)]
+pub(super) struct Contexts {
+    pub(super) directories: BTreeMap<String, PathBuf>,
+    pub(super) images: BTreeMap<String, String>,
+    /// Images that were loaded for it.
+    _held: Vec<HeldImage>,
+}
+
+/// Reads the values; an image layout is loaded into the store.
+pub(super) fn contexts(data: &Data, written: &[String]) -> Result<Contexts, Failure> {
+    let mut contexts = Contexts::default();
+    for text in written {
+        let pair = text
+            .split_once('=')
+            .filter(|(name, value)| !name.is_empty() && !value.is_empty());
+        let (name, value) =
+            pair.ok_or_else(|| Failure::usage(format!("--build-context {text}: write NAME=DIRECTORY")))?;
+        let wrong = |what: &str| Failure::usage(format!("--build-context {text}: {what}"));
+        let name = name.to_owned();
+        if let Some(image) = value.strip_prefix("docker-image://") {
+            contexts.images.insert(name, image.to_owned());
+        } else if let Some(layout) = value.strip_prefix("oci-layout://") {
+            let image = load_layout(data, layout, &wrong)?;
+            contexts.images.insert(name, image.id.as_str().to_owned());
+            contexts._held.push(image);
+        } else if wiac_foreign::parse(value).is_some() {
+            contexts.images.insert(name, value.to_owned());
+        } else if ["http://", "https://", "git://", "git@", "ssh://"]
+            .iter()
+            .any(|start| value.starts_with(start))
+        {
+            return Err(wrong(
+                "downloads aren't there yet; fetch it first and name the directory",
+            ));
+        } else if Path::new(value).is_dir() {
+            contexts.directories.insert(name, PathBuf::from(value));
+        } else {
+            return Err(wrong("there is no such directory"));
+        }
+    }
+    Ok(contexts)
+}
+
+/// `PATH[:TAG|@DIGEST]`.
+fn load_layout(data: &Data, text: &str, wrong: &dyn Fn(&str) -> Failure) -> Result<HeldImage, Failure> {
+    let (path, wanted) = match text.split_once('@') {
+        Some((path, digest)) => (path, Some(digest)),
+        None if Path::new(text).exists() => (text, None),
+        None => text
+            .rsplit_once(':')
+            .map_or((text, None), |(path, tag)| (path, Some(tag))),
+    };
+    let archive = Archive::open_path(&data.store, Path::new(path))?;
+    let images = archive.images(&Platform::host())?;
+    let fits = |image: &wiac_store::transfer::Incoming| {
+        let Some(wanted) = wanted else { return true };
+        let has_tag = |name: &wiac_oci::reference::Reference| name.to_string().ends_with(&format!(":{wanted}"));
+        image.names.iter().any(has_tag)
+            || image
+                .manifest
+                .as_ref()
+                .is_some_and(|(descriptor, _)| descriptor.digest.to_string() == wanted)
+    };
+    let mut fitting = images.iter().filter(|image| fits(image));
+    match (fitting.next(), fitting.next()) {
+        (Some(only), None) => Ok(load(&data.store, only, &archive, data.owner_policy())?.image),
+        (None, _) => Err(wrong("there is no such image in it")),
+        (Some(_), Some(_)) => Err(wrong("there are several images in it; name one by :TAG")),
+    }
+}

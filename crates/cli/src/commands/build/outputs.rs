@@ -1,0 +1,264 @@
+//! Where the result of a build goes: `-o`, `--iidfile`, `--metadata-file`.
+
+use super::values::fields;
+use crate::data::Data;
+use crate::error::Failure;
+use std::fs::File;
+use std::io::{BufWriter, IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use wiac_build::copy::{Copier, Options, Ownership, Place};
+use wiac_layer::compression::Compression;
+use wiac_layer::merged::LayerStack;
+use wiac_layer::owners::OwnerRecord;
+use wiac_layer::pack::{MergedOptions, pack_merged};
+use wiac_oci::digest::Digest;
+use wiac_oci::reference::Reference;
+use wiac_store::ImageRecord;
+use wiac_store::transfer::{self, Format, Packing, Wanted, diff_ids, save_into, save_to};
+
+/// What `-o` asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Output {
+    kind: Kind,
+    /// `None` for standard output, and for the store.
+    destination: Option<PathBuf>,
+    compression: Compression,
+    level: Option<i32>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// The image in the store.
+    Image,
+    /// The files, in a directory.
+    Local,
+    /// The files, as a tar.
+    Tar,
+    /// An image layout, in an archive or a directory.
+    Archive(Format),
+}
+
+impl Output {
+    /// Parses the value of one `-o`: a path alone means a directory, `-` a tar on standard output.
+    pub(super) fn parse(text: &str) -> Result<Self, Failure> {
+        let mut output = Self {
+            kind: Kind::Local,
+            destination: None,
+            compression: Compression::Gzip,
+            level: None,
+        };
+        if text == "-" {
+            output.kind = Kind::Tar;
+            return Ok(output);
+        }
+        if !text.contains('=') {
+            output.destination = Some(PathBuf::from(text));
+            return Ok(output);
+        }
+        let (mut kind, mut is_tar) = (None, true);
+        for (key, value) in fields("-o", text)? {
+            let wrong = |what: &str| Failure::usage(format!("-o {text}: {key}={value}: {what}"));
+            match key.to_ascii_lowercase().as_str() {
+                "type" => kind = Some(value.to_owned()),
+                "dest" if value == "-" => output.destination = None,
+                "dest" => output.destination = Some(PathBuf::from(value)),
+                "tar" => is_tar = value.parse().map_err(|_| wrong("true or false"))?,
+                "compression" => {
+                    output.compression = match value {
+                        "gzip" => Compression::Gzip,
+                        "zstd" => Compression::Zstd,
+                        "uncompressed" | "none" => Compression::None,
+                        _ => return Err(wrong("the compressions are gzip, zstd and uncompressed")),
+                    }
+                }
+                "compression-level" => output.level = Some(value.parse().map_err(|_| wrong("a number"))?),
+                "push" if value != "false" => return Err(wrong("that isn't there yet; wiac push does it")),
+                "rewrite-timestamp" | "push" | "oci-mediatypes" | "unpack" | "store" | "force-compression" => {}
+                _ => {
+                    return Err(wrong(
+                        "unknown; there are type, dest, tar, compression and compression-level",
+                    ));
+                }
+            }
+        }
+        output.kind = match kind.as_deref() {
+            Some("local") | None => Kind::Local,
+            Some("tar") => Kind::Tar,
+            Some("image") => Kind::Image,
+            Some("oci") if is_tar => Kind::Archive(Format::OciArchive),
+            Some("oci") => Kind::Archive(Format::OciDirectory),
+            Some("docker") => Kind::Archive(Format::DockerArchive),
+            Some(other) => {
+                return Err(Failure::usage(format!(
+                    "-o {text}: unknown type {other}; there are local, tar, oci, docker and image"
+                )));
+            }
+        };
+        let needs_place = matches!(output.kind, Kind::Local | Kind::Archive(Format::OciDirectory));
+        if needs_place && output.destination.is_none() {
+            return Err(Failure::usage(format!("-o {text}: name the directory by dest=")));
+        }
+        Ok(output)
+    }
+
+    /// Whether the image goes to the store.
+    pub(super) fn is_image(&self) -> bool {
+        self.kind == Kind::Image
+    }
+
+    /// Writes what was built.
+    pub(super) fn write(
+        &self,
+        data: &Data,
+        record: &ImageRecord,
+        names: &[Reference],
+        clamp: Option<i64>,
+    ) -> Result<(), Failure> {
+        match (self.kind, &self.destination) {
+            (Kind::Image, _) => Ok(()),
+            (Kind::Local, destination) => {
+                let directory = destination.clone().unwrap_or_default();
+                to_directory(data, record, &directory)
+            }
+            (Kind::Tar, Some(path)) => transfer::write_file(path, |file| to_tar(data, record, clamp, file)),
+            (Kind::Tar, None) => to_tar(data, record, clamp, &mut standard_output()?),
+            (Kind::Archive(format), destination) => {
+                let wanted = [Wanted {
+                    id: None,
+                    record: record.clone(),
+                    config_bytes: None,
+                    shown: "the image".to_owned(),
+                    names: names.iter().cloned().map(Reference::with_default_tag).collect(),
+                }];
+                let packing = Packing {
+                    compression: self.compression,
+                    level: self.level,
+                    clamp,
+                };
+                match destination {
+                    Some(path) => Ok(save_to(&data.store, &wanted, format, &packing, path)?),
+                    None => {
+                        let shown = Path::new("standard output");
+                        let out = (&mut standard_output()?, shown);
+                        Ok(save_into(&data.store, &wanted, format, &packing, out)?)
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn standard_output() -> Result<File, Failure> {
+    let output = std::io::stdout();
+    if output.is_terminal() {
+        return Err(Failure::usage(
+            "standard output is a terminal: name a file by dest=, or send it to a pipe",
+        ));
+    }
+    Ok(File::from(output.as_fd().try_clone_to_owned()?))
+}
+
+fn stack(data: &Data, record: &ImageRecord) -> LayerStack {
+    LayerStack::new(record.layers.iter().map(|id| data.store.layer_diff(id)).collect())
+}
+
+fn to_tar(data: &Data, record: &ImageRecord, clamp: Option<i64>, file: &mut File) -> Result<(), Failure> {
+    let mut records = Vec::with_capacity(record.layers.len());
+    for id in &record.layers {
+        records.push(data.store.layer_owners(id)?);
+    }
+    let owners: Vec<Option<&OwnerRecord>> = records.iter().map(Option::as_ref).collect();
+    let mut out = BufWriter::with_capacity(1 << 20, file);
+    pack_merged(
+        &stack(data, record),
+        &mut out,
+        &MergedOptions { owners: &owners, clamp },
+    )?;
+    Ok(out.flush()?)
+}
+
+/// As in docker the files belong to the caller.
+fn to_directory(data: &Data, record: &ImageRecord, directory: &Path) -> Result<(), Failure> {
+    std::fs::create_dir_all(directory).map_err(|error| {
+        Failure::new(format!(
+            "can't create {}: {}",
+            directory.display(),
+            crate::error::words(&error)
+        ))
+    })?;
+    let stack = stack(data, record);
+    if stack.is_empty() {
+        return Ok(());
+    }
+    let is_user = data.store.form() == wiac_layer::Form::User;
+    let from = wiac_run::view::open_merged(stack.directories(), is_user)?;
+    let to = File::open(directory)?;
+    let mut copier = Copier::new(Options {
+        ownership: Ownership::Caller,
+        xattrs: false,
+        merged: wiac_build::copy::Merged::SourceBelow,
+        ..Options::default()
+    });
+    let place = |dir, shown| Place {
+        dir,
+        name: std::ffi::OsStr::new("."),
+        shown,
+    };
+    Ok(copier.copy(
+        &place(from.as_fd(), Path::new("the image")),
+        &place(to.as_fd(), directory),
+    )?)
+}
+
+/// The id that other tools know the image by: the hash of its configuration with every diff ID, for which the layers
+/// are packed once.
+pub(super) fn true_id(data: &Data, record: &ImageRecord, clamp: Option<i64>) -> Result<Digest, Failure> {
+    let mut config = record.config.clone();
+    config.rootfs.diff_ids = diff_ids(&data.store, record, clamp)?;
+    Ok(Digest::sha256(config.to_bytes()))
+}
+
+/// Writes a small file of the user's.
+pub(super) fn write_text(path: &Path, text: &str) -> Result<(), Failure> {
+    std::fs::write(path, text).map_err(|error| {
+        Failure::new(format!(
+            "can't write {}: {}",
+            path.display(),
+            crate::error::words(&error)
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outputs_are_docker_s() {
+        let kind = |text: &str| Output::parse(text).map(|output| (output.kind, output.destination));
+        assert_eq!(kind("out").expect("a path"), (Kind::Local, Some("out".into())));
+        assert_eq!(kind("-").expect("a tar"), (Kind::Tar, None));
+        assert_eq!(
+            kind("type=tar,dest=x.tar").expect("a tar"),
+            (Kind::Tar, Some("x.tar".into()))
+        );
+        assert_eq!(
+            kind("type=docker").expect("docker's"),
+            (Kind::Archive(Format::DockerArchive), None)
+        );
+        assert_eq!(
+            kind("type=oci,tar=false,dest=d").expect("a layout"),
+            (Kind::Archive(Format::OciDirectory), Some("d".into()))
+        );
+        for wrong in [
+            "type=local",
+            "type=what,dest=x",
+            "dest=x,what=y",
+            "type=oci,tar=false",
+            "type=image,push=true",
+        ] {
+            assert!(Output::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}
