@@ -15,12 +15,11 @@ use wiac_oci::reference::Reference;
 pub(crate) const LARGEST: u64 = 4 << 20;
 
 /// What we can read, the best first: registries that convert look at it.
-const ACCEPTED: [&str; 5] = [
+const ACCEPTED: [&str; 4] = [
     media_type::MANIFEST,
     media_type::INDEX,
     media_type::DOCKER_MANIFEST,
     media_type::DOCKER_INDEX,
-    "application/json",
 ];
 
 /// A manifest or index, with the bytes that have its digest.

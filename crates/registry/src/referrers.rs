@@ -40,15 +40,20 @@ pub(crate) fn list(
     match result {
         Ok(()) => {}
         // A registry without the API, whatever it calls that.
-        Err(Failure {
-            error: Error::NotFound { .. } | Error::Refused { .. },
-            ..
-        }) => found = from_tag(session, endpoint, digest)?,
+        Err(failure) if has_no_api(&failure.error) => found = from_tag(session, endpoint, digest)?,
         Err(failure) => return Err(failure),
     }
     // A registry may ignore the filter.
     found.retain(|one| artifact_type.is_none_or(|wanted| one.artifact_type.as_deref() == Some(wanted)));
     Ok(found)
+}
+
+fn has_no_api(error: &Error) -> bool {
+    match error {
+        Error::NotFound { .. } => true,
+        Error::Refused { status, .. } => status.starts_with('4') || status.starts_with("501"),
+        _ => false,
+    }
 }
 
 /// The tag that lists referrers where there is no API: the algorithm and the digits, with a hyphen.

@@ -100,7 +100,7 @@ impl Default for Patience {
         Self {
             connect: Duration::from_secs(20),
             answer: Duration::from_mins(1),
-            silence: Duration::from_secs(30),
+            silence: Duration::from_mins(1),
             slow_bytes: 4096,
             slow_time: Duration::from_secs(30),
             tries: 5,

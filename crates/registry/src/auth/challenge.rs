@@ -68,6 +68,14 @@ fn read_value(text: &str) -> (String, &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn anything_is_read_to_its_end(text in r#"[Bb=",\\ \ta-c]{0,40}|.{0,60}"#) {
+            prop_assert!(parse(&text).len() <= text.len());
+        }
+    }
 
     #[test]
     fn challenges_are_told_apart() {

@@ -29,8 +29,11 @@ impl Url {
         };
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(end);
-        if authority.is_empty() || authority.contains('@') || !authority.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err("it names no host, or a user beside it".to_owned());
+        if authority.contains('@') {
+            return Err("it names a user beside the host".to_owned());
+        }
+        if !is_authority(authority) {
+            return Err("it names no host".to_owned());
         }
         Ok(Self {
             https,
@@ -124,6 +127,12 @@ pub(crate) fn encode(value: &str) -> String {
     text
 }
 
+/// True for a host with or without port; it is looked up in directories of configuration, too.
+fn is_authority(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b':' | b'[' | b']' | b'_');
+    text.starts_with(|first: char| first.is_ascii_alphanumeric() || first == '[') && text.bytes().all(allowed)
+}
+
 fn clean_path(path: &str) -> Result<String, String> {
     let path = path.split('#').next().unwrap_or_default();
     if !path.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -138,6 +147,21 @@ fn clean_path(path: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Whatever a server says, what is asked for next is an address of the web, in one line.
+        #[test]
+        fn a_location_leads_nowhere_else(location in r"[a-z:/?#@.\\ \[\]%]{0,30}|.{0,60}") {
+            let base = Url::parse("https://r.example/v2/a/blobs/uploads/").unwrap();
+            if let Ok(url) = base.join(&location) {
+                let whole = url.whole();
+                prop_assert!(whole.bytes().all(|byte| byte.is_ascii_graphic()), "{whole}");
+                prop_assert!(!url.authority.contains('@'));
+                prop_assert_eq!(Url::parse(&whole), Ok(url));
+            }
+        }
+    }
 
     #[test]
     fn locations_are_joined() {
@@ -154,6 +178,7 @@ mod tests {
         assert!(joined("file:///etc/passwd").unwrap_err().contains("file"));
         assert!(joined("gopher:x").unwrap_err().contains("gopher"));
         assert!(joined("https://user:secret@host/").is_err());
+        assert!(joined("https://../x").is_err() && joined("https:///x").is_err());
         assert!(joined("/a\r\nX: y").is_err());
     }
 

@@ -5,7 +5,7 @@ use crate::server::{Reply, Request, Server};
 use crate::settings::{client, client_with};
 use std::io::Read;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use wiac_oci::manifest::media_type;
 use wiac_registry::Kind;
 
@@ -183,6 +183,48 @@ fn a_token_that_expires_in_the_middle_is_renewed() {
     blob.read_to_end(&mut found).unwrap();
     assert!(found == bytes);
     assert_eq!(server.count("/token"), 2);
+}
+
+#[test]
+fn a_token_that_expires_during_an_upload_is_renewed() {
+    let bytes = noise(2_000_000, 21);
+    let fetched = Arc::new(AtomicUsize::new(0));
+    let counter = fetched.clone();
+    let kept: Arc<Mutex<Vec<u8>>> = Arc::default();
+    let content = kept.clone();
+    let server = token_server(
+        move |_, reply| {
+            let number = counter.fetch_add(1, Ordering::SeqCst) + 1;
+            reply.send(
+                200,
+                &[],
+                format!(r#"{{"token":"t{number}","expires_in":300}}"#).as_bytes(),
+            );
+        },
+        move |request, reply| {
+            let token = request.header("authorization").unwrap_or_default();
+            // The first token is good for the beginning only.
+            if !(token == "Bearer t2" || token == "Bearer t1" && request.method == "POST") {
+                return false;
+            }
+            let mut content = content.lock().unwrap();
+            let headers = [("location", "/v2/a/blobs/uploads/1"), ("range", "0-0")];
+            match request.method.as_str() {
+                "POST" => reply.send(202, &headers, b""),
+                "GET" => reply.send(204, &headers, b""),
+                "PATCH" => {
+                    content.clone_from(&request.body);
+                    reply.send(202, &headers[..1], b"");
+                }
+                _ => reply.send(201, &[], b""),
+            }
+            true
+        },
+    );
+    let (client, _directory) = client();
+    crate::debian_push::send(&client, &reference(&server.authority(), "a:1"), &bytes).unwrap();
+    assert!(*kept.lock().unwrap() == bytes);
+    assert_eq!(fetched.load(Ordering::SeqCst), 2);
 }
 
 #[test]

@@ -217,6 +217,38 @@ fn https_never_leads_to_http() {
 }
 
 #[test]
+fn nothing_is_read_that_is_not_needed() {
+    let broken = |settings: &mut Settings, directory: &Path| {
+        let garbage = directory.join("garbage");
+        std::fs::write(&garbage, "-----BEGIN CERTIFICATE-----\nx").unwrap();
+        settings.authorities.bundles = vec![garbage.clone()];
+        settings.names.hosts = garbage.clone();
+        settings.credentials.read = vec![garbage];
+    };
+    let plain = Server::start(|_, reply| {
+        reply.send(200, &[("content-type", media_type::MANIFEST)], &any_manifest());
+    });
+    let text = format!("[host.\"http://{0}\"]\n", plain.authority());
+    let (client, _directory) = client_with(|settings, directory| {
+        broken(settings, directory);
+        let own = directory.join("hosts.d/r.example");
+        std::fs::create_dir_all(&own).unwrap();
+        std::fs::write(own.join("hosts.toml"), text).unwrap();
+    });
+    // Plain HTTP, an address and no question for a password: no certificates, names or credentials.
+    client.manifest(&reference("r.example", "a:1")).unwrap();
+    let authority = Authority::new();
+    let secure = authority.serve("localhost", false, None);
+    let (client, _directory) = client_with(|settings, directory| {
+        broken(settings, directory);
+        settings.tls_verify = Some(true);
+    });
+    let name = reference(&format!("localhost:{}", secure.port()), "a:1");
+    let error = client.manifest(&name).unwrap_err().to_string();
+    assert!(error.contains("garbage: it isn't PEM"), "{error}");
+}
+
+#[test]
 fn a_machine_without_authorities_says_so() {
     let (client, _directory) = client_with(|settings, directory| {
         settings.authorities.bundles = vec![directory.join("missing.pem")];
