@@ -83,6 +83,9 @@ impl Session {
 
     /// Whether an endpoint is spoken to by HTTPS; where both are allowed, by trying it.
     pub(crate) fn https(&self, endpoint: &Endpoint) -> Result<bool, Failure> {
+        if !endpoint.files.is_empty() {
+            self.http.take_files(&endpoint.authority, &endpoint.files);
+        }
         match endpoint.security {
             Security::Strict => return Ok(true),
             Security::Plain => return Ok(false),

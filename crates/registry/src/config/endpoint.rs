@@ -1,6 +1,6 @@
 //! One place to ask for a repository.
 
-use crate::http::Url;
+use crate::http::{HostFiles, Url};
 use wiac_oci::reference::DEFAULT_REGISTRY;
 
 /// How much a connection must prove.
@@ -33,6 +33,8 @@ pub(crate) struct Endpoint {
     pub(crate) is_mirror: bool,
     /// A parameter that tells a mirror for whom it stands (`ns`), as containerd sends it.
     pub(crate) namespace: Option<String>,
+    /// Certificates that are named for it.
+    pub(crate) files: HostFiles,
 }
 
 impl Endpoint {
@@ -46,6 +48,7 @@ impl Endpoint {
             security,
             is_mirror,
             namespace: None,
+            files: HostFiles::default(),
         }
     }
 

@@ -4,7 +4,7 @@
 
 use super::{Config, Endpoint, Purpose, Security, read_toml};
 use crate::error::{Error, Result};
-use crate::http::Url;
+use crate::http::{HostFiles, Url};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -26,6 +26,57 @@ struct Host {
     skip_verify: bool,
     #[serde(default)]
     override_path: bool,
+    #[serde(default)]
+    ca: OneOrMany,
+    #[serde(default)]
+    client: Client,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    One(PathBuf),
+    Many(Vec<PathBuf>),
+}
+
+impl Default for OneOrMany {
+    fn default() -> Self {
+        Self::Many(Vec::new())
+    }
+}
+
+/// A file with certificate and key, or both apart; of several the first counts.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+enum Client {
+    One(PathBuf),
+    Many(Vec<PathBuf>),
+    Pairs(Vec<(PathBuf, PathBuf)>),
+}
+
+impl Default for Client {
+    fn default() -> Self {
+        Self::Many(Vec::new())
+    }
+}
+
+impl Host {
+    /// The files it names, relative to the directory of its own.
+    fn files(&self, directory: &Path) -> HostFiles {
+        let authorities = match &self.ca {
+            OneOrMany::One(path) => std::slice::from_ref(path),
+            OneOrMany::Many(paths) => paths,
+        };
+        let client = match &self.client {
+            Client::One(path) => Some((path, path)),
+            Client::Many(paths) => paths.first().map(|path| (path, path)),
+            Client::Pairs(pairs) => pairs.first().map(|(certificate, key)| (certificate, key)),
+        };
+        HostFiles {
+            authorities: authorities.iter().map(|path| directory.join(path)).collect(),
+            client: client.map(|(certificate, key)| (directory.join(certificate), directory.join(key))),
+        }
+    }
 }
 
 /// Where a host's file sends a reference; `None` where it has none.
@@ -80,7 +131,10 @@ fn endpoints_of(
     } else {
         let registry = reference.registry();
         let security = config.security(registry, file.own.skip_verify);
-        Endpoint::new(registry, reference.repository(), security, false)
+        Endpoint {
+            files: file.own.files(path.parent().unwrap_or(Path::new("/"))),
+            ..Endpoint::new(registry, reference.repository(), security, false)
+        }
     };
     found.push(Endpoint {
         is_mirror: false,
@@ -118,6 +172,7 @@ fn endpoint(config: &Config, reference: &Reference, path: &Path, (name, host): (
         security,
         is_mirror,
         namespace: is_mirror.then(|| registry.to_owned()),
+        files: host.files(path.parent().unwrap_or(Path::new("/"))),
     })
 }
 
@@ -157,6 +212,19 @@ mod tests {
             ]
         );
         assert_eq!(endpoints_with(text, "docker.io", Purpose::Push).len(), 2);
+    }
+
+    #[test]
+    fn certificates_are_named_in_all_ways() {
+        let files = |text: &str| toml::from_str::<Host>(text).unwrap().files(Path::new("/c"));
+        let path = |name: &str| PathBuf::from(name);
+        let found = files("ca = \"ca.pem\"\nclient = [[\"c.cert\", \"/k/c.key\"]]\n");
+        assert_eq!(found.authorities, [path("/c/ca.pem")]);
+        assert_eq!(found.client, Some((path("/c/c.cert"), path("/k/c.key"))));
+        let found = files("ca = [\"a\", \"/b\"]\nclient = \"both.pem\"\n");
+        assert_eq!(found.authorities, [path("/c/a"), path("/b")]);
+        assert_eq!(found.client, Some((path("/c/both.pem"), path("/c/both.pem"))));
+        assert!(files("").is_empty());
     }
 
     #[test]

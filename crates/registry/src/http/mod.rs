@@ -10,6 +10,7 @@ mod tls;
 pub(crate) mod url;
 
 pub(crate) use answer::{Answer, PatientBody};
+pub(crate) use tls::HostFiles;
 pub(crate) use url::Url;
 
 use crate::error::{Error, Result, cause};
@@ -19,7 +20,7 @@ use std::collections::HashMap;
 use std::io::{self, Cursor, Read};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
-use tls::{Certificates, HostFiles, Trouble};
+use tls::{Certificates, Trouble};
 use ureq::http::request::Builder;
 use ureq::http::{HeaderName, HeaderValue, Method, Response};
 use ureq::unversioned::transport::DefaultConnector;
@@ -90,6 +91,8 @@ pub(crate) struct Http {
 struct Agents {
     of_host: HashMap<(String, bool, bool), Agent>,
     shared: HashMap<AgentKey, Agent>,
+    /// Files that hosts.toml names for a host.
+    named: HashMap<String, HostFiles>,
 }
 
 /// Hosts with the same answers here share their agent.
@@ -108,6 +111,15 @@ impl Http {
             settings,
             machine: OnceLock::new(),
             agents: Mutex::default(),
+        }
+    }
+
+    /// Takes note of files that are named for a host; they count in the place of those in certs.d.
+    pub(crate) fn take_files(&self, authority: &str, files: &HostFiles) {
+        let mut agents = self.agents.lock().unwrap_or_else(PoisonError::into_inner);
+        if agents.named.get(authority) != Some(files) {
+            agents.named.insert(authority.to_owned(), files.clone());
+            agents.of_host.retain(|(host, ..), _| host != authority);
         }
     }
 
@@ -160,10 +172,10 @@ impl Http {
         let key = AgentKey {
             https: url.https,
             verify,
-            files: if url.https {
-                HostFiles::find(&self.settings, &url.authority)?
-            } else {
-                HostFiles::default()
+            files: match agents.named.get(&url.authority) {
+                _ if !url.https => HostFiles::default(),
+                Some(named) => named.clone(),
+                None => HostFiles::find(&self.settings, &url.authority)?,
             },
             proxy: self.settings.proxies.of(url).map(str::to_owned),
         };

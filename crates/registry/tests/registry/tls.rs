@@ -164,6 +164,21 @@ fn certs_d_adds_an_authority_for_its_host() {
 }
 
 #[test]
+fn hosts_toml_names_authorities_too() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    let server = other.serve("localhost", false, None);
+    let name = format!("localhost:{}", server.port());
+    let (client, _directory) = trusting(&authority, |_, directory| {
+        let own = directory.join("hosts.d/r.example");
+        std::fs::create_dir_all(&own).unwrap();
+        std::fs::write(own.join("ca.pem"), other.pem()).unwrap();
+        let text = format!("[host.\"https://{name}\"]\nca = \"ca.pem\"\n");
+        std::fs::write(own.join("hosts.toml"), text).unwrap();
+    });
+    assert_eq!(client.manifest(&reference("r.example", "a:1")).unwrap().from, name);
+}
+
+#[test]
 fn a_client_certificate_is_shown() {
     let (authority, clients) = (Authority::new(), Authority::new());
     let server = authority.serve("localhost", false, Some(&clients));
