@@ -54,8 +54,8 @@ impl Store {
         }
         let own = self.own_copies(layers, owners)?;
         let directories: Vec<PathBuf> = own.iter().map(|id| self.layer_diff(id)).collect();
-        let records = own.iter().map(|id| self.layer_owners(id)).collect::<Result<Vec<_>>>()?;
-        let records: Vec<Option<&OwnerRecord>> = records.iter().map(Option::as_ref).collect();
+        let records = self.intended_in(&directories)?;
+        let records: Vec<Option<&OwnerRecord>> = records.iter().map(Option::as_deref).collect();
         let draft = Draft::new(self)?;
         let diff = draft.diff();
         let into = File::open(&diff).on("open", &diff)?;

@@ -10,12 +10,13 @@ use std::io::{BufWriter, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use wiac_build::container_layer::ContainerRecord;
 use wiac_layer::merged::LayerStack;
 use wiac_layer::owners::OwnerRecord;
 use wiac_layer::pack::{MergedOptions, pack_merged};
 use wiac_store::leases::CONTAINER_FILE;
-use wiac_store::{Lock, transfer};
+use wiac_store::{Lock, Store, transfer};
 
 /// Written at once: a tar's headers are small.
 const BUFFER: usize = 1 << 20;
@@ -35,8 +36,8 @@ pub(crate) struct Arguments {
 struct Exported {
     stack: LayerStack,
     /// Of each layer, what couldn't be put on disk.
-    owners: Vec<Option<OwnerRecord>>,
-    locks: Vec<Lock>,
+    owners: Vec<Option<Arc<OwnerRecord>>>,
+    _locks: Vec<Lock>,
 }
 
 /// Runs the command.
@@ -60,7 +61,7 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
 
 fn write(exported: &Exported, file: &mut File) -> Result<(), Failure> {
     let clamp = super::save::source_date_epoch()?;
-    let owners: Vec<Option<&OwnerRecord>> = exported.owners.iter().map(Option::as_ref).collect();
+    let owners: Vec<Option<&OwnerRecord>> = exported.owners.iter().map(Option::as_deref).collect();
     let mut out = BufWriter::with_capacity(BUFFER, file);
     pack_merged(&exported.stack, &mut out, &MergedOptions { owners: &owners, clamp })?;
     Ok(out.flush()?)
@@ -68,20 +69,15 @@ fn write(exported: &Exported, file: &mut File) -> Result<(), Failure> {
 
 fn find(data: &Data, what: &str) -> Result<Exported, Failure> {
     if is_container_layer(what) {
-        return container_layer(Path::new(what));
+        return container_layer(&data.store, Path::new(what));
     }
     let located = locate(data, what)?;
     let store = &data.store;
-    let mut exported = Exported {
+    Ok(Exported {
         stack: LayerStack::new(located.layers.iter().map(|held| store.layer_diff(&held.id)).collect()),
-        owners: Vec::new(),
-        locks: Vec::new(),
-    };
-    for held in located.layers {
-        exported.owners.push(store.layer_owners(&held.id)?);
-        exported.locks.push(held.lock);
-    }
-    Ok(exported)
+        owners: store.intended(&located.layers)?,
+        _locks: located.layers.into_iter().map(|held| held.lock).collect(),
+    })
 }
 
 /// A directory is one that is written like a path, or that says so itself.
@@ -90,7 +86,7 @@ fn is_container_layer(what: &str) -> bool {
     path.is_dir() && (what.contains('/') || path.join(CONTAINER_FILE).is_file())
 }
 
-fn container_layer(layer: &Path) -> Result<Exported, Failure> {
+fn container_layer(store: &Store, layer: &Path) -> Result<Exported, Failure> {
     let record = ContainerRecord::read(layer).ok_or_else(|| {
         Failure::new(format!(
             "{}: there is no container.json in it, so it is no container layer",
@@ -105,8 +101,8 @@ fn container_layer(layer: &Path) -> Result<Exported, Failure> {
         .collect();
     directories.push(layer.join("diff"));
     Ok(Exported {
-        owners: directories.iter().map(|_| None).collect(),
+        owners: store.intended_in(&directories)?,
         stack: LayerStack::new(directories),
-        locks,
+        _locks: locks,
     })
 }

@@ -7,6 +7,7 @@ use crate::usage::contents_size;
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::path::PathBuf;
 use wiac_layer::merged::LayerStack;
 use wiac_layer::pack::{PackOptions, pack};
 use wiac_oci::digest::{Algorithm, Digest, Hasher};
@@ -100,13 +101,15 @@ impl Checker<'_> {
                 None => return Ok(()),
             }
         }
-        let lower = LayerStack::new(below.iter().map(|layer| self.store.layer_diff(layer)).collect());
-        let owners = self.store.layer_owners(id)?;
+        let mut directories: Vec<PathBuf> = below.iter().map(|layer| self.store.layer_diff(layer)).collect();
+        let lower = LayerStack::new(directories.clone());
+        directories.push(self.store.layer_diff(id));
+        let owners = self.store.intended_in(&directories)?;
         let path = self.store.layer_diff(id);
         for tar in self.store.layer_digests(id)?.tars {
             let options = PackOptions {
                 lower: &lower,
-                owners: owners.as_ref(),
+                owners: owners.last().and_then(Option::as_deref),
                 clamp: tar.clamp,
             };
             let mut sink = Hashing(Hasher::new(tar.diff_id.digest().algorithm()));

@@ -9,6 +9,7 @@ mod docker_archive;
 mod import;
 mod incoming;
 mod input;
+mod intended;
 mod layout;
 mod load;
 mod outgoing;

@@ -216,10 +216,10 @@ fn pack_layer(
         return io::copy(&mut tar, out).map(drop).on("pack", &path);
     }
     let lower = LayerStack::new(layers[..number].iter().map(directory).collect());
-    let owners = store.layer_owners(&layers[number].id)?;
+    let owners = store.intended(&layers[..=number])?;
     let options = PackOptions {
         lower: &lower,
-        owners: owners.as_ref(),
+        owners: owners.last().and_then(Option::as_deref),
         clamp,
     };
     let opened = File::open(&path).on("open", &path)?;

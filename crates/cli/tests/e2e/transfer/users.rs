@@ -80,7 +80,7 @@ fn what_users_make_on_it_keeps_what_is_below() {
             .sh(
                 chain.text(),
                 "./box",
-                "echo more >/home/more; mv /etc/passwd /etc/passed",
+                "echo more >/home/more; chmod 600 /etc/attributed; mv /etc/passwd /etc/passed",
             )
             .succeeds();
         place.wiac(["commit", "./box", "committed"]).succeeds();
@@ -96,6 +96,8 @@ fn what_users_make_on_it_keeps_what_is_below() {
                 ("dev/null", "crw-rw-rw- 0/0"),
                 ("etc/attributed", "1000/50"),
                 ("big/sparse", "70/71"),
+                // A directory that something was put into is still its owner's.
+                ("home/", "1000/1000"),
                 ("home/a", "0/0"),
             ] {
                 let line = said.stdout.lines().find(|line| line.ends_with(&format!(" {name}")));
@@ -112,10 +114,10 @@ fn what_users_make_on_it_keeps_what_is_below() {
             "committed",
             "sh",
             "-c",
-            "cat /home/more /usr/lib64/file; stat -c %u:%g /big/sparse",
+            "cat /home/more /usr/lib64/file; stat -c %u:%g /home /big/sparse",
         ])
         .succeeds()
-        .says("more\nfile\n70:71");
+        .says("more\nfile\n1000:1000\n70:71");
         assert_whole(&place, "data");
     }
 }
