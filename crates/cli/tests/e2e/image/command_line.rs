@@ -56,8 +56,6 @@ fn options_that_docker_has_are_known_by_name() {
         "--security-opt",
         "--tmpfs",
         "--ulimit",
-        "--pull",
-        "--platform",
         "--restart",
         "--cpus=2",
         "--userns",
