@@ -239,7 +239,7 @@ fn parse(programs: &str) -> Result<Wanted> {
 }
 
 fn config(store: &Store, closure: &Closure, layer: &LayerId, said: String) -> Result<ImageConfig> {
-    let mut config = empty_config();
+    let mut config = empty_config(&wiac_oci::manifest::Platform::host());
     let created = Some(store.layer_info(layer)?.created);
     config.config.env = vec![format!("PATH={DEFAULT_PATH}")];
     config.config.cmd = closure

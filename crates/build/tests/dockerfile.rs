@@ -8,6 +8,7 @@ use wiac_build::dockerfile::{Base, BaseImages, Request, Tools, build};
 use wiac_build::progress::{Event, Progress};
 use wiac_build::{Error, Result};
 use wiac_layer::Form;
+use wiac_oci::manifest::Platform;
 use wiac_run::attach::Signals;
 use wiac_store::Store;
 
@@ -20,7 +21,7 @@ struct Place {
 struct NoImages;
 
 impl BaseImages for NoImages {
-    fn find(&mut self, name: &str) -> Result<Base> {
+    fn find(&mut self, name: &str, _: &Platform) -> Result<Base> {
         Err(Error::wrong(format!("there are no images here, and so no {name}")))
     }
 }

@@ -6,6 +6,7 @@ use crate::located::Located;
 use crate::pulling::Pulling;
 use wiac_build::dockerfile::{Base, BaseImages};
 use wiac_build::{Error, Result};
+use wiac_oci::manifest::Platform;
 use wiac_store::HeldLayer;
 
 /// The images that can be built on.
@@ -28,9 +29,10 @@ impl<'d> AllImages<'d> {
 }
 
 impl BaseImages for AllImages<'_> {
-    fn find(&mut self, name: &str) -> Result<Base> {
-        let located = self
-            .pulling
+    fn find(&mut self, name: &str, platform: &Platform) -> Result<Base> {
+        let mut pulling = self.pulling.clone();
+        pulling.platform = Some(platform.clone());
+        let located = pulling
             .locate(self.data, name)
             .map_err(|failure| hint(name, &failure))?;
         let layers = located.ids();

@@ -1,5 +1,6 @@
 //! The instructions that change the image's configuration alone.
 
+use super::signals;
 use super::stage::Stage;
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;
@@ -31,6 +32,16 @@ pub(super) fn apply(
         Kind::Volume(words) => add_volumes(stage, words)?,
         Kind::StopSignal(word) => {
             let signal = stage.expand(word)?.text;
+            if !signals::is_signal(&signal) {
+                let hint = signals::nearest(&signal);
+                let hint = hint.map_or("a name such as SIGTERM or a number is expected".to_owned(), |name| {
+                    format!("did you mean {name}?")
+                });
+                return Err(Error::wrong_with_hint(
+                    format!("STOPSIGNAL: there is no signal {signal}"),
+                    hint,
+                ));
+            }
             stage.config.config.stop_signal = Some(signal.clone());
             format!("STOPSIGNAL {signal}")
         }
@@ -168,9 +179,11 @@ fn expose(stage: &mut Stage, words: &[Word]) -> Result<String> {
     Ok(said)
 }
 
-/// `80`, `80/udp`, `8000-8010/tcp` → each port with its protocol.
+/// `80`, `80/udp`, `8000-8010/tcp` → each port with its protocol. What stands before a colon is the host's and doesn't
+/// count (there is a check that says so).
 fn ports(text: &str) -> Option<Vec<String>> {
     let (range, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+    let range = range.rsplit(':').next().unwrap_or(range);
     let protocol = protocol.to_ascii_lowercase();
     if !matches!(protocol.as_str(), "tcp" | "udp" | "sctp") {
         return None;
@@ -236,6 +249,7 @@ mod tests {
             ports("8000-8002").expect("a range"),
             ["8000/tcp", "8001/tcp", "8002/tcp"]
         );
+        assert_eq!(ports("127.0.0.1:8080:80").expect("a port"), ["80/tcp"]);
         assert!(ports("http").is_none() && ports("9-1").is_none() && ports("70000").is_none());
     }
 }

@@ -17,6 +17,7 @@ mod mounts;
 mod prepared;
 mod run;
 mod selection;
+mod signals;
 mod stage;
 mod transfer;
 mod tree;
@@ -35,8 +36,9 @@ use stage::Stage;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Instant;
+use wiac_dockerfile::check::{self, Finding};
 use wiac_dockerfile::stages::{Globals, StageGraph};
-use wiac_dockerfile::{Dockerfile, Instruction, Kind};
+use wiac_dockerfile::{CheckOptions, Dockerfile, Instruction, Kind};
 use wiac_oci::image::ImageConfig;
 use wiac_oci::manifest::Platform;
 use wiac_oci::runtime::Rlimit;
@@ -55,11 +57,11 @@ pub struct Base {
 
 /// Where images named in FROM and `--from` come from, apart from stages, `scratch` and `bundle://`.
 pub trait BaseImages {
-    /// The image called `name`.
+    /// The image called `name`; of one for several platforms, that for `platform`.
     ///
     /// # Errors
     /// When there is none; the message says what was looked for where.
-    fn find(&mut self, name: &str) -> Result<Base>;
+    fn find(&mut self, name: &str, platform: &Platform) -> Result<Base>;
 }
 
 /// What is to be built, and how.
@@ -103,6 +105,8 @@ pub struct Request {
     pub limits: Vec<Rlimit>,
     /// The platform to build for; this machine's where none is named.
     pub platform: Option<Platform>,
+    /// Which checks run, where the Dockerfile isn't to say that.
+    pub check: Option<CheckOptions>,
     /// Labels beside those of the Dockerfile, which they override.
     pub labels: BTreeMap<String, String>,
 }
@@ -149,7 +153,9 @@ pub fn build(request: &Request, tools: Tools<'_>) -> Result<Built> {
     let dockerfile = wiac_dockerfile::parse(&request.text)?;
     let lookup = |name: &str| request.build_args.get(name).cloned();
     let target = dockerfile.target(request.target.as_deref())?;
-    let automatic = automatic_arguments(dockerfile.stages[target].name.as_deref());
+    let platform = request.platform.clone().unwrap_or_else(Platform::host);
+    let automatic = automatic_arguments(dockerfile.stages[target].name.as_deref(), &platform);
+    let warnings = check_first(request, &dockerfile, &automatic)?;
     let globals = Globals::new(&dockerfile, automatic, &lookup)?;
     let images = globals.images(&dockerfile)?;
     let graph = StageGraph::new(&dockerfile, &images)?;
@@ -163,6 +169,9 @@ pub fn build(request: &Request, tools: Tools<'_>) -> Result<Built> {
         .iter()
         .map(|&index| 1 + dockerfile.stages[index].instructions.len())
         .sum();
+    for warning in &warnings {
+        tools.progress.event(Event::Warning(warning));
+    }
     let build = Build {
         request,
         dockerfile: &dockerfile,
@@ -173,6 +182,7 @@ pub fn build(request: &Request, tools: Tools<'_>) -> Result<Built> {
         tools,
         locks: Vec::new(),
         stages: BTreeMap::new(),
+        building: Vec::new(),
         count,
         number: 0,
     };
@@ -192,6 +202,8 @@ struct Build<'b, 't> {
     /// Of every layer in use: nobody deletes it before the image is named.
     locks: Vec<Lock>,
     stages: BTreeMap<usize, Stage>,
+    /// The stages under way: more than one where a base image's ONBUILD names a further one.
+    building: Vec<usize>,
     count: usize,
     number: usize,
 }
@@ -222,17 +234,26 @@ impl Build<'_, '_> {
     fn build_stage(&mut self, index: usize) -> Result<()> {
         let described = &self.dockerfile.stages[index];
         let name = described.display_name();
+        self.building.push(index);
         let base = self
             .step(&name, &described.raw, |build| build.start_stage(index))
             .map_err(|e| e.at(described.span))?;
-        let mut stage = base;
-        for instruction in &described.instructions {
+        let mut stage = base.stage;
+        self.run_triggers(&mut stage, &base.triggers)
+            .map_err(|e| e.at(described.span))?;
+        let own = if base.is_replaced {
+            &[]
+        } else {
+            described.instructions.as_slice()
+        };
+        for instruction in own {
             self.step(&name, &instruction.raw, |build| {
                 let cached = build.instruction(&mut stage, instruction)?;
                 Ok(((), cached))
             })
             .map_err(|error| error.at(instruction.span))?;
         }
+        self.building.pop();
         self.stages.insert(index, stage);
         Ok(())
     }
@@ -315,18 +336,48 @@ impl Build<'_, '_> {
 }
 
 /// The arguments that FROM knows without an ARG: dockerfile.md, "Automatic global".
-fn automatic_arguments(target: Option<&str>) -> Vec<(String, String)> {
-    let architecture = architecture();
+fn automatic_arguments(target: Option<&str>, platform: &Platform) -> Vec<(String, String)> {
     let mut arguments = Vec::new();
-    for side in ["TARGET", "BUILD"] {
-        arguments.push((format!("{side}PLATFORM"), format!("linux/{architecture}")));
-        arguments.push((format!("{side}OS"), "linux".to_owned()));
-        arguments.push((format!("{side}OSVERSION"), String::new()));
-        arguments.push((format!("{side}ARCH"), architecture.to_owned()));
-        arguments.push((format!("{side}VARIANT"), String::new()));
+    for (side, platform) in [("TARGET", platform), ("BUILD", &Platform::host())] {
+        let text = |value: &Option<String>| value.clone().unwrap_or_default();
+        arguments.push((format!("{side}PLATFORM"), platform.to_string()));
+        arguments.push((format!("{side}OS"), platform.os.clone()));
+        arguments.push((format!("{side}OSVERSION"), text(&platform.os_version)));
+        arguments.push((format!("{side}ARCH"), platform.architecture.clone()));
+        arguments.push((format!("{side}VARIANT"), text(&platform.variant)));
     }
     arguments.push(("TARGETSTAGE".to_owned(), target.unwrap_or("default").to_owned()));
     arguments
+}
+
+/// What the checks find, a line each; an error where the file or the caller says that findings are errors.
+fn check_first(request: &Request, dockerfile: &Dockerfile, automatic: &[(String, String)]) -> Result<Vec<String>> {
+    let context = check::Context {
+        automatic: automatic.iter().cloned().collect(),
+        build_args: request.build_args.clone(),
+        options: request.check.clone(),
+        ..check::Context::default()
+    };
+    let options = request.check.as_ref().unwrap_or(&dockerfile.directives.check);
+    let findings = check::check(dockerfile, &context);
+    match findings.first() {
+        Some(first) if options.error => Err(Error::wrong_with_hint(
+            format!(
+                "{} [{}], and check=error=true makes that an error",
+                first.message,
+                first.rule.name()
+            ),
+            "wiac build --check shows all that is found",
+        )
+        .at(first.span)),
+        _ => {
+            let line = |finding: &check::Finding| {
+                let Finding { rule, message, span } = finding;
+                format!("line {}: {message} [{}]", span.first_line, rule.name())
+            };
+            Ok(findings.iter().map(line).collect())
+        }
+    }
 }
 
 /// This machine's architecture by Go's name, as OCI documents use it.

@@ -1,5 +1,6 @@
 //! RUN: a container whose upper directory becomes a layer.
 
+use super::base::platform_of;
 use super::cached::Made;
 use super::mounts::Wanted;
 use super::stage::{Stage, is_proxy};
@@ -13,6 +14,7 @@ use wiac_dockerfile::{Command, Network, Run, Script, Security};
 use wiac_layer::merged::LayerStack;
 use wiac_oci::convert::ProcessOverrides;
 use wiac_oci::image::ImageConfig;
+use wiac_oci::manifest::Platform;
 use wiac_oci::runtime::RuntimeConfig;
 use wiac_run::io::{Io, Stream};
 use wiac_run::plan::SeccompChoice;
@@ -99,6 +101,7 @@ impl Build<'_, '_> {
             "{:?} {:?} {:?}",
             run.network, self.request.network, run.security
         ));
+        key.add(platform_of(&stage.config).to_string());
         let Request {
             hosts,
             shm_size,
@@ -159,7 +162,8 @@ impl Build<'_, '_> {
             result.map_err(|error| with_output(error, &log))
         } else {
             result
-        }?;
+        }
+        .map_err(|error| explain_platform(error, &platform_of(&stage.config)))?;
         stubs::remove(&stack, &draft.diff(), &container::mount_targets(&runtime))
     }
 
@@ -244,6 +248,26 @@ impl Build<'_, '_> {
                 reason: container::explain_end(stack, self.tools.store.form(), runtime, code),
             }),
         }
+    }
+}
+
+/// A program for another platform needs an interpreter that the kernel knows.
+fn explain_platform(error: Error, platform: &Platform) -> Error {
+    let Error::Failed { code, reason } = error else {
+        return error;
+    };
+    if Platform::host().takes(platform) || !matches!(code, 126 | 127) {
+        return Error::Failed { code, reason };
+    }
+    let hint = format!(
+        "the stage is for {platform} and this machine is {}: RUN needs an interpreter in binfmt_misc for it \
+         (on Debian: apt-get install qemu-user-static)",
+        Platform::host()
+    );
+    let reason = reason.map_or(hint.clone(), |reason| format!("{reason}\n{hint}"));
+    Error::Failed {
+        code,
+        reason: Some(reason),
     }
 }
 

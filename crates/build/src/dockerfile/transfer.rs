@@ -61,7 +61,7 @@ impl Build<'_, '_> {
     }
 
     /// From the build context, or the one called `name`.
-    fn transfer_local(
+    pub(super) fn transfer_local(
         &mut self,
         stage: &mut Stage,
         prepared: &Prepared,
@@ -143,10 +143,7 @@ impl Build<'_, '_> {
         let store = self.tools.store;
         let is_renamed = self.request.image_contexts.contains_key(&word.text);
         if !is_renamed && let StageSource::Stage(index) = self.dockerfile.source(word)? {
-            let stage = self
-                .stages
-                .get(&index)
-                .ok_or_else(|| Error::wrong(format!("stage {word} isn't built yet")))?;
+            let stage = self.stage(index)?;
             let layer = |layer: &super::stage::StageLayer| (store.layer_diff(&layer.id), layer.lineage.clone());
             return Ok(Origin::Layers {
                 layers: stage.layers.iter().map(layer).collect(),
@@ -159,7 +156,7 @@ impl Build<'_, '_> {
                 description: "scratch".to_owned(),
             });
         }
-        let (ids, _, _) = self.base_image(&word.text)?;
+        let (ids, _, _) = self.base_image(&word.text, &self.target_platform())?;
         let layer = |id| Ok((store.layer_diff(id), store.layer_info(id)?.lineage));
         Ok(Origin::Layers {
             layers: ids.iter().map(layer).collect::<Result<_>>()?,

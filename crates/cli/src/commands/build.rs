@@ -100,7 +100,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     reproducible: bool,
     /// The platform to build for
-    #[arg(long, value_name = "PLATFORM")]
+    #[arg(long, value_name = "PLATFORM", value_parser = platform)]
     platform: Option<Platform>,
     /// How progress is shown: auto, plain or quiet
     #[arg(long, value_name = "STYLE", default_value = "auto", value_parser = progress)]
@@ -114,6 +114,14 @@ pub(crate) struct Arguments {
     /// Pull base images even where they are here
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pull: Option<bool>,
+}
+
+fn platform(text: &str) -> Result<Platform, String> {
+    if text.contains(',') {
+        return Err("one platform at a time: an index of several isn't there yet".to_owned());
+    }
+    text.parse()
+        .map_err(|error: wiac_oci::platform::PlatformError| error.to_string())
 }
 
 fn progress(text: &str) -> Result<String, String> {
@@ -282,6 +290,7 @@ fn make(data: &data::Data, signals: &Signals, arguments: &Arguments) -> Result<B
         limits: values::limits(&arguments.ulimit)?,
         labels: values::labels(&arguments.label),
         platform: arguments.platform.clone(),
+        check: calls::check_options()?,
     };
     let pull = match arguments.pull {
         Some(true) => Policy::Always,

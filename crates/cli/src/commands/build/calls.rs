@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::process::ExitCode;
 use wiac_dockerfile::check::{Context, check};
 use wiac_dockerfile::stages::{Globals, StageGraph};
-use wiac_dockerfile::{Dockerfile, Kind, Mount, sanitise};
+use wiac_dockerfile::{CheckOptions, Dockerfile, Kind, Mount, sanitise};
 
 /// What can be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -42,15 +42,11 @@ impl Asked<'_> {
     }
 
     fn check(&self, dockerfile: &Dockerfile) -> Result<ExitCode, Failure> {
-        let mut context = Context {
+        let context = Context {
             build_args: build_arguments(self.build_args),
+            options: check_options()?,
             ..Context::default()
         };
-        if let Ok(options) = std::env::var("BUILDKIT_DOCKERFILE_CHECK") {
-            let options = wiac_dockerfile::check_options(&options)
-                .map_err(|problem| Failure::usage(format!("BUILDKIT_DOCKERFILE_CHECK: {problem}")))?;
-            context.options = Some(options);
-        }
         let findings = check(dockerfile, &context);
         if findings.is_empty() {
             println!("Check complete, no warnings found.");
@@ -145,4 +141,14 @@ impl Asked<'_> {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// What the environment says of checks, which counts instead of the Dockerfile.
+pub(super) fn check_options() -> Result<Option<CheckOptions>, Failure> {
+    let Ok(text) = std::env::var("BUILDKIT_DOCKERFILE_CHECK") else {
+        return Ok(None);
+    };
+    wiac_dockerfile::check_options(&text)
+        .map(Some)
+        .map_err(|problem| Failure::usage(format!("BUILDKIT_DOCKERFILE_CHECK: {problem}")))
 }

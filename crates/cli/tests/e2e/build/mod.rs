@@ -1,10 +1,12 @@
 //! Building: what is run again and what isn't, the instructions, what goes into the context, and what failing says.
 
 mod add;
+mod bases;
 mod cache;
 mod copy;
 mod instructions;
 mod mounts;
+mod outputs;
 mod stages;
 
 use crate::harness::Place;
