@@ -83,10 +83,16 @@ fn find(data: &Data, what: &str) -> Result<Exported, Failure> {
 /// A directory is one that is written like a path, or that says so itself.
 fn is_container_layer(what: &str) -> bool {
     let path = Path::new(what);
-    path.is_dir() && (what.contains('/') || path.join(CONTAINER_FILE).is_file())
+    what.starts_with(['.', '/']) || path.is_dir() && (what.contains('/') || path.join(CONTAINER_FILE).is_file())
 }
 
 fn container_layer(store: &Store, layer: &Path) -> Result<Exported, Failure> {
+    if !layer.is_dir() {
+        return Err(Failure::new(format!(
+            "{}: there is no such container layer",
+            layer.display()
+        )));
+    }
     let record = ContainerRecord::read(layer).ok_or_else(|| {
         Failure::new(format!(
             "{}: there is no container.json in it, so it is no container layer",

@@ -19,6 +19,9 @@ pub(crate) struct Arguments {
     /// Read this file or directory instead of standard input: an OCI image layout, or what docker save wrote
     #[arg(short, long, value_name = "PATH")]
     input: Option<PathBuf>,
+    /// The same
+    #[arg(value_name = "PATH", conflicts_with = "input")]
+    path: Option<PathBuf>,
     /// Print nothing but ids
     #[arg(short, long)]
     quiet: bool,
@@ -33,9 +36,15 @@ pub(crate) struct Arguments {
 /// Runs the command.
 pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Failure> {
     let data = data::open(global)?;
-    let archive = open(&data.store, arguments.input.as_deref())?;
+    let input = arguments.input.as_ref().or(arguments.path.as_ref());
+    let archive = open(&data.store, input.map(PathBuf::as_path))?;
     let platform = arguments.platform.clone().unwrap_or_else(Platform::host);
     let mut images = archive.images(&platform)?;
+    if let Some(asked) = &arguments.platform {
+        images
+            .iter()
+            .try_for_each(|image| refuse_other_platform(image, asked))?;
+    }
     name(&mut images, &arguments.tag)?;
     for image in &images {
         let loaded = load(&data.store, image, &archive, data.owner_policy())?;
@@ -60,6 +69,24 @@ fn open(store: &Store, path: Option<&Path>) -> Result<Archive, Failure> {
     }
     let file = File::from(input.as_fd().try_clone_to_owned()?);
     Ok(Archive::open_file(store, file, Path::new("standard input"))?)
+}
+
+/// What is alone in an archive is loaded whatever it is for, unless somebody asked for something else.
+fn refuse_other_platform(image: &Incoming, asked: &Platform) -> Result<(), Failure> {
+    let config = &image.config;
+    let platform = Platform {
+        os: config.os.clone(),
+        architecture: config.architecture.clone(),
+        variant: config.variant.clone(),
+        ..Platform::default()
+    };
+    if asked.takes(&platform) {
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "{}: it is an image for {platform}, not for {asked}",
+        image.shown
+    )))
 }
 
 /// Gives the names of the command line to the only image.

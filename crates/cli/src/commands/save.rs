@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use std::fs::File;
 use std::io::IsTerminal;
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use wiac_layer::compression::Compression;
@@ -49,9 +50,9 @@ pub(crate) struct Arguments {
     /// In which form (by itself: oci-archive, oci-dir where the output is a directory)
     #[arg(long, value_name = "FORMAT")]
     format: Option<Format>,
-    /// How layers made here are compressed; a layer that came in keeps its bytes
-    #[arg(long, value_name = "HOW", default_value = "gzip")]
-    compression: Compress,
+    /// How layers made here are compressed, by itself with gzip; a layer that came in keeps its bytes
+    #[arg(long, value_name = "HOW")]
+    compression: Option<Compress>,
     /// How hard: gzip 1 to 12, zstd 1 to 19
     #[arg(long, value_name = "LEVEL")]
     compression_level: Option<i32>,
@@ -61,12 +62,23 @@ pub(crate) struct Arguments {
 pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Failure> {
     let data = data::open(global)?;
     let (wanted, _held) = wanted(&data, &arguments.images)?;
-    let packing = packing(arguments.compression, arguments.compression_level)?;
+    let packing = packing(compression(arguments)?, arguments.compression_level)?;
     match arguments.output.as_deref().filter(|path| *path != Path::new("-")) {
         Some(path) => save_to(&data.store, &wanted, format(arguments.format, path), &packing, path)?,
         None => to_standard_output(&data.store, &wanted, arguments.format, &packing)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// docker's archives have plain tars: compressing them for that would be for nothing.
+fn compression(arguments: &Arguments) -> Result<Compress, Failure> {
+    match (arguments.format, arguments.compression) {
+        (Some(Format::DockerArchive), None | Some(Compress::None)) => Ok(Compress::None),
+        (Some(Format::DockerArchive), Some(_)) => Err(Failure::usage(
+            "--compression: the layers in a docker-archive are never compressed; leave it out, or compress the archive itself",
+        )),
+        (_, given) => Ok(given.unwrap_or(Compress::Gzip)),
+    }
 }
 
 fn to_standard_output(
@@ -100,7 +112,7 @@ fn format(given: Option<Format>, path: &Path) -> transfer::Format {
     match given {
         Some(Format::OciDir) => transfer::Format::OciDirectory,
         Some(Format::DockerArchive) => transfer::Format::DockerArchive,
-        None if path.is_dir() => transfer::Format::OciDirectory,
+        None if path.is_dir() || path.as_os_str().as_bytes().ends_with(b"/") => transfer::Format::OciDirectory,
         Some(Format::OciArchive) | None => transfer::Format::OciArchive,
     }
 }
@@ -155,10 +167,10 @@ pub(crate) fn packing(compress: Compress, level: Option<i32>) -> Result<Packing,
         Compress::Zstd => (Compression::Zstd, 19),
     };
     if let Some(level) = level.filter(|level| !(1..=highest).contains(level)) {
-        return Err(Failure::usage(format!(
-            "--compression-level {level}: {} has 1 to {highest}",
-            compression.word()
-        )));
+        return Err(Failure::usage(match compress {
+            Compress::None => format!("--compression-level {level}: nothing is compressed here"),
+            _ => format!("--compression-level {level}: {} has 1 to {highest}", compression.word()),
+        }));
     }
     Ok(Packing {
         compression,

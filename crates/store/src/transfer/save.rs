@@ -181,6 +181,12 @@ fn docker_archive(images: &[Wanted], outgoing: &[Outgoing], sink: &mut Sink<'_>)
 
 /// Adds images to a layout: the blobs first, the index last.
 fn to_directory(images: &[Wanted], outgoing: &[Outgoing], path: &Path) -> Result<()> {
+    if path.metadata().is_ok_and(|meta| !meta.is_dir()) {
+        return Err(Error::archive(
+            path,
+            "it is a file: an image layout is written to a directory",
+        ));
+    }
     std::fs::create_dir_all(path).on("create", path)?;
     let mut index = existing_index(path)?;
     let mut sink = Sink::Directory(path.to_owned());

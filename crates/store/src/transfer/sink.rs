@@ -170,7 +170,7 @@ impl Pending {
             .write(true)
             .create_new(true)
             .open(&fresh)
-            .on("create", &fresh)?;
+            .on("create", path)?;
         Ok(Self {
             file,
             fresh: Some(fresh),
@@ -180,10 +180,11 @@ impl Pending {
 
     /// Gives it its name.
     pub(super) fn commit(mut self) -> Result<()> {
-        match self.fresh.take() {
-            Some(fresh) => fs::rename(&fresh, &self.path).on("write", &self.path),
-            None => Ok(()),
+        if let Some(fresh) = &self.fresh {
+            fs::rename(fresh, &self.path).on("write", &self.path)?;
         }
+        self.fresh = None;
+        Ok(())
     }
 }
 

@@ -8,6 +8,7 @@ mod commit;
 mod crowd;
 mod hostile;
 mod incoming;
+mod messages;
 mod outgoing;
 mod tars;
 mod users;
