@@ -254,6 +254,8 @@ impl Store {
         }
         let path = self.blob_path(&digest);
         make_parent(&path)?;
+        // Nobody refers to it yet: a collector must not come between the writing and the holding.
+        let _adding = self.adding_images()?;
         self.write_durably(&path, bytes)?;
         self.hold_blob(&digest)?.ok_or_else(|| Error::NoSuchBlob {
             digest: digest.to_string(),
