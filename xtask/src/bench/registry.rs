@@ -1,8 +1,8 @@
 //! `bench pull` and `bench push`: an image of 1 GB from and to Debian's docker-registry on loopback.
 //!
 //! Pull: into an empty store, and with seven of the eight layers there already. skopeo copies to a directory and unpacks nothing.
-//! Push: an image of one layer made here, so that everybody has to pack and compress it (gzip, level 6); a new repository each
-//! time. The floors of `bench load` tell what inflating and writing alone take.
+//! Push: an image of one layer made here, so that everybody has to pack and compress it (gzip, level 6), to a
+//! registry that is empty each time. The floors of `bench load` tell what inflating and writing alone take.
 
 use super::Arguments;
 use super::corpus::{self, Kind};
@@ -13,7 +13,6 @@ use super::place::Place;
 use super::report::{Report, Target};
 use crate::{Outcome, shell};
 use serde_json::{Value, json};
-use std::cell::Cell;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -254,18 +253,24 @@ pub(super) fn push(arguments: &Arguments, place: &Place) -> Outcome<Report> {
     }
     let tar = peers::pack(&tree, place)?;
     shell::output(place.wiac().arg("import").arg(&tar).arg("made"))?;
-    let round = Cell::new(0);
-    let fresh = || {
-        round.set(round.get() + 1);
-        format!("{ADDRESS}/push-{}:latest", round.get())
+    let to = name("made");
+    // Nothing is there, and nobody remembers where it was.
+    let forget = || {
+        place.fresh("registry")?;
+        let cache = Path::new("/var/lib/containers/cache");
+        if cache.exists() {
+            std::fs::remove_dir_all(cache)?;
+        }
+        Ok(())
     };
-    let mut contenders = vec![Contender::new("wiac", || {
-        let mut command = place.wiac();
-        command
-            .args(["push", "-q", "--compression-level=6", "made"])
-            .arg(fresh());
-        command
-    })];
+    let mut contenders = vec![
+        Contender::new("wiac", || {
+            let mut command = place.wiac();
+            command.args(["push", "-q", "--compression-level=6", "made", &to]);
+            command
+        })
+        .after(forget),
+    ];
     if arguments.wants("podman") {
         shell::output(
             peers::engine(place, "podman")
@@ -273,26 +278,31 @@ pub(super) fn push(arguments: &Arguments, place: &Place) -> Outcome<Report> {
                 .arg(&tar)
                 .arg("localhost/made"),
         )?;
-        contenders.push(Contender::new("podman", || {
-            let mut command = peers::engine(place, "podman");
-            command.args([
-                "push",
-                "-q",
-                "--tls-verify=false",
-                "--compression-format=gzip",
-                "--compression-level=6",
-            ]);
-            command.arg("localhost/made").arg(fresh());
-            command
-        }));
+        contenders.push(
+            Contender::new("podman", || {
+                let mut command = peers::engine(place, "podman");
+                command.args(["push", "-q", "--tls-verify=false"]);
+                command.args([
+                    "--compression-format=gzip",
+                    "--compression-level=6",
+                    "localhost/made",
+                    &to,
+                ]);
+                command
+            })
+            .after(forget),
+        );
     }
     let samples = race(&contenders, rounds(arguments), &place.path("log"))?;
     report.section("half a GB made here", &contenders, &samples, &PUSH);
-    report.note(format!("sizes sent: {}", sizes(place)?));
+    report.note(format!("podman's layer, sent last: {} bytes", sizes(place)?));
+    forget()?;
+    shell::output(place.wiac().args(["push", "-q", "--compression-level=6", "made", &to]))?;
+    report.note(format!("wiac's: {} bytes", sizes(place)?));
     Ok(report)
 }
 
-/// What the layers of the pushed images came to: a faster compression that packs worse would show here.
+/// What the pushed layer came to: a faster compression that packs worse would show here.
 fn sizes(place: &Place) -> Outcome<String> {
     let blobs = place.path("registry/docker/registry/v2/blobs");
     let text = shell::output(
