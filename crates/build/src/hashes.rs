@@ -31,7 +31,6 @@ pub(crate) type ContentHash = [u8; 32];
 pub(crate) struct HashTable {
     name: String,
     known: HashMap<Vec<u8>, (Identity, ContentHash)>,
-    seen: HashMap<Vec<u8>, (Identity, ContentHash)>,
     changed: bool,
 }
 
@@ -71,7 +70,6 @@ impl HashTable {
         Ok(Self {
             name,
             known,
-            seen: HashMap::new(),
             changed: false,
         })
     }
@@ -89,14 +87,13 @@ impl HashTable {
     ) -> std::io::Result<ContentHash> {
         let identity = identity(stat);
         if let Some(entry) = self.known.get(path).filter(|entry| entry.0 == identity) {
-            self.seen.insert(path.to_vec(), *entry);
             return Ok(entry.1);
         }
         // Asked before the file is read, which takes time: a change since its status was taken has to tell.
         let is_too_young = is_too_young(&identity);
         let hash = hash_file(directory, name)?;
         if !is_too_young {
-            self.seen.insert(path.to_vec(), (identity, hash));
+            self.known.insert(path.to_vec(), (identity, hash));
             self.changed = true;
         }
         Ok(hash)
@@ -107,9 +104,7 @@ impl HashTable {
         if !self.changed {
             return Ok(());
         }
-        let mut all = self.known;
-        all.extend(self.seen);
-        Ok(store.write_file_table(&self.name, &encode(&all))?)
+        Ok(store.write_file_table(&self.name, &encode(&self.known))?)
     }
 }
 

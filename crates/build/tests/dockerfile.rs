@@ -233,8 +233,45 @@ fn a_file_takes_the_place_of_a_symlink_to_a_directory() {
 }
 
 #[test]
-fn triggers_of_a_stage_aren_t_forgotten() {
+fn triggers_of_a_stage_are_carried_out() {
     let place = Place::new();
-    let message = place.message("FROM scratch AS a\nONBUILD USER x\nFROM a\nLABEL x=y\n");
-    assert!(message.contains("ONBUILD"), "{message}");
+    place.write("f", "x");
+    let layers = place
+        .build("FROM scratch AS a\nONBUILD COPY f /\nFROM a\nLABEL x=y\n")
+        .expect("built");
+    assert_eq!(layers.len(), 1);
+    assert_eq!(fs::read_to_string(layers[0].join("f")).expect("copied"), "x");
+}
+
+#[test]
+fn a_file_that_changes_while_it_is_copied_is_copied_again() {
+    let place = Place::new();
+    for number in 0..300 {
+        place.write(&format!("files/{number}"), "filler");
+    }
+    let path = place.file("files/299");
+    let dockerfile = "FROM scratch\nCOPY files /files\n";
+    for round in 0..30 {
+        // Other contents each time: no earlier build has copied them well.
+        let texts = [format!("A{round}"), format!("B{round}")];
+        let ended = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for text in texts.iter().cycle() {
+                    fs::write(&path, text).expect("written");
+                    if ended.load(std::sync::atomic::Ordering::Relaxed) {
+                        break;
+                    }
+                    std::thread::sleep(std::time::Duration::from_micros(300));
+                }
+            });
+            place.build(dockerfile).expect("built");
+            ended.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+        for now in &texts {
+            fs::write(&path, now).expect("written");
+            let layers = place.build(dockerfile).expect("built");
+            assert_eq!(fs::read_to_string(layers[0].join("files/299")).expect("copied"), *now);
+        }
+    }
 }

@@ -30,7 +30,7 @@ impl Error {
     pub fn one_line(&self, file_name: &str) -> String {
         let file = excerpt::sanitise(file_name);
         match self.span {
-            Some(span) => format!("{file}:{}: {}", span.first_line, self.kind),
+            Some(span) => format!("{file}:{}:{}: {}", span.first_line, span.column, self.kind),
             None => format!("{file}: {}", self.kind),
         }
     }

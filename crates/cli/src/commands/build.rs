@@ -361,7 +361,7 @@ fn stopped(error: wiac_build::Error, file_name: &str, text: &[u8]) -> Stopped {
         Error::Step { span, source } => match *source {
             Error::Interrupted { signal } => Stopped::Interrupted(signal),
             source => {
-                let mut message = format!("{file_name}:{}: {source}", span.first_line);
+                let mut message = format!("{file_name}:{}:{}: {source}", span.first_line, span.column);
                 if let Error::Failed {
                     reason: Some(reason), ..
                 } = &source
