@@ -84,6 +84,7 @@ fn application() -> Command {
         .subcommand(commands::define::<commands::tags::SearchArguments>("search", "List a registry's repositories"))
         .subcommand(commands::define::<commands::manifest::Arguments>("manifest", "Show manifests of registries"))
         .subcommand(commands::define::<commands::transfer::Arguments>("transfer", "Copy an image from any place to another"))
+        .subcommand(commands::define::<commands::cache::Arguments>("cache", "Show, export and free what builds keep"))
         .subcommand(commands::define::<commands::load::Arguments>("load", "Take images from an image layout or an archive"))
 }
 
@@ -116,6 +117,7 @@ fn run(arguments: &[std::ffi::OsString]) -> Result<ExitCode, Failure> {
         "search" => commands::tags::search(&parsed(matches)?),
         "manifest" => commands::manifest::run(&parsed(matches)?),
         "transfer" => commands::transfer::run(&global, &parsed(matches)?),
+        "cache" => commands::cache::run(&global, &parsed(matches)?),
         "load" => commands::load::run(&global, &parsed(matches)?),
         "tag" => commands::tag::run(&global, &parsed(matches)?),
         "untag" => commands::untag::run(&global, &parsed(matches)?),

@@ -24,6 +24,16 @@ impl Store {
         }
     }
 
+    /// The keys of all steps whose layers are remembered, and the layers.
+    pub fn cached_layers(&self) -> Result<Vec<(String, LayerId)>> {
+        let entries = crate::collect::step_entries(self)?;
+        let known = entries.into_iter().filter_map(|(path, layer)| {
+            let key = path.file_name()?.to_str()?.to_owned();
+            Some((key, layer?))
+        });
+        Ok(known.collect())
+    }
+
     /// Remembers which layer a step made.
     pub fn remember_step(&self, key: &str, layer: &LayerId) -> Result<()> {
         self.write_whole(&self.step_path(key), format!("{layer}\n").as_bytes())

@@ -7,6 +7,7 @@
 mod adopt;
 pub mod blobs;
 pub mod cache;
+pub mod cache_mounts;
 pub mod check;
 pub mod collect;
 mod data;

@@ -2,6 +2,7 @@
 
 pub(crate) mod build;
 pub(crate) mod bundle;
+pub(crate) mod cache;
 pub(crate) mod commit;
 pub(crate) mod copy;
 pub(crate) mod df;

@@ -23,7 +23,11 @@ fn podman(place: &Place) -> Call {
         .env("PODMAN_IGNORE_CGROUPSV1_WARNING", "1")
         .env("STORAGE_DRIVER", "overlay");
     if place.is_root() {
-        call = call.arg("--root").arg(place.path("store")).arg("--runroot").arg(place.path("run"));
+        call = call
+            .arg("--root")
+            .arg(place.path("store"))
+            .arg("--runroot")
+            .arg(place.path("run"));
     } else {
         place.mkdir("run");
         place.chmod("run", 0o700);
@@ -57,7 +61,13 @@ fn built(place: &Place) -> Leftovers<'_> {
     sources(place);
     podman(place).args(["import", "base.tar", "localhost/base"]).succeeds();
     podman(place)
-        .args(["build", "--network=none", "--layers", "--tag=localhost/built", "context"])
+        .args([
+            "build",
+            "--network=none",
+            "--layers",
+            "--tag=localhost/built",
+            "context",
+        ])
         .succeeds();
     Leftovers(place)
 }
@@ -102,7 +112,9 @@ fn podmans_image_is_built_on_and_copied(place: &Place) {
         .wiac(["run", "ours", "sh", "-c", "ls /srv; test -e /hello || echo deleted"])
         .succeeds()
         .says("more\nnew\ndeleted");
-    let id = podman(place).args(["image", "inspect", "--format={{.Id}}", "localhost/built"]).succeeds();
+    let id = podman(place)
+        .args(["image", "inspect", "--format={{.Id}}", "localhost/built"])
+        .succeeds();
     place.wiac(["tag", &name, "copied"]).succeeds();
     place.wiac(["images"]).succeeds().mentions(&id.text()[..12]);
     podman(place).args(["rmi", "--all", "--force"]).succeeds();
@@ -127,14 +139,29 @@ fn podman_goes_on_while_its_image_runs() {
     let name = format!("{}built", prefix(&place));
     place.mkdir("shared");
     let mut running = place
-        .wiac(["run", "-v", "./shared:/mnt", &name, "sh", "-c", "touch /mnt/started; sleep 30"])
+        .wiac([
+            "run",
+            "-v",
+            "./shared:/mnt",
+            &name,
+            "sh",
+            "-c",
+            "touch /mnt/started; sleep 30",
+        ])
         .in_background();
     crate::harness::leftovers::wait_until("the container has started", || place.has("shared/started"));
     let begun = std::time::Instant::now();
-    podman(&place).args(["tag", "localhost/built", "localhost/again"]).succeeds();
-    podman(&place).args(["build", "--network=none", "--tag=localhost/other", "context"]).succeeds();
+    podman(&place)
+        .args(["tag", "localhost/built", "localhost/again"])
+        .succeeds();
+    podman(&place)
+        .args(["build", "--network=none", "--tag=localhost/other", "context"])
+        .succeeds();
     podman(&place).args(["rmi", "--all", "--force"]).succeeds();
-    assert!(begun.elapsed() < Duration::from_secs(20), "podman waited for the container");
+    assert!(
+        begun.elapsed() < Duration::from_secs(20),
+        "podman waited for the container"
+    );
     running.gets(rustix::process::Signal::KILL);
     assert_eq!(running.exit_code(), 137);
 }
