@@ -12,6 +12,7 @@ use rustix::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use wiac_dockerfile::{Command, Network, Run, Script, Security};
 use wiac_layer::merged::LayerStack;
+use wiac_layer::unpack::OwnerPolicy;
 use wiac_oci::convert::ProcessOverrides;
 use wiac_oci::image::ImageConfig;
 use wiac_oci::manifest::Platform;
@@ -20,6 +21,8 @@ use wiac_run::io::{Io, Stream};
 use wiac_run::plan::SeccompChoice;
 use wiac_run::{Container, Plan};
 use wiac_store::layer::Draft;
+use wiac_store::merge::MOST_LAYERS;
+use wiac_store::{HeldLayer, LayerId};
 
 /// Where a script of a heredoc is seen in the container while it runs.
 const SCRIPT_PLACE: &str = "/run/wiac-script";
@@ -115,6 +118,23 @@ impl Build<'_, '_> {
         Ok(key.finish())
     }
 
+    /// The stage's directories as the kernel takes them: of more layers than it does, the lowest are merged, and held as
+    /// long as the result lives.
+    fn mountable(&self, stage: &Stage) -> Result<(LayerStack, Vec<HeldLayer>)> {
+        let store = self.tools.store;
+        if stage.layers.len() <= MOST_LAYERS {
+            return Ok((stage.stack(store), Vec::new()));
+        }
+        let ids: Vec<LayerId> = stage.layers.iter().map(|layer| layer.id.clone()).collect();
+        let owners = match self.tools.user_namespace {
+            Some(namespace) if namespace.is_single() => OwnerPolicy::Record,
+            _ => OwnerPolicy::Set,
+        };
+        let held = store.fit(store.hold_layers(&ids)?, owners)?;
+        let directories = held.iter().map(|layer| store.layer_diff(&layer.id)).collect();
+        Ok((LayerStack::new(directories), held))
+    }
+
     fn run_container(
         &mut self,
         stage: &Stage,
@@ -123,7 +143,7 @@ impl Build<'_, '_> {
         draft: &Draft,
     ) -> Result<()> {
         let store = self.tools.store;
-        let stack = stage.stack(store);
+        let (stack, _merged) = self.mountable(stage)?;
         let room = draft.room();
         let files = room.create_dir("files")?;
         let ready = self.ready_mounts(wanted, room.path())?;
