@@ -61,10 +61,24 @@ impl Failure {
         } else if self.verbatim {
             eprint!("{}", self.message);
         } else {
-            eprintln!("wiac: {}", self.message.trim_end());
+            eprintln!("wiac: {}", harmless(self.message.trim_end()));
         }
         ExitCode::from(self.code)
     }
+}
+
+/// Names that strangers chose stand in messages: what would control the terminal is written as its number.
+fn harmless(message: &str) -> String {
+    let is_dangerous = |c: &char| c.is_control() && !matches!(c, '\n' | '\t');
+    let mut harmless = String::with_capacity(message.len());
+    for character in message.chars() {
+        if is_dangerous(&character) {
+            harmless.extend(character.escape_unicode());
+        } else {
+            harmless.push(character);
+        }
+    }
+    harmless
 }
 
 /// The message alone. (No `Error`: everything that is one becomes a failure.)

@@ -16,7 +16,7 @@ use wiac_store::transfer::{Archive, Incoming, load};
 // What may be written; clap makes the help of the comments below.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// Read this file or directory instead of standard input: an OCI image layout, or what docker save wrote
+    /// Read this file or directory instead of standard input: an OCI image layout, what docker save wrote, or a directory of skopeo's (dir:)
     #[arg(short, long, value_name = "PATH")]
     input: Option<PathBuf>,
     /// The same

@@ -142,13 +142,7 @@ fn from_another_file_system_it_is_copied() {
             .iter()
             .any(|name| line.starts_with(name))
     };
-    let without_stubs = |listing: &str| -> String {
-        listing
-            .lines()
-            .filter(is_stub)
-            .map(|line| format!("{line}\n"))
-            .collect()
-    };
+    let without_stubs = |listing: &str| -> String { listing.lines().filter(is_stub).collect::<Vec<_>>().join("\n") };
     assert_same("copied", &without_stubs(&expected), &without_stubs(&ours));
     place
         .sh(&chain, "./other/box", "cat /made/one; echo two >/made/two")

@@ -336,3 +336,24 @@ fn archives_that_are_cut_off_or_burst() {
     place.wiac(["load", "-q", "-i", "good.tar.gz"]).succeeds();
     assert_whole(&place, "data");
 }
+
+#[test]
+fn nothing_of_it_reaches_the_terminal() {
+    let place = Place::root();
+    let bad = "a\u{1b}[2Jb";
+    image_with(&place, "strange-type", |layout, config, layer| {
+        let mut manifest = layout.manifest(&config, &[layer]);
+        manifest["mediaType"] = json!(bad);
+        manifest
+    });
+    refused(&place, "strange-type", &["a\\u{1b}[2Jb is no image manifest"]);
+    place.write(&format!("named/{bad}"), "x".repeat(4000));
+    place
+        .host("tar -C named -cf named.tar . && head -c 2000 named.tar >cut.tar")
+        .succeeds();
+    refused(&place, "cut.tar", &["in the middle of ./a\\u{1b}[2Jb"]);
+    let list = json!([{"Config": bad, "RepoTags": [], "Layers": []}]);
+    place.write("listed/manifest.json", list.to_string());
+    refused(&place, "listed", &["a\\u{1b}[2Jb is missing"]);
+    assert_empty(&place);
+}

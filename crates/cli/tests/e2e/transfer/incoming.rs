@@ -1,5 +1,6 @@
 //! What other tools write is loaded: the same configuration, the same files, the same digests.
 
+use super::layout::{CONFIG, INDEX, LAYER, Layout, architecture, config, digest, named};
 use super::peers::{Docker, Unmounted, buildah, podman, skopeo, umoci};
 use super::rich::{self, Rich, assert_same, below_root, listing, shown};
 use super::{assert_whole, json, wiac_on};
@@ -183,4 +184,44 @@ fn docker() {
         .call(["save", "-o", "by-docker.tar", "rich:1", "example.org/team/other:2"])
         .succeeds();
     load_and_compare(&place, &rich, &expected, "by-docker.tar");
+}
+
+#[test]
+fn an_image_for_several_machines() {
+    let place = Place::root();
+    let layout = Layout::new(&place, "many");
+    let image = |for_architecture: &str| {
+        place.write("tree/for", for_architecture);
+        place.host("tar -C tree -cf layer.tar for").succeeds();
+        let tar = std::fs::read(place.path("layer.tar")).expect("made");
+        let mut said = config(&[digest(&tar)]);
+        said["architecture"] = for_architecture.into();
+        let mut manifest = layout.manifest(&layout.document(CONFIG, &said), &[layout.blob(LAYER, &tar)]);
+        manifest["platform"] = serde_json::json!({"os": "linux", "architecture": for_architecture});
+        manifest
+    };
+    // BuildKit puts a statement about each image beside it.
+    let mut statement = image("unknown");
+    statement["platform"]["os"] = "unknown".into();
+    let manifests = [statement, image("s390x"), image(architecture())];
+    let index = layout.document(
+        INDEX,
+        &serde_json::json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}),
+    );
+    layout.index(&[named(&index, "example.org/many:1")]);
+    let architecture_of = |name: &str| json(place.wiac(["inspect", name]))[0]["Architecture"].clone();
+    place
+        .wiac(["load", "many"])
+        .succeeds()
+        .says("Loaded image: example.org/many:1");
+    assert_eq!(architecture_of("example.org/many:1"), architecture());
+    place
+        .wiac(["load", "--platform=linux/s390x", "-t", "other", "many"])
+        .succeeds();
+    assert_eq!(architecture_of("other"), "s390x");
+    place
+        .wiac(["load", "--platform=linux/riscv64", "many"])
+        .fails(1)
+        .complains(&["there is no image for linux/riscv64 in it, only for linux/s390x"]);
+    assert_whole(&place, "data");
 }

@@ -144,6 +144,23 @@ fn to_umoci(place: &Place, image: &str, expected: &str) {
     );
 }
 
+/// The bytes that a layer came with can't be made again of its files: that is said, not hidden.
+#[test]
+fn what_isnt_held_any_more() {
+    let place = Place::root();
+    rich::layout(&place, "rich");
+    place.wiac(["load", "-q", "-i", "rich", "-t", "rich"]).succeeds();
+    place.wiac(["prune", "-f", "--blobs"]).succeeds();
+    place.wiac(["save", "-o", "saved", "rich"]).fails(1).complains(&[
+        "the blob of layer 1 isn't held any more",
+        "load or pull the image again",
+    ]);
+    assert!(!place.has("saved"));
+    place.wiac(["load", "-q", "-i", "rich", "-t", "rich"]).succeeds();
+    place.wiac(["run", "rich"]).succeeds().says(says(IMAGES[0]));
+    assert_whole(&place, "data");
+}
+
 #[test]
 fn docker() {
     let place = Place::root();

@@ -91,7 +91,7 @@ pub(super) fn shown(place: &Place, data: &str, image: &str) -> String {
 
 /// A listing without the root: podman and buildah give every image's root the mode 0555.
 pub(super) fn below_root(listing: &str) -> String {
-    listing.lines().skip(1).map(|line| format!("{line}\n")).collect()
+    listing.split_once('\n').map_or("", |(_, below)| below).to_owned()
 }
 
 /// Two file trees are the same.

@@ -4,6 +4,7 @@ use super::peers::{Unmounted, podman, skopeo};
 use super::rich::{self, assert_same, below_root, listing, shown};
 use super::{assert_whole, json, wiac_on};
 use crate::harness::{Place, as_users};
+use std::fmt::Write as _;
 
 /// The lowest layer of the rich image as a tree and as `root.tar`.
 fn tree(place: &Place) {
@@ -236,7 +237,7 @@ fn more_layers_than_the_kernel_takes() {
     let mut dockerfile = "FROM scratch\nCOPY root /\n".to_owned();
     for number in 0..STEPS {
         place.write(&format!("context/f{number}"), number.to_string());
-        dockerfile += &format!("COPY f{number} /files/\n");
+        let _ = writeln!(dockerfile, "COPY f{number} /files/");
     }
     dockerfile += "CMD [\"sh\", \"-c\", \"ls /files | wc -l; cat /files/f0 /files/f519\"]\n";
     place
