@@ -5,6 +5,7 @@
 //! waits for them, and the lowest one needs nobody.
 
 use super::incoming::{Incoming, IncomingLayer, LayerSource};
+use super::regain::regain;
 use super::stream::{Expected, Streamed, stream};
 use crate::blobs::{BlobDraft, HeldBlob};
 use crate::data::Store;
@@ -43,7 +44,7 @@ pub fn load(store: &Store, image: &Incoming, source: &dyn LayerSource, owners: u
     let mut loading = Loading::new(store, image, source, owners)?;
     loading.unpack_all();
     let ready = loading.finish()?;
-    record(store, image, ready)
+    record(store, image, source, ready)
 }
 
 /// Where one layer stands.
@@ -352,7 +353,7 @@ fn above(parent: Option<&ChainId>, diff_id: &DiffId) -> ChainId {
 }
 
 /// Writes the image's record, with its layers in place.
-fn record(store: &Store, image: &Incoming, states: Vec<State>) -> Result<Loaded> {
+fn record(store: &Store, image: &Incoming, source: &dyn LayerSource, states: Vec<State>) -> Result<Loaded> {
     let mut held = Vec::new();
     let mut blobs = Vec::new();
     let mut reused = 0;
@@ -361,6 +362,7 @@ fn record(store: &Store, image: &Incoming, states: Vec<State>) -> Result<Loaded>
             State::Here(here) => {
                 reused += 1;
                 note_blob(store, &here, layer)?;
+                blobs.extend(regain(store, source, layer, &here)?);
                 held.push(here);
             }
             State::Fresh(fresh, blob) => {

@@ -14,6 +14,7 @@ mod layout;
 mod load;
 mod outgoing;
 mod pipe;
+mod regain;
 mod save;
 mod sink;
 mod skopeo_directory;

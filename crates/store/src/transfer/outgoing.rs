@@ -334,7 +334,7 @@ impl Preparing<'_> {
                 self.wanted.shown.as_str(),
                 format!(
                     "the blob of layer {} isn't held any more, and packing it gives other bytes than those it came \
-                     with ({}); load or pull the image again",
+                     with ({}); load the image again, or delete and pull it",
                     number + 1,
                     expected.digest().short()
                 ),

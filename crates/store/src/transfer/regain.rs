@@ -1,0 +1,42 @@
+//! Blobs that were let go of (`wiac prune --blobs`) and come by again: what is loaded can be saved again as it came.
+
+use super::incoming::{IncomingLayer, LayerSource};
+use crate::blobs::{BlobDraft, HeldBlob};
+use crate::data::Store;
+use crate::error::{IoExt, Result};
+use crate::layer::HeldLayer;
+use crate::temporary::Temporary;
+use std::io::Read;
+use std::path::Path;
+
+/// Keeps the blob of a layer that is in the store already, where the store hasn't got it and the source is at hand. What
+/// isn't right is not kept, and no error: the layer was right when it came in.
+///
+/// # Errors
+/// What the disk says.
+pub(super) fn regain(
+    store: &Store,
+    source: &dyn LayerSource,
+    layer: &IncomingLayer,
+    held: &HeldLayer,
+) -> Result<Option<HeldBlob>> {
+    let came_in = store.layer_info(&held.id)?.unpacked_from.is_some();
+    let descriptor = layer.descriptor.as_ref();
+    // Without a manifest it is the tar itself.
+    let digest = descriptor.map_or(layer.diff_id.digest(), |descriptor| &descriptor.digest);
+    if !came_in || source.is_remote() || store.hold_blob(digest)?.is_some() {
+        return Ok(None);
+    }
+    let Ok(from) = source.open(layer) else {
+        return Ok(None);
+    };
+    let room = Temporary::new(store)?;
+    let mut blob = BlobDraft::new(&room, "blob", Some(digest))?;
+    let limit = descriptor.map_or(u64::MAX, |descriptor| descriptor.size);
+    std::io::copy(&mut from.take(limit.saturating_add(1)), &mut blob).on("copy", Path::new(&layer.place))?;
+    let blob = blob.finish();
+    if blob.digest != *digest || blob.size > limit {
+        return Ok(None);
+    }
+    blob.commit(store).map(Some)
+}
