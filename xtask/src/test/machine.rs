@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// Debian's packages, and what needs them.
-const PACKAGES: [(&str, &str); 18] = [
+const PACKAGES: [(&str, &str); 19] = [
     ("busybox-static", "the BusyBox container of the articles"),
     ("buildah", "images to and from it"),
     ("bzip2", "archives compressed with it"),
@@ -19,6 +19,7 @@ const PACKAGES: [(&str, &str); 18] = [
     ),
     ("libc6-dev", "static C programs"),
     ("libseccomp2", "the oracle of the seccomp compiler"),
+    ("mmdebstrap", "a Debian image where podman and docker have it"),
     ("podman", "an image's layers are run by their directories"),
     ("python3", "drives libseccomp"),
     ("e2fsprogs", "mkfs.ext4: disks that are full or lose their power"),

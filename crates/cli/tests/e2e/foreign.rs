@@ -166,6 +166,94 @@ fn podman_goes_on_while_its_image_runs() {
     assert_eq!(running.exit_code(), 137);
 }
 
+/// What a Debian container shows of itself: its packages, and every file with owner, mode, size, time and link.
+const LOOK_AT_DEBIAN: &str = "cat /etc/built; dpkg-query -W | wc -l; \
+    find /usr /var /root /opt -xdev -printf '%y %m %U %G %s %T@ %p %l\\n' | LC_ALL=C sort | sha256sum";
+
+/// A step on it that deletes and copies up.
+const DEBIAN_DOCKERFILE: &str = "FROM localhost/base\n\
+    RUN rm -r /usr/share/doc && echo built >/etc/built && chmod 700 /var/mail && dpkg -l >/opt/list\n";
+
+/// A minimal Debian in a tar, made once on this machine.
+fn debian() -> PathBuf {
+    let directory = Path::new("/var/cache/wiac-test");
+    std::fs::create_dir_all(directory).expect("mkdir");
+    let lock = std::fs::File::open(directory).expect("open");
+    lock.lock().expect("locked");
+    let tar = directory.join("debian.tar");
+    if !tar.exists() {
+        let fresh = directory.join("unfinished.tar");
+        let mmdebstrap = tools::program("mmdebstrap").expect("mmdebstrap is needed (Debian: mmdebstrap)");
+        let status = std::process::Command::new(mmdebstrap)
+            .args(["--quiet", "--variant=essential", "stable"])
+            .arg(&fresh)
+            .arg("http://deb.debian.org/debian")
+            .status();
+        assert!(
+            status.expect("mmdebstrap runs").success(),
+            "mmdebstrap can't make a Debian"
+        );
+        std::fs::rename(&fresh, &tar).expect("renamed");
+    }
+    tar
+}
+
+as_users!(a_debian_image_runs_where_podman_has_it: root, user);
+fn a_debian_image_runs_where_podman_has_it(place: &Place) {
+    let debian = debian();
+    let _leftovers = Leftovers(place);
+    place.write("context/Dockerfile", DEBIAN_DOCKERFILE);
+    podman(place)
+        .args(["import", &debian.to_string_lossy(), "localhost/base"])
+        .succeeds();
+    podman(place)
+        .args([
+            "build",
+            "--network=none",
+            "--layers",
+            "--tag=localhost/debian",
+            "context",
+        ])
+        .succeeds();
+    let name = format!("{}debian", prefix(place));
+    let theirs = podman(place)
+        .args([
+            "run",
+            "--rm",
+            "--network=none",
+            "localhost/debian",
+            "sh",
+            "-c",
+            LOOK_AT_DEBIAN,
+        ])
+        .succeeds();
+    let ours = place.wiac(["run", &name, "sh", "-c", LOOK_AT_DEBIAN]).succeeds();
+    assert!(ours.text().starts_with("built\n"), "{}", ours.text());
+    assert_eq!(ours.text(), theirs.text());
+    // Going on under podman while wiac has it, and gone under wiac.
+    podman(place).args(["rmi", "--force", "localhost/debian"]).succeeds();
+    place.wiac(["run", &name, "true"]).fails(125).complains(&["debian"]);
+}
+
+#[test]
+fn a_debian_image_runs_where_docker_has_it() {
+    let place = Place::root();
+    let debian = debian();
+    place.write("context/Dockerfile", DEBIAN_DOCKERFILE);
+    place.write("look", LOOK_AT_DEBIAN);
+    let wiac = wiac_on(&place, tools::wiac());
+    let script = format!(
+        "$docker import {debian} localhost/base >/dev/null
+        $docker build --quiet --network=none --tag debian:1 context >/dev/null 2>&1
+        {wiac} run 'docker-storage:['$PWD/docker']debian:1' sh -c \"$(cat look)\" >ours
+        $docker run --rm --network=none debian:1 sh -c \"$(cat look)\" >theirs
+        head -n 1 ours
+        cmp ours theirs",
+        debian = debian.display(),
+    );
+    with_docker(&place, &script).succeeds().says("built");
+}
+
 /// Runs a script while a dockerd of the place's own runs; `$docker` is its client.
 fn with_docker(place: &Place, script: &str) -> Call {
     let program = |name: &str| -> PathBuf {
