@@ -13,6 +13,7 @@ mod intended;
 mod layout;
 mod load;
 mod outgoing;
+mod packing;
 mod pipe;
 mod regain;
 mod save;

@@ -4,24 +4,22 @@
 //! now; what it is called then is remembered.
 
 use super::incoming::describe;
+use super::packing::{HashingWriter, Stack};
 use super::save::Wanted;
-use super::tar_split::TarSplit;
 use crate::blobs::{BlobDraft, FinishedBlob, HeldBlob};
 use crate::data::Store;
 use crate::digests::{LayerDigests, LayerTar};
-use crate::error::{Error, IoExt, Result};
+use crate::error::{Error, Result};
 use crate::image::{Export, ImageRecord, LocalId};
-use crate::layer::{HeldLayer, LayerId, LayerInfo};
+use crate::layer::{HeldLayer, LayerId};
 use crate::temporary::Temporary;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io;
 use std::sync::Arc;
 use wiac_layer::compression::{Compression, Encoder, decoder};
-use wiac_layer::merged::LayerStack;
-use wiac_layer::pack::{PackOptions, pack};
-use wiac_oci::digest::{Algorithm, DiffId, Digest, Hasher};
+use wiac_oci::digest::{DiffId, Digest};
 use wiac_oci::image::ImageConfig;
 use wiac_oci::manifest::{Descriptor, Manifest, media_type};
 
@@ -86,7 +84,7 @@ struct Preparing<'a> {
     packing: &'a Packing,
     room: &'a Temporary,
     packed: &'a Packed,
-    layers: Vec<HeldLayer>,
+    stack: Stack<'a>,
     /// What it is called outside, as far as that is known.
     export: Option<Export>,
 }
@@ -113,7 +111,7 @@ pub(super) fn prepare_beside(
         packing,
         room,
         packed,
-        layers: hold_all(store, &wanted.record)?,
+        stack: Stack::new(store, hold_all(store, &wanted.record)?),
         export: wanted.id.as_ref().map(|id| store.export(id)).transpose()?.flatten(),
     };
     if let Some(outgoing) = preparing.as_it_came()? {
@@ -142,16 +140,16 @@ pub(super) fn prepare_beside(
 
 /// The diff IDs of an image's layers, base first: computed where they aren't known, and remembered.
 pub fn diff_ids(store: &Store, record: &ImageRecord, clamp: Option<i64>) -> Result<Vec<DiffId>> {
-    let held = hold_all(store, record)?;
+    let stack = Stack::new(store, hold_all(store, record)?);
     let mut diff_ids = Vec::new();
-    for (number, layer) in held.iter().enumerate() {
+    for (number, layer) in stack.layers.iter().enumerate() {
         let digests = store.layer_digests(&layer.id)?;
         if let Some(tar) = own_tar(store, layer, &digests, clamp)? {
             diff_ids.push(tar.diff_id.clone());
             continue;
         }
         let mut hashing = HashingWriter::new(io::sink());
-        pack_layer(store, &held, number, clamp, &mut hashing)?;
+        stack.pack(number, clamp, &mut hashing)?;
         let diff_id = DiffId(hashing.hasher.finish());
         remember_tar(store, layer, &diff_id, clamp, None)?;
         diff_ids.push(diff_id);
@@ -202,46 +200,6 @@ fn remember_tar(
     Ok(())
 }
 
-/// Writes the tar of one layer of a stack: as it was, where that can be put together again.
-fn pack_layer(
-    store: &Store,
-    layers: &[HeldLayer],
-    number: usize,
-    clamp: Option<i64>,
-    out: &mut dyn Write,
-) -> Result<()> {
-    let directory = |layer: &HeldLayer| store.layer_diff(&layer.id);
-    let path = directory(&layers[number]);
-    if let Some(mut tar) = tar_elsewhere(&store.layer_info(&layers[number].id)?).on("read", &path)? {
-        return io::copy(&mut tar, out).map(drop).on("pack", &path);
-    }
-    let lower = LayerStack::new(layers[..number].iter().map(directory).collect());
-    let owners = store.intended(&layers[..=number])?;
-    let options = PackOptions {
-        lower: &lower,
-        owners: owners.last().and_then(Option::as_deref),
-        clamp,
-    };
-    let opened = File::open(&path).on("open", &path)?;
-    pack(&opened, out, &options)?;
-    Ok(())
-}
-
-/// The tar of a layer in another tool's store, as it came to it.
-fn tar_elsewhere(info: &LayerInfo) -> io::Result<Option<Box<dyn Read + Send>>> {
-    let Some(elsewhere) = &info.elsewhere else {
-        return Ok(None);
-    };
-    if let Some(blob) = &elsewhere.blob {
-        let (compression, source) = super::input::detect(Box::new(File::open(blob)?))?;
-        return decoder(compression, source).map(Some);
-    }
-    match &elsewhere.tar_split {
-        Some(list) => Ok(Some(Box::new(TarSplit::open(list, &elsewhere.directory)?))),
-        None => Ok(None),
-    }
-}
-
 impl Preparing<'_> {
     /// The manifest that the image came with, where every blob of it is here.
     fn as_it_came(&self) -> Result<Option<Outgoing>> {
@@ -269,11 +227,11 @@ impl Preparing<'_> {
     }
 
     fn held_blobs(&self, manifest: &Manifest) -> Result<Option<Vec<OutgoingLayer>>> {
-        if manifest.layers.len() != self.layers.len() {
+        if manifest.layers.len() != self.stack.layers.len() {
             return Ok(None);
         }
         let mut layers = Vec::new();
-        for (descriptor, layer) in manifest.layers.iter().zip(&self.layers) {
+        for (descriptor, layer) in manifest.layers.iter().zip(&self.stack.layers) {
             let Some(diff_id) = self.store.layer_info(&layer.id)?.unpacked_from else {
                 return Ok(None);
             };
@@ -291,7 +249,7 @@ impl Preparing<'_> {
 
     /// One layer: a blob of it that is here, else it is packed.
     fn layer(&self, number: usize) -> Result<OutgoingLayer> {
-        let layer = &self.layers[number];
+        let layer = &self.stack.layers[number];
         let digests = self.store.layer_digests(&layer.id)?;
         let Some(tar) = own_tar(self.store, layer, &digests, self.packing.clamp)? else {
             return self.pack(number);
@@ -314,7 +272,7 @@ impl Preparing<'_> {
     }
 
     fn pack(&self, number: usize) -> Result<OutgoingLayer> {
-        let layer = &self.layers[number];
+        let layer = &self.stack.layers[number];
         let blob = BlobDraft::new(self.room, &layer.id.to_string(), None)?;
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let failed = |error: io::Error| {
@@ -327,7 +285,7 @@ impl Preparing<'_> {
         let came_from = self.store.layer_info(&layer.id)?.unpacked_from;
         let clamp = self.packing.clamp.filter(|_| came_from.is_none());
         let mut hashing = HashingWriter::new(encoder);
-        pack_layer(self.store, &self.layers, number, clamp, &mut hashing)?;
+        self.stack.pack(number, clamp, &mut hashing)?;
         let diff_id = DiffId(hashing.hasher.finish());
         if let Some(expected) = came_from.filter(|expected| *expected != diff_id) {
             return Err(Error::image(
@@ -409,33 +367,6 @@ fn remember(store: &Store, id: &LocalId, outgoing: &Outgoing) -> Result<()> {
             manifests: vec![outgoing.descriptor.clone()],
         },
     )
-}
-
-/// Hashes what is written.
-struct HashingWriter<W> {
-    out: W,
-    hasher: Hasher,
-}
-
-impl<W: Write> HashingWriter<W> {
-    fn new(out: W) -> Self {
-        Self {
-            out,
-            hasher: Hasher::new(Algorithm::Sha256),
-        }
-    }
-}
-
-impl<W: Write> Write for HashingWriter<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.out.write(bytes)?;
-        self.hasher.update(&bytes[..written]);
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
-    }
 }
 
 /// The tar of a layer, whatever its blob is compressed with.
