@@ -50,9 +50,7 @@ impl RegistryOptions {
             settings.credentials.written.clone_from(path);
             settings.credentials.read = vec![path.clone()];
         }
-        if let Some(directory) = &self.cert_dir {
-            settings.certificates.insert(0, directory.clone());
-        }
+        settings.cert_dir.clone_from(&self.cert_dir);
         settings
     }
 
@@ -124,7 +122,11 @@ pub(crate) fn fetch(
     let (descriptor, manifest) = of_platform(client, reference, (found.descriptor, found.bytes), platform)?;
     let parsed: Manifest = serde_json::from_slice(&manifest)
         .map_err(|error| Failure::new(format!("{}: its manifest can't be read: {error}", reference.familiar())))?;
-    let config = document(client, reference, &parsed.config)?;
+    // One that is here was compared with its digest when it came, and is again.
+    let config = match data.store.hold_blob(&parsed.config.digest)? {
+        Some(here) if parsed.config.size <= wiac_store::blobs::DOCUMENT_LIMIT => here.read()?,
+        _ => document(client, reference, &parsed.config)?,
+    };
     let shown = reference.familiar();
     let incoming = Incoming::with_manifest(&shown, (descriptor, manifest), config)?;
     let sizes = parsed.layers.iter().map(|layer| layer.size).sum();

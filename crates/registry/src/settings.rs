@@ -20,6 +20,8 @@ pub struct Settings {
     pub registries: RegistriesFiles,
     /// Directories with one directory a host: `ca.crt`, `client.cert`, `client.key` (containers' and docker's).
     pub certificates: Vec<PathBuf>,
+    /// `--cert-dir`: the directory of whatever host is asked, instead of those above.
+    pub cert_dir: Option<PathBuf>,
     /// containerd's directories with one `hosts.toml` a host.
     pub hosts_toml: Vec<PathBuf>,
     /// policy.json: the first that is there counts.
@@ -185,6 +187,7 @@ impl Settings {
                 Some("/etc/containers/certs.d".into()),
                 Some("/etc/docker/certs.d".into()),
             ]),
+            cert_dir: None,
             hosts_toml: vec!["/etc/containerd/certs.d".into()],
             policy: known(&[
                 in_config("containers/policy.json"),

@@ -231,18 +231,21 @@ impl Store {
         let Ok(reference) = text.parse::<Reference>() else {
             return Ok(None);
         };
-        if let Some(digest) = reference.digest() {
-            return self.find_manifest(digest);
-        }
-        let path = self.name_path(&reference.with_default_tag().to_string());
+        let reference = reference.with_default_tag();
+        let path = self.name_path(&reference.to_string());
         match from_json::<Name>(&path) {
             Ok(file) => Ok(Some(file.image)),
-            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                match reference.digest() {
+                    Some(digest) => self.find_manifest(digest),
+                    None => Ok(None),
+                }
+            }
             Err(error) => Err(error),
         }
     }
 
-    /// The image that has this manifest.
+    /// The image that has this manifest, or that had it under a name: an index, of which it is one platform's.
     fn find_manifest(&self, digest: &Digest) -> Result<Option<LocalId>> {
         let has = |export: &Export| export.manifests.iter().any(|manifest| manifest.digest == *digest);
         for id in self.images()? {
@@ -250,7 +253,9 @@ impl Store {
                 return Ok(Some(id));
             }
         }
-        Ok(None)
+        let names = self.names()?;
+        let named = names.into_iter().find(|name| name.manifest.as_ref() == Some(digest));
+        Ok(named.map(|name| name.image))
     }
 
     fn find_id(&self, text: &str) -> Result<Option<LocalId>> {

@@ -40,7 +40,9 @@ pub(crate) struct SearchArguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let client = arguments.registry.client(rustix::process::geteuid().as_raw());
     let reference = meaning(&client.candidates(&arguments.name)?, &arguments.name)?;
-    let tags = client.tags(&reference)?;
+    // Not every registry sorts them, as the specification asks.
+    let mut tags = client.tags(&reference)?;
+    tags.sort();
     match arguments.format.as_deref() {
         None => tags.iter().for_each(|tag| println!("{tag}")),
         Some("json") => println!("{:#}", json!({ "Repository": reference.name(), "Tags": tags })),

@@ -18,6 +18,7 @@ mod isolation;
 mod killing;
 mod layers_article;
 mod overlay;
+mod registry;
 mod rootless;
 mod store;
 mod terminal;

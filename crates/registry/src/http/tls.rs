@@ -26,8 +26,13 @@ impl HostFiles {
         self.authorities.is_empty() && self.client.is_none()
     }
 
-    /// The files of a host in containers-certs.d(5); the first directory that has any counts.
+    /// The files of a host in containers-certs.d(5); the first directory that has any counts. A directory named on
+    /// purpose stands alone, and has to be there.
     pub(crate) fn find(settings: &Settings, authority: &str) -> Result<Self> {
+        if let Some(directory) = &settings.cert_dir {
+            std::fs::metadata(directory).on("read", directory)?;
+            return Self::in_directory(directory);
+        }
         for parent in &settings.certificates {
             let files = Self::in_directory(&parent.join(authority))?;
             if !files.is_empty() {

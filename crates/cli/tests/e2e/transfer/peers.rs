@@ -7,14 +7,14 @@ use std::process::Child;
 use std::time::{Duration, Instant};
 
 /// A program of the machine.
-pub(super) fn tool(name: &str, package: &str) -> PathBuf {
+pub fn tool(name: &str, package: &str) -> PathBuf {
     tools::program(name).unwrap_or_else(|| {
         panic!("this test needs {name}: apt-get install {package}, or run `cargo xtask test`, which installs it")
     })
 }
 
 /// skopeo, which takes any image.
-pub(super) fn skopeo(place: &Place) -> Call {
+pub fn skopeo(place: &Place) -> Call {
     place
         .command(&tool("skopeo", "skopeo"))
         .arg("--insecure-policy")
@@ -22,17 +22,17 @@ pub(super) fn skopeo(place: &Place) -> Call {
 }
 
 /// umoci.
-pub(super) fn umoci(place: &Place) -> Call {
+pub fn umoci(place: &Place) -> Call {
     place.command(&tool("umoci", "umoci"))
 }
 
 /// podman on the store `store` of the place, as root.
-pub(super) fn podman(place: &Place) -> Call {
+pub fn podman(place: &Place) -> Call {
     engine(place, "podman").args(["--cgroup-manager=cgroupfs", "--events-backend=none", "--runtime=crun"])
 }
 
 /// buildah on the same store.
-pub(super) fn buildah(place: &Place) -> Call {
+pub fn buildah(place: &Place) -> Call {
     engine(place, "buildah")
         .env("BUILDAH_RUNTIME", "crun")
         .env("BUILDAH_ISOLATION", "chroot")
@@ -48,7 +48,7 @@ fn engine(place: &Place, name: &str) -> Call {
 }
 
 /// What podman and buildah leave mounted goes with this.
-pub(super) struct Unmounted<'p>(pub(super) &'p Place);
+pub struct Unmounted<'p>(pub &'p Place);
 
 impl Drop for Unmounted<'_> {
     fn drop(&mut self) {
@@ -58,7 +58,7 @@ impl Drop for Unmounted<'_> {
 }
 
 /// A docker daemon of the place's own; ends with this.
-pub(super) struct Docker<'p> {
+pub struct Docker<'p> {
     place: &'p Place,
     daemon: Child,
     _unmounted: Unmounted<'p>,
@@ -66,7 +66,7 @@ pub(super) struct Docker<'p> {
 
 impl<'p> Docker<'p> {
     /// Starts it and waits until it answers.
-    pub(super) fn start(place: &'p Place) -> Self {
+    pub fn start(place: &'p Place) -> Self {
         place.write("daemon.json", "{}");
         let log = std::fs::File::create(place.path("docker.log")).expect("a log");
         let option = |name: &str, file: &str| format!("--{name}={}", place.shown(file));
@@ -106,7 +106,7 @@ impl<'p> Docker<'p> {
     }
 
     /// docker with these arguments.
-    pub(super) fn call<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Call {
+    pub fn call<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Call {
         let call = self.place.command(&tool("docker", "docker.io"));
         call.arg(format!("--host=unix://{}", self.place.shown("docker.sock")))
             .env("DOCKER_BUILDKIT", "0")
@@ -114,13 +114,13 @@ impl<'p> Docker<'p> {
     }
 
     /// docker as words of a shell.
-    pub(super) fn words(&self) -> String {
+    pub fn words(&self) -> String {
         let docker = tool("docker", "docker.io");
         format!("{} --host=unix://{}", docker.display(), self.place.shown("docker.sock"))
     }
 
     /// The layer directories of an image, topmost first.
-    pub(super) fn directories(&self, image: &str) -> Vec<PathBuf> {
+    pub fn directories(&self, image: &str) -> Vec<PathBuf> {
         let format = "{{.GraphDriver.Data.UpperDir}}:{{.GraphDriver.Data.LowerDir}}";
         let said = self.call(["image", "inspect", "--format", format, image]).succeeds();
         let paths = said.text().split(':').filter(|path| path.starts_with('/'));

@@ -1,0 +1,113 @@
+//! `wiac push`: its own name or another, nothing twice, blobs of other repositories mounted.
+
+use super::debian::Registry;
+use super::{assert_whole, digest_of, json, large_image, wiac_on};
+use crate::harness::Place;
+
+#[test]
+fn nothing_is_sent_twice() {
+    let (place, registry) = (Place::root(), Registry::start());
+    large_image(&place, "app", 2, 50_000);
+    let (one, two) = (registry.name("one:1"), registry.name("two:1"));
+    let first = place.wiac(["push", "app", &one]).succeeds().mentions("digest: sha256:");
+    assert_eq!(registry.received(), 4, "3 layers and the configuration");
+    place.wiac(["push", "app", &one]).succeeds().says(&first.stdout.clone());
+    place.wiac(["push", "-q", "app", &registry.name("one:2")]).succeeds();
+    assert_eq!(registry.received(), 4);
+    // Another repository takes the layers from the first, which the name's record tells of.
+    place.wiac(["tag", "app", &one]).succeeds();
+    place.wiac(["push", "-q", &one]).succeeds();
+    place.wiac(["push", "app", &two]).succeeds();
+    let mounted = registry.requests("POST", "/v2/two/blobs/uploads/?", 201);
+    assert_eq!(mounted.len(), 3, "{mounted:?}");
+    assert_eq!(registry.received(), 5, "the configuration alone");
+    assert_eq!(digest_of(&place, &one), digest_of(&place, &two));
+    wiac_on(&place, "other", ["pull", "-q", &two]).succeeds();
+    wiac_on(
+        &place,
+        "other",
+        ["run", "--rm", &two, "stat", "-c", "%s", "/parts/part1"],
+    )
+    .succeeds()
+    .says("50000");
+    assert_whole(&place, "data");
+}
+
+#[test]
+fn compression_is_a_matter_of_choice() {
+    let (place, registry) = (Place::root(), Registry::start());
+    place.image("app", "");
+    for (how, media_type) in [("gzip", "tar+gzip"), ("zstd", "tar+zstd")] {
+        let name = registry.name(how);
+        let file = place.shown("digest");
+        let push = ["push", "--compression", how, "--digestfile", &file, "app", &name];
+        place.wiac(push).succeeds();
+        assert_eq!(place.read("digest"), digest_of(&place, &name));
+        let manifest = json(place.wiac(["manifest", "inspect", &name]));
+        let found = manifest["layers"][0]["mediaType"].as_str().expect("text");
+        assert!(found.ends_with(media_type), "{manifest:#}");
+        wiac_on(&place, how, ["run", "--rm", &name, "echo", "here"])
+            .succeeds()
+            .says("here");
+        assert_whole(&place, how);
+    }
+}
+
+#[test]
+fn a_registry_says_what_it_has() {
+    let (place, registry) = (Place::root(), Registry::start());
+    place.image("app", "");
+    for name in ["app:1", "app:2", "team/app:latest", "team/tool:1"] {
+        place.wiac(["push", "-q", "app", &registry.name(name)]).succeeds();
+    }
+    place.wiac(["tags", &registry.name("app")]).succeeds().says("1\n2");
+    let tags = json(place.wiac(["tags", "--format", "json", &registry.name("app")]));
+    assert_eq!(tags["Tags"], serde_json::json!(["1", "2"]), "{tags:#}");
+    let all = format!(
+        "{}\n{}\n{}",
+        registry.name("app"),
+        registry.name("team/app"),
+        registry.name("team/tool")
+    );
+    place.wiac(["search", &registry.authority()]).succeeds().says(&all);
+    let some = format!("{}\n{}", registry.name("app"), registry.name("team/app"));
+    place.wiac(["search", &registry.name("app")]).succeeds().says(&some);
+    place
+        .wiac(["search", "app"])
+        .fails(125)
+        .complains(&["name the registry first"]);
+    place
+        .wiac(["tags", &registry.name("none")])
+        .fails(1)
+        .complains(&["none"]);
+    let raw = place
+        .wiac(["manifest", "inspect", "--raw", &registry.name("app:1")])
+        .succeeds();
+    assert_eq!(
+        place
+            .host("sha256sum | cut -d' ' -f1")
+            .stdin(&raw.stdout)
+            .succeeds()
+            .text(),
+        digest_of(&place, &registry.name("app:1")).trim_start_matches("sha256:")
+    );
+}
+
+#[test]
+fn what_cannot_be_pushed_is_said() {
+    let (place, registry) = (Place::root(), Registry::start());
+    place
+        .wiac(["push", "none", &registry.name("none")])
+        .fails(1)
+        .complains(&["none"]);
+    place.image("app", "");
+    let id = place.wiac(["images", "-q", "app"]).succeeds();
+    place
+        .wiac(["push", &format!("{}:x:y", id.text())])
+        .fails(125)
+        .complains(&["say where to push it"]);
+    let gone = registry.name("app");
+    drop(registry);
+    place.wiac(["push", "app", &gone]).fails(1).complains(&["can't reach"]);
+    assert_whole(&place, "data");
+}

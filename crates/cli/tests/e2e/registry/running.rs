@@ -1,0 +1,91 @@
+//! `run IMAGE` and `FROM IMAGE` fetch what isn't here; `--pull` says when.
+
+use super::debian::Registry;
+use super::{assert_whole, wiac_on};
+use crate::harness::{Place, as_users};
+
+/// Puts an image that says `word` under a name of the registry.
+fn publish(place: &Place, name: &str, word: &str) {
+    place.image(word, &format!("CMD [\"echo\", \"{word}\"]"));
+    wiac_on(place, "data", ["push", "-q", word, name]).succeeds();
+}
+
+as_users!(run_pulls_what_is_missing: root, user);
+fn run_pulls_what_is_missing(place: &Place) {
+    let registry = Registry::start();
+    let name = registry.name("team/app:1");
+    publish(place, &name, "first");
+    let run = |pull: &str| wiac_on(place, "other", ["run", "--rm", pull, &name]);
+    run("--pull=never").fails(125).complains(&["team/app:1"]);
+    assert_eq!(registry.fetched(), 0);
+    run("--pull=missing").succeeds().says("first");
+    // Another image has the name there now.
+    publish(place, &name, "second");
+    run("--pull=missing").succeeds().says("first");
+    run("--pull=never").succeeds().says("first");
+    run("--pull=newer").succeeds().says("second");
+    publish(place, &name, "third");
+    run("--pull=always").succeeds().says("third");
+    run("--pull=missing").succeeds().says("third");
+    // Without the registry what is here serves, unless it has to be fetched.
+    drop(registry);
+    run("--pull=newer")
+        .succeeds()
+        .says("third")
+        .complains(&["as it is here"]);
+    run("--pull=missing").succeeds().says("third");
+    run("--pull=always").fails(125).complains(&["can't reach"]);
+    assert_whole(place, "other");
+}
+
+#[test]
+fn run_takes_an_image_by_its_digest() {
+    let (place, registry) = (Place::root(), Registry::start());
+    let name = registry.name("app:1");
+    publish(&place, &name, "one");
+    let digest = super::digest_of(&place, &name);
+    publish(&place, &name, "two");
+    let by_digest = format!("{}@{digest}", registry.name("app"));
+    let run = |pull: &str, what: &str| wiac_on(&place, "other", ["run", "--rm", pull, what]);
+    run("--pull=missing", &by_digest).succeeds().says("one");
+    let fetched = registry.fetched();
+    run("--pull=missing", &by_digest).succeeds().says("one");
+    assert_eq!(registry.fetched(), fetched, "it is here");
+    drop(registry);
+    run("--pull=never", &by_digest).succeeds().says("one");
+    run("--pull=never", &format!("{name}@{digest}")).succeeds().says("one");
+    let wrong = by_digest.replace(&digest[8..], &"0".repeat(64));
+    run("--pull=never", &wrong).fails(125).complains(&["000000"]);
+}
+
+as_users!(from_pulls_what_is_missing: user);
+fn from_pulls_what_is_missing(place: &Place) {
+    let registry = Registry::start();
+    let name = registry.name("base");
+    publish(place, &name, "first");
+    let steps = format!(
+        "FROM {name} AS one\nRUN echo built >/built\nFROM scratch\nCOPY --from=one / /\nCOPY --from={name} /etc/group /group\n"
+    );
+    place.write("context/Dockerfile", &steps);
+    let build = |more: &[&str]| {
+        wiac_on(place, "other", ["build", "-q", "-t", "app"])
+            .args(more)
+            .arg("context")
+    };
+    build(&[]).succeeds();
+    wiac_on(place, "other", ["run", "--rm", "app", "cat", "/built"])
+        .succeeds()
+        .says("built");
+    wiac_on(place, "other", ["run", "--rm", &name]).succeeds().says("first");
+    publish(place, &name, "second");
+    build(&[]).succeeds();
+    wiac_on(place, "other", ["run", "--rm", &name]).succeeds().says("first");
+    build(&["--pull"]).succeeds();
+    wiac_on(place, "other", ["run", "--rm", "--pull=never", &name])
+        .succeeds()
+        .says("second");
+    let none = registry.name("none");
+    place.write("context/Dockerfile", format!("FROM scratch\nFROM {none}\n"));
+    build(&[]).fails(1).complains(&["none", "Dockerfile"]);
+    assert_whole(place, "other");
+}
