@@ -251,16 +251,15 @@ impl Preparing<'_> {
     fn layer(&self, number: usize) -> Result<OutgoingLayer> {
         let layer = &self.stack.layers[number];
         let digests = self.store.layer_digests(&layer.id)?;
-        let Some(tar) = own_tar(self.store, layer, &digests, self.packing.clamp)? else {
-            return self.pack(number);
-        };
-        for descriptor in &tar.blobs {
-            if let Some(blob) = self.store.hold_blob(&descriptor.digest)? {
-                return Ok(OutgoingLayer {
-                    descriptor: plain_descriptor(descriptor),
-                    diff_id: tar.diff_id.clone(),
-                    blob: Blob::Held(Arc::new(blob)),
-                });
+        if let Some(tar) = own_tar(self.store, layer, &digests, self.packing.clamp)? {
+            for descriptor in &tar.blobs {
+                if let Some(blob) = self.store.hold_blob(&descriptor.digest)? {
+                    return Ok(OutgoingLayer {
+                        descriptor: plain_descriptor(descriptor),
+                        diff_id: tar.diff_id.clone(),
+                        blob: Blob::Held(Arc::new(blob)),
+                    });
+                }
             }
         }
         if let Some(packed) = self.packed.0.borrow().get(&layer.id) {
