@@ -1,6 +1,7 @@
 //! The files a container resolves names and addresses with: resolv.conf, hosts, hostname.
 
 use crate::error::{IoExt, Result};
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
@@ -24,7 +25,7 @@ pub(crate) fn write(directory: &Path, hostname: &str, host_network: bool, more: 
         hosts.push('\n');
     }
     for (name, address) in more {
-        hosts.push_str(&format!("{address}\t{name}\n"));
+        let _ = writeln!(hosts, "{address}\t{name}");
     }
     let texts = [
         host_file("/etc/resolv.conf").unwrap_or_default(),

@@ -24,7 +24,7 @@ impl Below<'_> {
     /// # Errors
     /// A path or a symlink that leads out, or too many of the latter.
     pub(super) fn resolve(&self, path: &[u8], follow: bool) -> Result<Option<PathBuf>> {
-        let mut rest = self.components(Path::new(OsStr::from_bytes(path)), path)?;
+        let mut rest = components(Path::new(OsStr::from_bytes(path)), path)?;
         let mut resolved: Vec<OsString> = Vec::new();
         let mut links = 0;
         while !rest.is_empty() {
@@ -56,19 +56,6 @@ impl Below<'_> {
         }
         let resolved: PathBuf = resolved.iter().collect();
         Ok((!resolved.as_os_str().is_empty()).then_some(resolved))
-    }
-
-    /// The components of a path in the archive, which mustn't lead out.
-    fn components(&self, path: &Path, written: &[u8]) -> Result<Vec<OsString>> {
-        let mut components: Vec<OsString> = Vec::new();
-        for name in normal(path) {
-            if name == ".." {
-                components.pop().ok_or_else(|| leads_out(written))?;
-            } else {
-                components.push(name);
-            }
-        }
-        Ok(components)
     }
 
     /// The text of a symlink; `None` for anything else.
@@ -108,6 +95,19 @@ fn leads_out(path: &[u8]) -> Error {
 /// A name from an archive, safe to print.
 fn shown(path: &[u8]) -> String {
     String::from_utf8_lossy(path).escape_debug().to_string()
+}
+
+/// The components of a path in the archive, which mustn't lead out.
+fn components(path: &Path, written: &[u8]) -> Result<Vec<OsString>> {
+    let mut components: Vec<OsString> = Vec::new();
+    for name in normal(path) {
+        if name == ".." {
+            components.pop().ok_or_else(|| leads_out(written))?;
+        } else {
+            components.push(name);
+        }
+    }
+    Ok(components)
 }
 
 #[cfg(test)]

@@ -140,7 +140,11 @@ impl<'h> Walk<'h> {
 
     /// Path, type and mode, and the owner where that counts.
     fn header(&self, relative: &Path, stat: &Stat) -> String {
-        let mut header = format!("{:?} {:o}", relative.as_os_str(), stat.st_mode);
+        let mut header = format!(
+            "{} {:o}",
+            relative.as_os_str().as_encoded_bytes().escape_ascii(),
+            stat.st_mode
+        );
         if self.owners {
             header = format!("{header} {}:{}", stat.st_uid, stat.st_gid);
         }

@@ -39,7 +39,7 @@ impl Build<'_, '_> {
         }
         let script = run.script();
         let said = said(stage, &script);
-        let wanted = self.wanted_mounts(stage, run)?;
+        let wanted = Self::wanted_mounts(stage, run)?;
         let key = self.run_key(stage, run, &script, &wanted)?;
         self.cached_or(stage, &key, said, |build, stage, draft| {
             build.run_container(stage, run, (&script, &wanted), draft)?;

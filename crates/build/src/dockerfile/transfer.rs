@@ -245,12 +245,14 @@ fn said(name: &str, from: Option<&Word>, transfer: &Transfer, prepared: &Prepare
 /// What would have to be fetched.
 fn refuse_downloads(transfer: &Transfer, name: &str) -> Result<()> {
     let is_git = |text: &str| {
-        text.starts_with("git@") || text.starts_with("git://") || text.starts_with("ssh://") || text.ends_with(".git")
+        let beginnings = ["git@", "git://", "ssh://"];
+        let names_repository = Path::new(text).extension().is_some_and(|extension| extension == "git");
+        text.contains(':') && (names_repository || beginnings.iter().any(|beginning| text.starts_with(beginning)))
     };
     for word in transfer.paths() {
         let text = word.text.as_str();
         let is_url = text.starts_with("http://") || text.starts_with("https://");
-        if !is_url && !(is_git(text) && text.contains(':')) {
+        if !is_url && !is_git(text) {
             continue;
         }
         if name == "COPY" {

@@ -100,18 +100,18 @@ impl Unpacking<'_, '_> {
         match entry.kind {
             Kind::Directory => self.directory(&spot, entry),
             Kind::File => {
-                self.clear(&spot)?;
+                Self::clear(&spot)?;
                 self.file(&spot, entry, reader)
             }
             Kind::HardLink => self.hard_link(&spot, entry),
             Kind::Symlink => {
-                self.clear(&spot)?;
+                Self::clear(&spot)?;
                 let text = OsStr::from_bytes(&entry.link);
                 rustix::fs::symlinkat(text, &spot.parent, spot.name.as_os_str()).on("create", &spot.path)?;
                 self.dress_node(&spot, entry, false)
             }
             Kind::CharacterDevice | Kind::BlockDevice | Kind::Fifo => {
-                self.clear(&spot)?;
+                Self::clear(&spot)?;
                 self.node(&spot, entry)
             }
         }
@@ -121,7 +121,7 @@ impl Unpacking<'_, '_> {
         let directory = if self.is_directory(spot)? {
             self.writer.enter_as(&spot.path, IMPLIED)?
         } else {
-            self.clear(spot)?;
+            Self::clear(spot)?;
             // What a file of this layer hid must stay hidden under a directory too.
             let hides = self.is_directory(spot)?;
             let name = spot.name.as_os_str();
@@ -147,7 +147,7 @@ impl Unpacking<'_, '_> {
     }
 
     /// Takes away what this layer has under the name; what layers below have is hidden by what is made next.
-    fn clear(&self, spot: &Spot) -> Result<()> {
+    fn clear(spot: &Spot) -> Result<()> {
         let name = spot.name.as_os_str();
         match rustix::fs::unlinkat(&spot.parent, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
@@ -202,7 +202,7 @@ impl Unpacking<'_, '_> {
             return Ok(());
         }
         self.writer.copy_up(&original)?.ok_or_else(missing)?;
-        self.clear(spot)?;
+        Self::clear(spot)?;
         let above = self
             .writer
             .enter_as(original.parent().unwrap_or(Path::new("/")), IMPLIED)?;
@@ -240,13 +240,13 @@ impl Unpacking<'_, '_> {
     fn owner_of(&self, entry: &Entry, spot: &Spot) -> Result<(Option<Uid>, Option<Gid>)> {
         let (uid, gid) = match self.owner {
             Some(owner) => owner,
-            None => match (u32::try_from(entry.uid), u32::try_from(entry.gid)) {
-                (Ok(uid), Ok(gid)) => (uid, gid),
-                _ => {
+            None => u32::try_from(entry.uid)
+                .ok()
+                .zip(u32::try_from(entry.gid).ok())
+                .ok_or_else(|| {
                     let message = format!("{}: the archive gives it an owner that can't be", spot.path.display());
-                    return Err(Error::wrong_with_hint(message, "choose another one by --chown"));
-                }
-            },
+                    Error::wrong_with_hint(message, "choose another one by --chown")
+                })?,
         };
         Ok((Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))))
     }

@@ -212,7 +212,7 @@ fn report(data: &data::Data, arguments: &Arguments, record: &ImageRecord, epoch:
     }
     let id = outputs::true_id(data, record, epoch)?;
     if let Some(path) = &arguments.iidfile {
-        outputs::write_text(path, &id.to_string())?;
+        outputs::write_text(path, id.as_str())?;
     }
     if let Some(path) = &arguments.metadata_file {
         let names: Vec<String> = arguments

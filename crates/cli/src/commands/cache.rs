@@ -149,8 +149,9 @@ fn list(data: &Data, format: Option<&str>, quiet: bool) -> Result<(), Failure> {
     let format = Format::parse(format, TABLE)?;
     let rows = rows(data)?;
     if quiet {
-        let ids: String = rows.iter().map(|row| format!("{}\n", row.id)).collect();
-        return format::write(&ids);
+        let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
+        let end = if ids.is_empty() { "" } else { "\n" };
+        return format::write(&format!("{}{end}", ids.join("\n")));
     }
     let shown: Vec<Value> = rows
         .iter()

@@ -47,7 +47,7 @@ pub(super) struct Ready {
 
 impl Build<'_, '_> {
     /// The mounts of a RUN, those that lie in others after them.
-    pub(super) fn wanted_mounts(&self, stage: &Stage, run: &Run) -> Result<Vec<Wanted>> {
+    pub(super) fn wanted_mounts(stage: &Stage, run: &Run) -> Result<Vec<Wanted>> {
         let lookup = |name: &str| stage.variable(name);
         let expander = Expander::new(stage.escape, &lookup);
         let mut wanted = Vec::with_capacity(run.mounts.len());

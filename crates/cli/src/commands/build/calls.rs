@@ -36,7 +36,7 @@ impl Asked<'_> {
             wiac_dockerfile::parse(self.text).map_err(|error| Failure::new(error.render(self.file_name, self.text)))?;
         match call {
             Call::Build | Call::Check => self.check(&dockerfile),
-            Call::Targets => self.targets(&dockerfile),
+            Call::Targets => Ok(Self::targets(&dockerfile)),
             Call::Outline => self.outline(&dockerfile),
         }
     }
@@ -60,7 +60,7 @@ impl Asked<'_> {
         Ok(ExitCode::FAILURE)
     }
 
-    fn targets(&self, dockerfile: &Dockerfile) -> Result<ExitCode, Failure> {
+    fn targets(dockerfile: &Dockerfile) -> ExitCode {
         let default = dockerfile.stages.len() - 1;
         println!("{:<24} DESCRIPTION", "TARGET");
         for stage in dockerfile.stages.iter().rev() {
@@ -77,7 +77,7 @@ impl Asked<'_> {
                 sanitise(stage.doc.as_deref().unwrap_or_default())
             );
         }
-        Ok(ExitCode::SUCCESS)
+        ExitCode::SUCCESS
     }
 
     fn outline(&self, dockerfile: &Dockerfile) -> Result<ExitCode, Failure> {

@@ -14,7 +14,7 @@ pub(super) struct Contexts {
     pub(super) directories: BTreeMap<String, PathBuf>,
     pub(super) images: BTreeMap<String, String>,
     /// Images that were loaded for it.
-    _held: Vec<HeldImage>,
+    held: Vec<HeldImage>,
 }
 
 /// Reads the values; an image layout is loaded into the store.
@@ -33,7 +33,7 @@ pub(super) fn contexts(data: &Data, written: &[String]) -> Result<Contexts, Fail
         } else if let Some(layout) = value.strip_prefix("oci-layout://") {
             let image = load_layout(data, layout, &wrong)?;
             contexts.images.insert(name, image.id.as_str().to_owned());
-            contexts._held.push(image);
+            contexts.held.push(image);
         } else if wiac_foreign::parse(value).is_some() {
             contexts.images.insert(name, value.to_owned());
         } else if ["http://", "https://", "git://", "git@", "ssh://"]

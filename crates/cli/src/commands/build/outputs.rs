@@ -136,14 +136,11 @@ impl Output {
                     level: self.level,
                     clamp,
                 };
-                match destination {
-                    Some(path) => Ok(save_to(&data.store, &wanted, format, &packing, path)?),
-                    None => {
-                        let shown = Path::new("standard output");
-                        let out = (&mut standard_output()?, shown);
-                        Ok(save_into(&data.store, &wanted, format, &packing, out)?)
-                    }
+                if let Some(path) = destination {
+                    return Ok(save_to(&data.store, &wanted, format, &packing, path)?);
                 }
+                let out = (&mut standard_output()?, Path::new("standard output"));
+                Ok(save_into(&data.store, &wanted, format, &packing, out)?)
             }
         }
     }

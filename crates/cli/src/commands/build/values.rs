@@ -67,17 +67,16 @@ pub(super) fn agents(written: &[String]) -> Result<BTreeMap<String, PathBuf>, Fa
     use std::os::unix::fs::FileTypeExt;
     let mut agents = BTreeMap::new();
     for text in written {
-        let (id, path) = match text.split_once('=') {
-            Some((id, path)) => (id, PathBuf::from(path)),
-            None => {
-                let socket = std::env::var_os("SSH_AUTH_SOCK").filter(|path| !path.is_empty());
-                let socket = socket.ok_or_else(|| {
-                    Failure::usage(format!(
-                        "--ssh {text}: SSH_AUTH_SOCK isn't set; start an agent with ssh-agent and ssh-add"
-                    ))
-                })?;
-                (text.as_str(), PathBuf::from(socket))
-            }
+        let (id, path) = if let Some((id, path)) = text.split_once('=') {
+            (id, PathBuf::from(path))
+        } else {
+            let socket = std::env::var_os("SSH_AUTH_SOCK").filter(|path| !path.is_empty());
+            let socket = socket.ok_or_else(|| {
+                Failure::usage(format!(
+                    "--ssh {text}: SSH_AUTH_SOCK isn't set; start an agent with ssh-agent and ssh-add"
+                ))
+            })?;
+            (text.as_str(), PathBuf::from(socket))
         };
         let meta = std::fs::metadata(&path);
         let meta = meta.map_err(|error| {
