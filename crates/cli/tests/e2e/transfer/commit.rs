@@ -173,29 +173,42 @@ fn directories_of_the_users_own_are_copied() {
 
 as_users!(killed_at_any_moment_nothing_is_lost: root, user);
 fn killed_at_any_moment_nothing_is_lost(place: &Place) {
-    let chain = chain(place);
     let wanted = if place.is_root() { KILLS } else { KILLS / 5 };
+    assert_killed_loses_nothing(place, "./box", wanted);
+}
+
+#[test]
+fn killed_while_it_copies_nothing_is_lost() {
+    let place = Place::root();
+    let _unmounted = Unmounted(&place);
+    place.host("mkdir other && mount -t tmpfs none other").succeeds();
+    assert_killed_loses_nothing(&place, "./other/box", KILLS / 5);
+}
+
+fn assert_killed_loses_nothing(place: &Place, layer: &str, wanted: usize) {
+    let chain = chain(place);
     let (mut kills, mut made) = (0, 0);
     while kills < wanted {
         // All that was made is there, and one more is made.
         let script = format!("test $(ls /made | wc -l) = {made} && echo {made} >/made/{made}");
-        place.sh(&chain, "./box", &script).succeeds();
+        place.sh(&chain, layer, &script).succeeds();
         made += 1;
         let moment = super::moment(LONGEST);
-        let mut commit = place.wiac(["commit", "-q", "./box", "app2"]).in_background();
+        let mut commit = place.wiac(["commit", "-q", layer, "app2"]).in_background();
         std::thread::sleep(moment);
         commit.gets(Signal::KILL);
         kills += usize::from(commit.exit_code() == 137);
     }
     let expected: Vec<String> = (0..made).map(|number| number.to_string()).collect();
     let script = "cd /made; cat $(seq 0 $(($(ls | wc -l) - 1)))";
-    place.sh(&chain, "./box", script).succeeds().says(&expected.join("\n"));
-    place.wiac(["commit", "-q", "./box", "whole"]).succeeds();
-    place
-        .wiac(["run", "whole", "sh", "-c", script])
-        .succeeds()
-        .says(&expected.join("\n"));
+    let says_all = |image: &str, layer: Option<&str>| {
+        let words = ["run", image].into_iter().chain(layer).chain(["sh", "-c", script]);
+        place.wiac(words).succeeds().says(&expected.join("\n"));
+    };
+    says_all(&chain, Some(layer));
+    place.wiac(["commit", "-q", layer, "whole"]).succeeds();
+    says_all("whole", None);
     place.wiac(["prune", "-f"]).succeeds();
-    place.sh(&chain, "./box", script).succeeds().says(&expected.join("\n"));
+    says_all(&chain, Some(layer));
     assert_whole(place, "data");
 }
