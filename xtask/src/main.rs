@@ -1,6 +1,7 @@
-//! The project's own tasks: `cargo xtask test`, `lint`, `bench` and `dist`. One file or directory per task.
+//! The project's own tasks: `cargo xtask test`, `lint`, `bench`, `conformance` and `dist`. One file or directory per task.
 
 mod bench;
+mod conformance;
 mod dist;
 mod lint;
 mod shell;
@@ -30,6 +31,8 @@ enum Task {
     Dist,
     /// Measure wiac against its peers
     Bench(bench::Arguments),
+    /// Build the same Dockerfiles with wiac, docker and buildah, and compare
+    Conformance(conformance::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
         Task::Lint => lint::run(),
         Task::Dist => dist::run(),
         Task::Bench(arguments) => bench::run(&arguments),
+        Task::Conformance(arguments) => conformance::run(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -17,14 +17,14 @@ const DOCKER: &str = "/usr/bin/docker";
 
 /// A running daemon; stopped when dropped.
 #[derive(Debug)]
-pub(super) struct Daemon {
+pub(crate) struct Daemon {
     process: Child,
     socket: PathBuf,
 }
 
 impl Daemon {
     /// Starts the daemon and waits until it answers.
-    pub(super) fn start(place: &Place) -> Outcome<Self> {
+    pub(crate) fn start(place: &Place) -> Outcome<Self> {
         let run = PathBuf::from(format!("/run/wiac-bench-{}", std::process::id()));
         std::fs::create_dir_all(&run)?;
         let socket = run.join("docker.sock");
@@ -76,7 +76,7 @@ impl Daemon {
     }
 
     /// A docker command that talks to it.
-    pub(super) fn docker(&self) -> Command {
+    pub(crate) fn docker(&self) -> Command {
         let mut command = Command::new(DOCKER);
         command
             .arg("--host")

@@ -7,14 +7,14 @@
 mod bundle;
 mod commit;
 mod corpus;
-mod daemon;
+pub(crate) mod daemon;
 mod load;
 mod measure;
 mod memory;
-mod newest;
+pub(crate) mod newest;
 mod oci_bundle;
 mod peers;
-mod place;
+pub(crate) mod place;
 mod registry;
 mod report;
 mod save;

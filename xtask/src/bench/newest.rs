@@ -27,7 +27,7 @@ const KEPT: &str = "/var/cache/wiac-bench";
 const PACKAGES: &str = "bubblewrap,buildah,ca-certificates,crun,dash,docker-buildx,docker-cli,docker-registry,docker.io,iptables,podman,skopeo,umoci,zstd";
 
 /// Makes the root where it is missing.
-pub(super) fn root() -> Outcome<PathBuf> {
+pub(crate) fn root() -> Outcome<PathBuf> {
     let root = Path::new(KEPT).join(SUITE);
     // What was added to the list last: a root that was made before hasn't got it.
     if root.join("usr/bin/docker-registry").exists() {
@@ -50,7 +50,7 @@ pub(super) fn root() -> Outcome<PathBuf> {
 }
 
 /// Runs `task` in a process with a mount namespace of its own, from which no mount reaches the machine's.
-pub(super) fn in_namespace(task: impl FnOnce() -> Outcome) -> Outcome {
+pub(crate) fn in_namespace(task: impl FnOnce() -> Outcome) -> Outcome {
     let child = clone_into(namespace::MOUNT, None, || {
         let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
         let outcome = mount_change(c"/", private).map_err(Into::into).and_then(|()| task());
@@ -71,7 +71,7 @@ pub(super) fn in_namespace(task: impl FnOnce() -> Outcome) -> Outcome {
 }
 
 /// Makes `root` the root of this process, and starts this task again in it.
-pub(super) fn enter(root: &Path, place: &Place) -> Outcome {
+pub(crate) fn enter(root: &Path, place: &Place) -> Outcome {
     place.install(&std::env::current_exe()?, "xtask")?;
     mount_bind(root, root)?;
     for shared in ["dev", "proc", "sys", "var/tmp"] {

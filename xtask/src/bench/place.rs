@@ -6,14 +6,14 @@ use std::process::Command;
 
 /// A directory that is removed at the end by whoever made it.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(crate) struct Place {
     directory: PathBuf,
     made_here: bool,
 }
 
 impl Place {
     /// Makes the directory.
-    pub(super) fn new(disk: bool) -> Outcome<Self> {
+    pub(crate) fn new(disk: bool) -> Outcome<Self> {
         let parent = Path::new(if disk { "/var/tmp" } else { "/dev/shm" });
         let directory = parent.join(format!("wiac-bench-{}", std::process::id()));
         std::fs::create_dir_all(directory.join("bin"))?;
@@ -24,7 +24,7 @@ impl Place {
     }
 
     /// One that exists already.
-    pub(super) fn existing(directory: &Path) -> Self {
+    pub(crate) fn existing(directory: &Path) -> Self {
         Self {
             directory: directory.to_owned(),
             made_here: false,
@@ -32,19 +32,19 @@ impl Place {
     }
 
     /// A path in it.
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.join(name)
     }
 
     /// A directory in it, made where missing.
-    pub(super) fn directory(&self, name: &str) -> Outcome<PathBuf> {
+    pub(crate) fn directory(&self, name: &str) -> Outcome<PathBuf> {
         let path = self.path(name);
         std::fs::create_dir_all(&path)?;
         Ok(path)
     }
 
     /// A new, empty directory in it.
-    pub(super) fn fresh(&self, name: &str) -> Outcome<PathBuf> {
+    pub(crate) fn fresh(&self, name: &str) -> Outcome<PathBuf> {
         let path = self.path(name);
         if path.exists() {
             std::fs::remove_dir_all(&path)?;
@@ -54,12 +54,12 @@ impl Place {
     }
 
     /// One of the programs put into it.
-    pub(super) fn program(&self, name: &str) -> PathBuf {
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
         self.directory.join("bin").join(name)
     }
 
     /// Puts a program into it.
-    pub(super) fn install(&self, from: &Path, name: &str) -> Outcome {
+    pub(crate) fn install(&self, from: &Path, name: &str) -> Outcome {
         std::fs::copy(from, self.program(name)).map_err(|error| format!("{}: {error}", from.display()))?;
         Ok(())
     }
@@ -77,7 +77,7 @@ impl Place {
     }
 
     /// A command of wiac on data in it.
-    pub(super) fn wiac(&self) -> Command {
+    pub(crate) fn wiac(&self) -> Command {
         let mut command = Command::new(self.program("wiac"));
         command.env("WIAC_DATA", self.path("data"));
         command

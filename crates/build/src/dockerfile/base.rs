@@ -7,7 +7,7 @@ use crate::bundle;
 use crate::error::{Error, Result};
 use crate::progress::Event;
 use wiac_dockerfile::stages::Source;
-use wiac_oci::image::ImageConfig;
+use wiac_oci::image::{ContainerConfig, ImageConfig};
 use wiac_oci::manifest::Platform;
 use wiac_store::LayerId;
 
@@ -158,6 +158,11 @@ pub(crate) fn empty_config(platform: &Platform) -> ImageConfig {
         architecture: platform.architecture.clone(),
         os: platform.os.clone(),
         variant: platform.variant.clone(),
+        config: ContainerConfig {
+            // As BuildKit writes it.
+            working_dir: "/".to_owned(),
+            ..ContainerConfig::default()
+        },
         ..ImageConfig::default()
     }
 }

@@ -52,7 +52,8 @@ pub(super) fn apply(
         }
         Kind::OnBuild(on_build) => {
             stage.config.config.on_build.push(on_build.text.clone());
-            format!("ONBUILD {}", on_build.text)
+            // BuildKit gives it no entry in the history.
+            return Ok(());
         }
         Kind::Run(_) | Kind::Copy(_) | Kind::Add(_) | Kind::Workdir(_) => {
             return Err(Error::wrong(format!("{} makes a layer", kind.name())));
@@ -92,12 +93,16 @@ fn set_labels(stage: &mut Stage, written: &[Pair]) -> Result<String> {
     Ok(said)
 }
 
-/// A build argument's value counts before its default; without either, a global argument of that name counts.
+/// A build argument's value counts before its default; without either, a global argument of that name counts. As in
+/// BuildKit the defaults of one instruction don't see each other.
 fn declare(stage: &mut Stage, globals: &Globals, build_args: &BTreeMap<String, String>, arg: &Arg) -> Result<String> {
     let mut said = "ARG".to_owned();
+    let mut values = Vec::with_capacity(arg.definitions.len());
     for definition in &arg.definitions {
+        values.push(value_of(stage, globals, build_args, definition)?);
+    }
+    for (definition, value) in arg.definitions.iter().zip(values) {
         let name = &definition.name.text;
-        let value = value_of(stage, globals, build_args, definition)?;
         said = format!("{said} {name}");
         if let Some(value) = value {
             said = format!("{said}={value}");
