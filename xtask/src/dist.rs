@@ -24,7 +24,14 @@ pub(crate) fn run() -> Outcome {
         std::fs::remove_dir_all(&directory)?;
     }
     std::fs::create_dir_all(&directory)?;
-    std::fs::copy(&built, directory.join("wiac"))?;
+    let mut strip = std::process::Command::new("strip");
+    shell::run(
+        strip
+            .arg("--strip-all")
+            .arg("-o")
+            .arg(directory.join("wiac"))
+            .arg(&built),
+    )?;
     for document in DOCUMENTS {
         std::fs::copy(document, directory.join(document))?;
     }
