@@ -5,6 +5,7 @@
 //! waits for them, and the lowest one needs nobody.
 
 use super::incoming::{Incoming, IncomingLayer, LayerSource};
+use super::late::Late;
 use super::regain::regain;
 use super::stream::{Expected, Streamed, stream};
 use crate::blobs::{BlobDraft, HeldBlob};
@@ -16,7 +17,7 @@ use crate::layer::{Draft, HeldLayer, LayerId, LayerInfo};
 use std::collections::HashSet;
 use std::io::{self, Read};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use wiac_layer::merged::LayerStack;
 use wiac_layer::unpack::{self, UnpackOptions, Unpacked};
@@ -213,10 +214,14 @@ impl<'a> Loading<'a> {
             }
             return Ok(State::Here(held));
         }
+        let blameless = AtomicBool::new(false);
         let options = UnpackOptions {
             form: self.store.form(),
             owners: self.owners,
-            lower: &|| self.below(number),
+            lower: &|| {
+                self.below(number)
+                    .inspect_err(|_| blameless.store(true, Ordering::Relaxed))
+            },
             limits: unpack::Limits::default(),
         };
         let diff = draft.diff();
@@ -224,6 +229,7 @@ impl<'a> Loading<'a> {
         let expected = Expected {
             descriptor: layer.descriptor.as_ref(),
             diff_id: Some(&layer.diff_id),
+            blameless: Some(&blameless),
         };
         let streamed = stream(source, Some(blob), expected, |tar| {
             unpack::unpack(tar, &directory, &options).map_err(|error| error.to_string())
@@ -257,8 +263,18 @@ impl<'a> Loading<'a> {
                 .any(|other| other.descriptor.as_ref().is_some_and(|other| other.digest == *digest));
             if self.source.is_remote() && !is_repeated {
                 let blob = BlobDraft::download(self.store, digest)?;
+                // Whoever we waited for may have got it.
+                if let Some(here) = self.store.hold_blob(digest)? {
+                    blob.finish().discard();
+                    return Ok((Box::new(here.open()?), fresh()?));
+                }
                 let (length, begun) = blob.begun()?;
-                let rest = self.source.resume(layer, length)?;
+                if length == 0 {
+                    return Ok((self.source.open(layer)?, blob));
+                }
+                // Not asked for before what is here is read: what waits in a connection meanwhile is lost if we are killed.
+                let layer = &self.image.layers[number];
+                let rest = Late::new(move || self.source.resume(layer, length).map_err(io::Error::other));
                 return Ok((Box::new(begun.chain(rest)), blob));
             }
         }

@@ -10,6 +10,7 @@ mod import;
 mod incoming;
 mod input;
 mod intended;
+mod late;
 mod layout;
 mod load;
 mod outgoing;

@@ -4,6 +4,7 @@ use super::input::detect;
 use super::pipe::{PipeReader, PipeWriter, pipe};
 use crate::blobs::{BlobDraft, FinishedBlob};
 use std::io::{self, Read, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{ScopedJoinHandle, scope};
 use wiac_layer::compression::{Compression, decoder};
 use wiac_oci::digest::{Algorithm, DiffId, Digest, Hasher};
@@ -16,6 +17,8 @@ pub(super) struct Expected<'e> {
     pub(super) descriptor: Option<&'e Descriptor>,
     /// The hash of its tar.
     pub(super) diff_id: Option<&'e DiffId>,
+    /// True where unpacking failed for a reason that isn't in the bytes: a download stays then.
+    pub(super) blameless: Option<&'e AtomicBool>,
 }
 
 /// What became of a layer that streamed by.
@@ -54,14 +57,24 @@ pub(super) fn stream<'s, U>(
             scope.spawn(move || inflate(compression, compressed, writer));
             consume(plain, hasher, unpack)
         };
-        let blob = match (join(reading), unpacked.is_err()) {
+        let (read, blob) = join(reading)?;
+        let unpacked = match (read, unpacked) {
             // The reader saw unpacking stop, which has a reason of its own.
-            (Err(error), true) if error.kind() == io::ErrorKind::BrokenPipe => None,
-            (read, _) => Some(read.map_err(|error| error.to_string())?),
+            (Err(error), Err(reason)) if error.kind() == io::ErrorKind::BrokenPipe => Err(reason),
+            (Err(error), _) => return Err(error.to_string()),
+            (Ok(()), unpacked) => unpacked,
         };
-        let unpacked = unpacked?;
-        let blob = blob.ok_or("it was not read to its end")?;
-        Ok::<_, String>((blob, unpacked, DiffId(diff_id)))
+        let is_blameless = expected.blameless.is_some_and(|flag| flag.load(Ordering::Relaxed));
+        match unpacked {
+            Ok(unpacked) => Ok((blob, unpacked, DiffId(diff_id))),
+            Err(reason) => {
+                // What is wrong must not be gone on with.
+                if let Some(blob) = blob.filter(|_| !is_blameless) {
+                    blob.finish().discard();
+                }
+                Err(reason)
+            }
+        }
     })?;
     let blob = blob.map(BlobDraft::finish);
     if let Err(reason) = compare(expected, blob.as_ref(), &diff_id) {
@@ -92,9 +105,9 @@ fn keep(
     mut blob: Option<BlobDraft>,
     limit: Option<u64>,
     writer: PipeWriter,
-) -> io::Result<Option<BlobDraft>> {
+) -> (io::Result<()>, Option<BlobDraft>) {
     let mut length = 0;
-    writer.copy(&mut source, |piece| {
+    let result = writer.copy(&mut source, |piece| {
         length += piece.len() as u64;
         if let Some(limit) = limit.filter(|limit| length > *limit) {
             return Err(io::Error::other(format!(
@@ -102,8 +115,8 @@ fn keep(
             )));
         }
         blob.as_mut().map_or(Ok(()), |blob| blob.write_all(piece))
-    })?;
-    Ok(blob)
+    });
+    (result.map(drop), blob)
 }
 
 fn inflate(compression: Compression, compressed: PipeReader, writer: PipeWriter) {
@@ -125,10 +138,8 @@ fn consume<U>(
     (unpacked, tar.hasher.finish())
 }
 
-fn join<T>(reading: ScopedJoinHandle<'_, io::Result<T>>) -> io::Result<T> {
-    reading
-        .join()
-        .unwrap_or_else(|_| Err(io::Error::other("the reading thread has panicked")))
+fn join<T>(reading: ScopedJoinHandle<'_, T>) -> Result<T, String> {
+    reading.join().map_err(|_| "the reading thread has panicked".to_owned())
 }
 
 /// Compares a layer with what its descriptor and its image's configuration say.

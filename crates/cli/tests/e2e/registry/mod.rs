@@ -1,8 +1,12 @@
 //! Images from and to registries: Debian's docker-registry on loopback, one for each test, and servers that misbehave.
 
 mod debian;
+mod throttle;
+mod web;
 
 mod access;
+mod hostile;
+mod killing;
 mod peers;
 mod pulling;
 mod pushing;

@@ -19,15 +19,15 @@ const WORKERS: u64 = 4;
 const LONGEST: u64 = 90_000;
 
 /// Random numbers that come again with the same seed (xorshift64).
-pub(super) struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
-    pub(super) fn new(seed: u64) -> Self {
+    pub fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
     /// A number below `limit`.
-    pub(super) fn below(&mut self, limit: u64) -> u64 {
+    pub fn below(&mut self, limit: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -36,7 +36,7 @@ impl Random {
 }
 
 /// `WIAC_TEST_SEED`, or another one each time.
-pub(super) fn seed() -> u64 {
+pub fn seed() -> u64 {
     let given = std::env::var("WIAC_TEST_SEED").ok();
     let given = given.map(|text| text.parse().expect("WIAC_TEST_SEED is a number"));
     let clock = || {

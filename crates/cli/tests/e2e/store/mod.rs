@@ -3,7 +3,7 @@
 mod checking;
 mod collecting;
 mod disk;
-mod killing;
+pub mod killing;
 mod listing;
 mod loop_disk;
 mod power;
