@@ -3,6 +3,9 @@
 //!
 //! A file is known by path, device, inode, size, modification and change time. One that is as young as the clock's
 //! granularity is not remembered: it could change again without its times telling.
+//!
+//! The table is the file as it stands on disk: records of 64 bytes, sorted. So a context of a million files costs 64 MB
+//! of memory and no decoding.
 
 use crate::error::Result;
 use crate::key::KeyMaker;
@@ -16,7 +19,13 @@ use wiac_oci::digest::{Algorithm, Hasher};
 use wiac_store::Store;
 
 /// Begins the file: another version of it is not read.
-const MAGIC: &[u8] = b"wiac file hashes 2\n";
+const MAGIC: &[u8] = b"wiac file hashes 3\n";
+
+/// Half a SHA-256: of a path, or of what the kernel says of a file.
+type Short = [u8; 16];
+
+/// The hash of a path, of what the kernel says, of the contents.
+const RECORD: usize = 16 + 16 + 32;
 
 /// Coarser than the timestamps of any local file system in use.
 const GRANULARITY: Duration = Duration::from_millis(50);
@@ -30,8 +39,10 @@ pub(crate) type ContentHash = [u8; 32];
 /// The table of one directory tree.
 pub(crate) struct HashTable {
     name: String,
-    known: HashMap<Vec<u8>, (Identity, ContentHash)>,
-    changed: bool,
+    /// What earlier builds remembered: sorted records.
+    known: Vec<u8>,
+    /// What this one adds, by path.
+    new: HashMap<Short, (Short, ContentHash)>,
 }
 
 fn identity(stat: &Stat) -> Identity {
@@ -63,14 +74,16 @@ impl HashTable {
         let mut key = KeyMaker::new("file table");
         key.add(root.as_os_str().as_encoded_bytes());
         let name = key.finish();
-        let known = store
-            .file_table(&name)?
-            .and_then(|bytes| decode(&bytes))
-            .unwrap_or_default();
+        let mut known = store.file_table(&name)?.unwrap_or_default();
+        if known.starts_with(MAGIC) && (known.len() - MAGIC.len()).is_multiple_of(RECORD) {
+            known.drain(..MAGIC.len());
+        } else {
+            known.clear();
+        }
         Ok(Self {
             name,
             known,
-            changed: false,
+            new: HashMap::new(),
         })
     }
 
@@ -86,26 +99,94 @@ impl HashTable {
         stat: &Stat,
     ) -> std::io::Result<ContentHash> {
         let identity = identity(stat);
-        if let Some(entry) = self.known.get(path).filter(|entry| entry.0 == identity) {
-            return Ok(entry.1);
+        let (path, described) = (short(path), short(&describe(stat)));
+        if let Some((known, hash)) = self.find(&path)
+            && known == described
+        {
+            return Ok(hash);
         }
         // Asked before the file is read, which takes time: a change since its status was taken has to tell.
         let is_too_young = is_too_young(&identity);
         let hash = hash_file(directory, name)?;
         if !is_too_young {
-            self.known.insert(path.to_vec(), (identity, hash));
-            self.changed = true;
+            self.new.insert(path, (described, hash));
         }
         Ok(hash)
     }
 
+    /// What is remembered of a path.
+    fn find(&self, path: &Short) -> Option<(Short, ContentHash)> {
+        if let Some(found) = self.new.get(path) {
+            return Some(*found);
+        }
+        let (mut low, mut high) = (0, self.known.len() / RECORD);
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            let record = self.known.get(middle * RECORD..(middle + 1) * RECORD)?;
+            match record[..16].cmp(path) {
+                std::cmp::Ordering::Less => low = middle + 1,
+                std::cmp::Ordering::Greater => high = middle,
+                std::cmp::Ordering::Equal => {
+                    return Some((record[16..32].try_into().ok()?, record[32..].try_into().ok()?));
+                }
+            }
+        }
+        None
+    }
+
     /// Keeps what is known for the next build.
     pub(crate) fn save(self, store: &Store) -> Result<()> {
-        if !self.changed {
+        if self.new.is_empty() {
             return Ok(());
         }
-        Ok(store.write_file_table(&self.name, &encode(&self.known))?)
+        Ok(store.write_file_table(&self.name, &self.encode())?)
     }
+
+    /// Old records and new ones, of which the latter count, in order.
+    fn encode(&self) -> Vec<u8> {
+        let mut new: Vec<_> = self.new.iter().collect();
+        new.sort();
+        let mut new = new.into_iter().peekable();
+        let mut bytes = Vec::with_capacity(MAGIC.len() + self.known.len() + self.new.len() * RECORD);
+        bytes.extend(MAGIC);
+        let add = |(path, (described, hash)): (&Short, &(Short, ContentHash)), bytes: &mut Vec<u8>| {
+            bytes.extend(path);
+            bytes.extend(described);
+            bytes.extend(hash);
+        };
+        for record in self.known.chunks_exact(RECORD) {
+            while let Some(earlier) = new.next_if(|(path, _)| path[..] < record[..16]) {
+                add(earlier, &mut bytes);
+            }
+            if new.peek().is_none_or(|(path, _)| path[..] != record[..16]) {
+                bytes.extend(record);
+            }
+        }
+        new.for_each(|record| add(record, &mut bytes));
+        bytes
+    }
+}
+
+/// Half the SHA-256 of some bytes.
+fn short(bytes: &[u8]) -> Short {
+    let mut hasher = Hasher::new(Algorithm::Sha256);
+    hasher.update(bytes);
+    let mut half = Short::default();
+    half.copy_from_slice(&finished(hasher)[..16]);
+    half
+}
+
+/// The bytes of a finished hash.
+fn finished(hasher: Hasher) -> ContentHash {
+    let mut hash = ContentHash::default();
+    let digest = hasher.finish();
+    for (byte, pair) in hash.iter_mut().zip(digest.hex().as_bytes().chunks(2)) {
+        *byte = std::str::from_utf8(pair)
+            .ok()
+            .and_then(|pair| u8::from_str_radix(pair, 16).ok())
+            .unwrap_or_default();
+    }
+    hash
 }
 
 pub(crate) fn hash_file(directory: BorrowedFd<'_>, name: &OsStr) -> std::io::Result<ContentHash> {
@@ -129,47 +210,7 @@ pub(crate) fn hash_file(directory: BorrowedFd<'_>, name: &OsStr) -> std::io::Res
             hasher.update(&value);
         }
     }
-    let mut hash = ContentHash::default();
-    let digest = hasher.finish();
-    for (byte, pair) in hash.iter_mut().zip(digest.hex().as_bytes().chunks(2)) {
-        *byte = std::str::from_utf8(pair)
-            .ok()
-            .and_then(|pair| u8::from_str_radix(pair, 16).ok())
-            .unwrap_or_default();
-    }
-    Ok(hash)
-}
-
-fn encode(table: &HashMap<Vec<u8>, (Identity, ContentHash)>) -> Vec<u8> {
-    let mut bytes = MAGIC.to_vec();
-    for (path, (identity, hash)) in table {
-        bytes.extend(u32::try_from(path.len()).unwrap_or_default().to_le_bytes());
-        bytes.extend(path);
-        bytes.extend(identity.iter().flat_map(|number| number.to_le_bytes()));
-        bytes.extend(hash);
-    }
-    bytes
-}
-
-/// `None` where the bytes are not a whole table: it is made anew then.
-fn decode(bytes: &[u8]) -> Option<HashMap<Vec<u8>, (Identity, ContentHash)>> {
-    let mut rest = bytes.strip_prefix(MAGIC)?;
-    let mut table = HashMap::new();
-    while !rest.is_empty() {
-        let (length, after) = rest.split_first_chunk::<4>()?;
-        let (path, after) = after.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
-        rest = after;
-        let mut identity = Identity::default();
-        for number in &mut identity {
-            let (value, after) = rest.split_first_chunk::<8>()?;
-            *number = u64::from_le_bytes(*value);
-            rest = after;
-        }
-        let (hash, after) = rest.split_first_chunk::<32>()?;
-        rest = after;
-        table.insert(path.to_vec(), (identity, *hash));
-    }
-    Some(table)
+    Ok(finished(hasher))
 }
 
 #[cfg(test)]
@@ -178,13 +219,26 @@ mod tests {
 
     #[test]
     fn a_table_survives_the_disk() {
-        let table = HashMap::from([
-            (b"a/b".to_vec(), ([1, 2, 3, 4, 5], [7; 32])),
-            (Vec::new(), ([0; 5], [0; 32])),
-        ]);
-        assert_eq!(decode(&encode(&table)), Some(table.clone()));
-        let bytes = encode(&table);
-        assert_eq!(decode(&bytes[..bytes.len() - 1]), None);
+        let entry = |number: u32| (short(&number.to_le_bytes()), (short(b"described"), [7; 32]));
+        let mut table = HashTable {
+            name: String::new(),
+            known: Vec::new(),
+            new: (0..100).map(entry).collect(),
+        };
+        table.known = table.encode().split_off(MAGIC.len());
+        table.new = (100..200).map(entry).collect();
+        // One that was known changes.
+        let changed = short(&5_u32.to_le_bytes());
+        table.new.insert(changed, (short(b"other"), [8; 32]));
+        table.known = table.encode().split_off(MAGIC.len());
+        table.new.clear();
+        assert_eq!(table.known.len(), 200 * RECORD);
+        for number in (0..200).filter(|number| *number != 5) {
+            let (path, expected) = entry(number);
+            assert_eq!(table.find(&path), Some(expected));
+        }
+        assert_eq!(table.find(&changed), Some((short(b"other"), [8; 32])));
+        assert_eq!(table.find(&short(b"unknown")), None);
     }
 
     #[test]
