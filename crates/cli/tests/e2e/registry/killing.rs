@@ -24,7 +24,7 @@ const RATE: u64 = 4 << 20;
 const AT_ONCE: u64 = 3;
 
 /// Starts a command and kills it after `moment` unless it ends before, which has to be well: whether it was killed.
-fn killed(call: Call, moment: Duration) -> bool {
+fn killed(call: &Call, moment: Duration) -> bool {
     let mut command = call.command();
     let null = std::process::Stdio::null;
     let mut child = command
@@ -59,7 +59,7 @@ fn a_killed_pull_goes_on_where_it_was() {
         round += 1;
         let (data, before, mut here) = (format!("data{round}"), throttle.down(), 0);
         let pull = || wiac_on(&place, &data, ["pull", "-q", &name]);
-        while here < MOST && killed(pull(), Duration::from_millis(random.below(250))) {
+        while here < MOST && killed(&pull(), Duration::from_millis(random.below(250))) {
             here += 1;
             throttle.settle();
         }
@@ -104,7 +104,7 @@ fn a_killed_push_sends_no_blob_again_that_arrived() {
         let name = throttle.name(&repository);
         let before = kills;
         let push = || place.wiac(["push", "-q", "app", &name]);
-        while kills < before + MOST && killed(push(), Duration::from_millis(random.below(400))) {
+        while kills < before + MOST && killed(&push(), Duration::from_millis(random.below(400))) {
             kills += 1;
             throttle.settle();
         }

@@ -53,27 +53,36 @@ fn podman_runs_what_was_pushed_and_wiac_what_podman_pushes() {
     let podman = |arguments: &[&str]| peers::podman(&place).args(arguments).succeeds();
     podman(&["pull", "-q", "--tls-verify=false", &name]);
     podman(&["run", "--rm", "--network=none", "--cgroups=disabled", &name]).says(SAID);
-    for compression in ["gzip", "zstd", "zstd:chunked"] {
-        let back = registry.name(&format!("podman:{}", compression.replace(':', "-")));
-        let push = [
+    // What podman packs itself, with each compression it has.
+    for compression in ["gzip", "zstd"] {
+        let (made, back) = (
+            format!("made-{compression}"),
+            registry.name(&format!("podman:{compression}")),
+        );
+        podman(&[
+            "run",
+            "--network=none",
+            "--cgroups=disabled",
+            "--name",
+            &made,
+            &name,
+            "sh",
+            "-c",
+            "echo b >/d/b",
+        ]);
+        podman(&["commit", "-q", &made, &made]);
+        podman(&[
             "push",
             "-q",
             "--tls-verify=false",
             "--compression-format",
             compression,
-            "--force-compression",
-        ];
-        peers::podman(&place)
-            .args(push)
-            .args([&name, &back])
-            .ends_with_any(&[0, 125]);
-        if wiac_on(&place, "other", ["tags", &registry.name("podman")])
-            .ends_with_any(&[0, 1])
-            .stdout
-            .contains(&compression.replace(':', "-"))
-        {
-            wiac_on(&place, "other", ["run", "--rm", &back]).succeeds().says(SAID);
-        }
+            &made,
+            &back,
+        ]);
+        wiac_on(&place, "other", ["run", "--rm", &back, "cat", "/d/b"])
+            .succeeds()
+            .says("b");
     }
     assert_whole(&place, "other");
 }

@@ -38,7 +38,7 @@ impl Throttle {
             for client in listener.incoming() {
                 let client = client.expect("a connection");
                 let server = TcpStream::connect(&target).expect("the registry is there");
-                forward(client, server, &counts, rate);
+                forward(&client, &server, &counts, rate);
             }
         });
         throttle
@@ -64,7 +64,7 @@ impl Throttle {
     }
 }
 
-fn forward(client: TcpStream, server: TcpStream, counts: &Arc<Counts>, rate: u64) {
+fn forward(client: &TcpStream, server: &TcpStream, counts: &Arc<Counts>, rate: u64) {
     counts.open.fetch_add(1, Ordering::SeqCst);
     let ways = [
         (client.try_clone(), server.try_clone(), None),
