@@ -71,12 +71,12 @@ fn options_that_docker_has_are_known_by_name() {
         .fails(125)
         .never_complains("isn't there yet");
     for option in [
-        "--iidfile=x",
-        "--platform=linux/arm64",
-        "--secret=id=x",
-        "--ssh",
-        "--output=x",
-        "--progress=plain",
+        "--cache-from=x",
+        "--cache-to=x",
+        "--annotation=a=b",
+        "--sbom=true",
+        "--squash",
+        "--progress=rawjson",
     ] {
         place
             .wiac(["build", option, "."])
