@@ -10,18 +10,24 @@ const BUFFER: usize = 256 << 10;
 /// Buffers of one pipe: a fast writer is that far ahead of a slow reader.
 const BUFFERS: usize = 4;
 
+/// A buffer and how much of it is filled. Its length never changes: nothing is cleared on the way.
+struct Filled {
+    buffer: Vec<u8>,
+    length: usize,
+}
+
 /// The end that is written to. Dropping it ends the stream.
 pub(super) struct PipeWriter {
-    full: SyncSender<io::Result<Vec<u8>>>,
+    full: SyncSender<io::Result<Filled>>,
     empty: Receiver<Vec<u8>>,
-    current: Vec<u8>,
+    current: Filled,
 }
 
 /// The end that is read from.
 pub(super) struct PipeReader {
-    full: Receiver<io::Result<Vec<u8>>>,
+    full: Receiver<io::Result<Filled>>,
     empty: SyncSender<Vec<u8>>,
-    current: Vec<u8>,
+    current: Filled,
     position: usize,
 }
 
@@ -31,17 +37,23 @@ pub(super) fn pipe() -> (PipeWriter, PipeReader) {
     let (empty, empty_receiver) = sync_channel(BUFFERS + 1);
     for _ in 0..BUFFERS {
         // The channel has room for all of them.
-        let _ = empty.send(Vec::with_capacity(BUFFER));
+        let _ = empty.send(vec![0; BUFFER]);
     }
     let writer = PipeWriter {
         full: full_sender,
         empty: empty_receiver,
-        current: Vec::with_capacity(BUFFER),
+        current: Filled {
+            buffer: vec![0; BUFFER],
+            length: 0,
+        },
     };
     let reader = PipeReader {
         full,
         empty,
-        current: Vec::new(),
+        current: Filled {
+            buffer: Vec::new(),
+            length: 0,
+        },
         position: 0,
     };
     (writer, reader)
@@ -52,26 +64,25 @@ fn reader_is_gone<E>(_: E) -> io::Error {
 }
 
 impl PipeWriter {
-    /// Copies `source` to its end, each piece shown to `seen` first. What goes wrong is told to the reader too.
+    /// Copies `source` to its end, each piece shown to `seen` as soon as it comes. What goes wrong is told to the reader
+    /// too.
     pub(super) fn copy(
         mut self,
         source: &mut impl Read,
         mut seen: impl FnMut(&[u8]) -> io::Result<()>,
     ) -> io::Result<()> {
         loop {
-            // Filled as far as the source gives, without asking for each small piece to be handed over.
-            let room = (BUFFER - self.current.len()) as u64;
-            let result = source.by_ref().take(room).read_to_end(&mut self.current).and_then(|_| {
-                seen(&self.current)?;
-                Ok(self.current.len() < BUFFER)
+            let Filled { buffer, length } = &mut self.current;
+            let result = source.read(&mut buffer[*length..]).and_then(|read| {
+                seen(&buffer[*length..*length + read])?;
+                *length += read;
+                Ok(read == 0)
             });
             match result {
-                Ok(is_end) => {
-                    self.hand_over()?;
-                    if is_end {
-                        return Ok(());
-                    }
-                }
+                Ok(true) => return self.flush(),
+                Ok(false) if self.current.length == BUFFER => self.hand_over()?,
+                Ok(false) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     let _ = self.full.send(Err(io::Error::new(error.kind(), error.to_string())));
                     return Err(error);
@@ -86,8 +97,10 @@ impl PipeWriter {
     }
 
     fn hand_over(&mut self) -> io::Result<()> {
-        let mut next = self.empty.recv().map_err(reader_is_gone)?;
-        next.clear();
+        let next = Filled {
+            buffer: self.empty.recv().map_err(reader_is_gone)?,
+            length: 0,
+        };
         let full = std::mem::replace(&mut self.current, next);
         self.full.send(Ok(full)).map_err(reader_is_gone)
     }
@@ -95,9 +108,11 @@ impl PipeWriter {
 
 impl Write for PipeWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let taken = bytes.len().min(BUFFER - self.current.len());
-        self.current.extend_from_slice(&bytes[..taken]);
-        if self.current.len() == BUFFER {
+        let Filled { buffer, length } = &mut self.current;
+        let taken = bytes.len().min(BUFFER - *length);
+        buffer[*length..*length + taken].copy_from_slice(&bytes[..taken]);
+        *length += taken;
+        if *length == BUFFER {
             self.hand_over()?;
         }
         Ok(taken)
@@ -105,7 +120,7 @@ impl Write for PipeWriter {
 
     /// Hands over what there is; needed after the last write.
     fn flush(&mut self) -> io::Result<()> {
-        if self.current.is_empty() {
+        if self.current.length == 0 {
             Ok(())
         } else {
             self.hand_over()
@@ -115,19 +130,21 @@ impl Write for PipeWriter {
 
 impl Read for PipeReader {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        while self.position == self.current.len() {
+        while self.position == self.current.length {
             match self.full.recv() {
                 Ok(Ok(next)) => {
                     let used = std::mem::replace(&mut self.current, next);
                     self.position = 0;
-                    // A writer that is gone needs no buffers.
-                    let _ = self.empty.try_send(used);
+                    if !used.buffer.is_empty() {
+                        // A writer that is gone needs no buffers.
+                        let _ = self.empty.try_send(used.buffer);
+                    }
                 }
                 Ok(Err(error)) => return Err(error),
                 Err(_) => return Ok(0),
             }
         }
-        let rest = &self.current[self.position..];
+        let rest = &self.current.buffer[self.position..self.current.length];
         let length = rest.len().min(into.len());
         into[..length].copy_from_slice(&rest[..length]);
         self.position += length;
