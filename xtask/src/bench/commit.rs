@@ -39,7 +39,7 @@ pub(super) fn run(arguments: &Arguments, place: &Place) -> Outcome<Report> {
     let small = place.fresh("small")?;
     std::fs::write(small.join("file"), vec![b'x'; 1 << 20])?;
     let tree = place.directory("tree")?;
-    shell::finish(place.wiac().args(["bundle", "sh,true"]).arg(&tree))?;
+    shell::finish(place.wiac().args(["bundle", "sh", "true"]).arg(&tree))?;
     let chain = shell::output(
         place
             .wiac()
