@@ -54,11 +54,6 @@ impl Transfers {
         }
     }
 
-    /// Counts bytes that were sent.
-    pub(crate) fn add(&self, bytes: u64) {
-        self.count(bytes);
-    }
-
     /// A line of its own, above the one that changes.
     pub(crate) fn line(&self, text: &str) {
         if self.terminal {
@@ -68,7 +63,8 @@ impl Transfers {
         }
     }
 
-    fn count(&self, bytes: u64) {
+    /// Counts bytes that came or went.
+    pub(crate) fn count(&self, bytes: u64) {
         let done = self.done.fetch_add(bytes, Ordering::Relaxed) + bytes;
         if self.quiet || !self.terminal {
             return;

@@ -207,7 +207,7 @@ impl Sending<'_> {
         let sent = AtomicU64::new(0);
         let progress = |now: u64| {
             let before = sent.swap(now, Ordering::Relaxed);
-            self.transfers.add(now.saturating_sub(before));
+            self.transfers.count(now.saturating_sub(before));
         };
         self.client.upload(self.to, descriptor, &open, &progress)?;
         self.say(descriptor, "sent");

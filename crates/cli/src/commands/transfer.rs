@@ -1,6 +1,6 @@
 //! `wiac transfer SRC DST`: an image from any place to any other, by way of the store.
 
-use super::save::{Compress, packing, source_date_epoch, wanted};
+use super::save::{Compress, packing, wanted};
 use crate::data::Data;
 use crate::error::Failure;
 use crate::located::{Located, Origin, copy_into_store};
@@ -164,7 +164,6 @@ fn write(data: &Data, arguments: &Arguments, source: &Source, to: &Place<'_>) ->
         }
         Place::File(format, path) => {
             let wanted = std::slice::from_ref(&source.wanted);
-            source_date_epoch()?;
             Ok(save_to(&data.store, wanted, *format, &packing, Path::new(path))?)
         }
         Place::Name(name) => {
