@@ -178,6 +178,18 @@ pub struct Bundle {
     pub cached: bool,
 }
 
+/// What [`layer`] would put into the layer for `programs`, and the configuration it would have.
+///
+/// # Errors
+/// As [`closure`].
+pub fn plan(programs: &str) -> Result<(Closure, ImageConfig)> {
+    let wanted = parse(programs)?;
+    let root = Root::open("/").on("open", Path::new("/"))?;
+    let closure = closure(&root, DEFAULT_PATH, Path::new("/"), &wanted)?;
+    let config = bare_config(&closure);
+    Ok((closure, config))
+}
+
 /// The layer for `programs`, names with commas between, from the host's own root. The same files give the same layer.
 ///
 /// # Errors
@@ -238,14 +250,20 @@ fn parse(programs: &str) -> Result<Wanted> {
     })
 }
 
-fn config(store: &Store, closure: &Closure, layer: &LayerId, said: String) -> Result<ImageConfig> {
+/// It starts the first program.
+fn bare_config(closure: &Closure) -> ImageConfig {
     let mut config = empty_config(&wiac_oci::manifest::Platform::host());
-    let created = Some(store.layer_info(layer)?.created);
     config.config.env = vec![format!("PATH={DEFAULT_PATH}")];
     config.config.cmd = closure
         .programs
         .first()
         .map(|program| vec![program.found.to_string_lossy().into_owned()]);
+    config
+}
+
+fn config(store: &Store, closure: &Closure, layer: &LayerId, said: String) -> Result<ImageConfig> {
+    let mut config = bare_config(closure);
+    let created = Some(store.layer_info(layer)?.created);
     config.created.clone_from(&created);
     config.history.push(History {
         created,

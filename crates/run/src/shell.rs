@@ -25,8 +25,8 @@ use wiac_sys::process::namespace;
 
 pub use quote::quote;
 
-/// Shell functions of the third shell.
-const FUNCTIONS: &str = include_str!("shell/functions.sh");
+/// Shell functions that look paths up in a root which is the working directory: `inside PATH` prints where it is.
+pub const FUNCTIONS: &str = include_str!("shell/functions.sh");
 /// What the second shell leaves behind: the helper that changes the root.
 const CHANGE_ROOT: &str = include_str!("shell/change_root.sh");
 
@@ -264,6 +264,12 @@ fn unshare(plan: &Plan, user_namespace: Option<&UserNamespace>, outside: &mut Te
         }
     }
     command
+}
+
+/// The beginning of a command that moves into a user namespace like this one. Ranges that unshare(1) can't map are left
+/// out.
+pub fn unshare_user(user_namespace: &UserNamespace) -> String {
+    format!("unshare{}", user_maps(user_namespace, &mut Text::default()))
 }
 
 /// unshare(1) maps the caller to 0 and one further range for users and groups each (since util-linux 2.38).

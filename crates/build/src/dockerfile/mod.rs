@@ -17,6 +17,7 @@ mod mounts;
 mod prepared;
 mod run;
 mod selection;
+pub mod shell;
 mod signals;
 mod stage;
 mod transfer;

@@ -130,7 +130,7 @@ impl Prepared {
 }
 
 /// A heredoc's name becomes a file's name: nothing of it may lead elsewhere.
-fn file_name(name: &str) -> Result<String> {
+pub(super) fn file_name(name: &str) -> Result<String> {
     match Path::new(name).file_name().and_then(|name| name.to_str()) {
         Some(last) if last == name => Ok(last.to_owned()),
         _ => Err(Error::wrong(format!("{name:?} can't be the name of a file"))),
@@ -138,7 +138,7 @@ fn file_name(name: &str) -> Result<String> {
 }
 
 /// `path` from the working directory on, without "." and ".."; a slash at the end, or a last ".", stays as a slash.
-fn absolute(working_directory: &Path, path: &str) -> String {
+pub(super) fn absolute(working_directory: &Path, path: &str) -> String {
     let is_directory =
         path.ends_with('/') || path == "." || path.ends_with("/.") || path == ".." || path.ends_with("/..");
     let mut text = clean(&working_directory.join(path)).to_string_lossy().into_owned();

@@ -1,10 +1,12 @@
 //! `wiac build PATH`.
 
+mod by_hand;
 mod calls;
 mod contexts;
 mod outputs;
 mod values;
 
+use super::DryRun;
 use crate::error::{Failure, exit_code, words};
 use crate::images::AllImages;
 use crate::progress::Lines;
@@ -111,6 +113,9 @@ pub(crate) struct Arguments {
     /// Not there yet: wiac push does it
     #[arg(long, hide = true)]
     push: bool,
+    /// Build nothing: print what would be done, as a script
+    #[arg(long, value_name = "AS")]
+    dry_run: Option<DryRun>,
     /// Pull base images even where they are here
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pull: Option<bool>,
@@ -154,6 +159,9 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
     let outputs: Vec<Output> = outputs.collect::<Result<_, _>>()?;
     let signals = Signals::catch()?;
     let data = data::open(global)?;
+    if arguments.dry_run == Some(DryRun::Shell) {
+        return by_hand::print(&data, arguments);
+    }
     let built = match make(&data, &signals, arguments) {
         Err(Stopped::Interrupted(signal)) => return Ok(exit_code(128 + signal)),
         Err(Stopped::Failed(failure)) => return Err(failure),
@@ -266,7 +274,8 @@ pub(crate) fn build_directory(
     Ok((keep(data, &arguments, &built.record)?, built.record))
 }
 
-fn make(data: &data::Data, signals: &Signals, arguments: &Arguments) -> Result<Built, Stopped> {
+/// What is to be built, and the Dockerfile's name.
+fn request(data: &data::Data, arguments: &Arguments) -> Result<(String, Request), Failure> {
     let (file_name, dockerfile_path, text) = read_dockerfile(arguments)?;
     let contexts = contexts::contexts(data, &arguments.build_context)?;
     let request = Request {
@@ -292,18 +301,26 @@ fn make(data: &data::Data, signals: &Signals, arguments: &Arguments) -> Result<B
         platform: arguments.platform.clone(),
         check: calls::check_options()?,
     };
+    Ok((file_name, request))
+}
+
+fn pulling(arguments: &Arguments) -> Pulling {
     let pull = match arguments.pull {
         Some(true) => Policy::Always,
         _ => Policy::Missing,
     };
-    let pulling = Pulling {
+    Pulling {
         pull,
         platform: arguments.platform.clone(),
         ..Pulling::default()
-    };
+    }
+}
+
+fn make(data: &data::Data, signals: &Signals, arguments: &Arguments) -> Result<Built, Stopped> {
+    let (file_name, request) = request(data, arguments)?;
     let tools = Tools {
         store: &data.store,
-        images: &mut AllImages::new(data, pulling),
+        images: &mut AllImages::new(data, pulling(arguments)),
         progress: &mut Lines {
             quiet: is_quiet(arguments),
         },

@@ -3,6 +3,7 @@
 mod add;
 mod bad_input;
 mod bases;
+mod by_hand;
 mod cache;
 mod copy;
 mod instructions;

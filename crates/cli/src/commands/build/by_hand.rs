@@ -1,0 +1,32 @@
+//! `wiac build --dry-run=shell`.
+
+use super::{Arguments, Stopped, pulling, request, stopped};
+use crate::data::Data;
+use crate::error::{Failure, exit_code};
+use crate::images::AllImages;
+use std::process::ExitCode;
+use wiac_build::dockerfile::shell::{Means, by_hand};
+
+/// Prints the script. What can't be put into it is told, and then it is no success.
+pub(super) fn print(data: &Data, arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let (file_name, request) = request(data, arguments)?;
+    let means = Means {
+        store: &data.store,
+        images: &mut AllImages::new(data, pulling(arguments)),
+        user_namespace: data.user_namespace.as_ref(),
+    };
+    let made = by_hand(&request, means);
+    let made = match made.map_err(|error| stopped(error, &file_name, &request.text)) {
+        Ok(made) => made,
+        Err(Stopped::Failed(failure)) => return Err(failure),
+        Err(Stopped::Interrupted(signal)) => return Ok(exit_code(128 + signal)),
+    };
+    print!("{}", made.script);
+    if made.missing.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    Err(Failure::new(format!(
+        "the script stops where it can't do what the build does: {}",
+        made.missing.join("; ")
+    )))
+}
