@@ -276,7 +276,7 @@ fn config(store: &Store, closure: &Closure, layer: &LayerId, said: String) -> Re
 /// What makes a bundle the same bundle: every path with its type, owner, mode and contents.
 fn key(store: &Store, closure: &Closure) -> Result<String> {
     let root = directory::open(Path::new("/"))?;
-    let mut hashes = HashTable::load(store, Path::new("/"))?;
+    let hashes = HashTable::load(store, Path::new("/"))?;
     let mut key = KeyMaker::new("bundle");
     for entry in &closure.entries {
         key.add(entry.path.as_os_str().as_bytes());

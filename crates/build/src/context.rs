@@ -75,8 +75,8 @@ impl Source {
     ///
     /// # Errors
     /// When the data directory can't be written.
-    pub fn save_hashes(&mut self, store: &Store) -> Result<()> {
-        self.hashes.take().map_or(Ok(()), |hashes| hashes.save(store))
+    pub fn save_hashes(&self, store: &Store) -> Result<()> {
+        self.hashes.as_ref().map_or(Ok(()), |hashes| hashes.save(store))
     }
 }
 

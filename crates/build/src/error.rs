@@ -57,13 +57,18 @@ pub enum Error {
         /// Its number.
         signal: i32,
     },
+    /// A stage was ended since another one failed.
+    #[error("ended, since another stage failed")]
+    Cancelled,
     /// A RUN ended with an exit code other than 0.
     #[error("the command failed with exit code {code}")]
     Failed {
         /// As a shell would show it.
         code: i32,
-        /// What is known about the reason; may be empty.
+        /// What is known about the reason.
         reason: Option<String>,
+        /// The last of what it said.
+        said: String,
     },
     /// An operation on a file failed.
     #[error("can't {action} {}: {}", path.display(), cause(source))]
@@ -102,6 +107,14 @@ impl Error {
         Self::Wrong {
             message: message.into(),
             hint: Some(hint.into()),
+        }
+    }
+
+    /// The error without its place.
+    pub fn cause(&self) -> &Self {
+        match self {
+            Self::Step { source, .. } => source,
+            error => error,
         }
     }
 

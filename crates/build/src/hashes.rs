@@ -14,6 +14,7 @@ use rustix::fs::{Mode, OFlags, Stat};
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io::Read;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use wiac_oci::digest::{Algorithm, Hasher};
 use wiac_store::Store;
@@ -41,9 +42,12 @@ pub(crate) struct HashTable {
     name: String,
     /// What earlier builds remembered: sorted records.
     known: Vec<u8>,
-    /// What this one adds, by path.
-    new: HashMap<Short, (Short, ContentHash)>,
+    /// What this one adds, by path. Stages that are built at the same time share it, and read files side by side.
+    new: Mutex<Added>,
 }
+
+/// What was hashed now: path → what the kernel says, and the contents.
+type Added = HashMap<Short, (Short, ContentHash)>;
 
 fn identity(stat: &Stat) -> Identity {
     let nanoseconds = |seconds: i64, rest: u64| seconds.cast_unsigned().wrapping_mul(1_000_000_000).wrapping_add(rest);
@@ -83,7 +87,7 @@ impl HashTable {
         Ok(Self {
             name,
             known,
-            new: HashMap::new(),
+            new: Mutex::default(),
         })
     }
 
@@ -92,7 +96,7 @@ impl HashTable {
     /// # Errors
     /// When it can't be read.
     pub(crate) fn hash(
-        &mut self,
+        &self,
         directory: BorrowedFd<'_>,
         name: &OsStr,
         path: &[u8],
@@ -100,25 +104,32 @@ impl HashTable {
     ) -> std::io::Result<ContentHash> {
         let identity = identity(stat);
         let (path, described) = (short(path), short(&describe(stat)));
-        if let Some((known, hash)) = self.find(&path)
-            && known == described
-        {
+        if let Some(hash) = self.find(&path, &described) {
             return Ok(hash);
         }
         // Asked before the file is read, which takes time: a change since its status was taken has to tell.
         let is_too_young = is_too_young(&identity);
         let hash = hash_file(directory, name)?;
         if !is_too_young {
-            self.new.insert(path, (described, hash));
+            self.added().insert(path, (described, hash));
         }
         Ok(hash)
     }
 
-    /// What is remembered of a path.
-    fn find(&self, path: &Short) -> Option<(Short, ContentHash)> {
-        if let Some(found) = self.new.get(path) {
-            return Some(*found);
-        }
+    fn added(&self) -> MutexGuard<'_, Added> {
+        self.new.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The hash of a path that the kernel says this of, if it is remembered.
+    fn find(&self, path: &Short, described: &Short) -> Option<ContentHash> {
+        let is_same = |(known, hash)| (known == *described).then_some(hash);
+        // What is known from before needs no lock, and is most.
+        let known = self.find_known(path).and_then(is_same);
+        known.or_else(|| self.added().get(path).copied().and_then(is_same))
+    }
+
+    /// What earlier builds remembered of a path.
+    fn find_known(&self, path: &Short) -> Option<(Short, ContentHash)> {
         let (mut low, mut high) = (0, self.known.len() / RECORD);
         while low < high {
             let middle = usize::midpoint(low, high);
@@ -135,8 +146,8 @@ impl HashTable {
     }
 
     /// Keeps what is known for the next build.
-    pub(crate) fn save(self, store: &Store) -> Result<()> {
-        if self.new.is_empty() {
+    pub(crate) fn save(&self, store: &Store) -> Result<()> {
+        if self.added().is_empty() {
             return Ok(());
         }
         Ok(store.write_file_table(&self.name, &self.encode())?)
@@ -144,10 +155,11 @@ impl HashTable {
 
     /// Old records and new ones, of which the latter count, in order.
     fn encode(&self) -> Vec<u8> {
-        let mut new: Vec<_> = self.new.iter().collect();
+        let added = self.added();
+        let mut new: Vec<_> = added.iter().collect();
         new.sort();
+        let mut bytes = Vec::with_capacity(MAGIC.len() + self.known.len() + new.len() * RECORD);
         let mut new = new.into_iter().peekable();
-        let mut bytes = Vec::with_capacity(MAGIC.len() + self.known.len() + self.new.len() * RECORD);
         bytes.extend(MAGIC);
         let add = |(path, (described, hash)): (&Short, &(Short, ContentHash)), bytes: &mut Vec<u8>| {
             bytes.extend(path);
@@ -223,22 +235,23 @@ mod tests {
         let mut table = HashTable {
             name: String::new(),
             known: Vec::new(),
-            new: (0..100).map(entry).collect(),
+            new: Mutex::new((0..100).map(entry).collect()),
         };
         table.known = table.encode().split_off(MAGIC.len());
-        table.new = (100..200).map(entry).collect();
+        table.new = Mutex::new((100..200).map(entry).collect());
         // One that was known changes.
         let changed = short(&5_u32.to_le_bytes());
-        table.new.insert(changed, (short(b"other"), [8; 32]));
+        table.added().insert(changed, (short(b"other"), [8; 32]));
         table.known = table.encode().split_off(MAGIC.len());
-        table.new.clear();
+        table.added().clear();
         assert_eq!(table.known.len(), 200 * RECORD);
         for number in (0..200).filter(|number| *number != 5) {
             let (path, expected) = entry(number);
-            assert_eq!(table.find(&path), Some(expected));
+            assert_eq!(table.find_known(&path), Some(expected));
         }
-        assert_eq!(table.find(&changed), Some((short(b"other"), [8; 32])));
-        assert_eq!(table.find(&short(b"unknown")), None);
+        assert_eq!(table.find(&changed, &short(b"other")), Some([8; 32]));
+        assert_eq!(table.find(&changed, &short(b"described")), None);
+        assert_eq!(table.find(&short(b"unknown"), &short(b"described")), None);
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod owners;
 mod sync;
 pub mod temporary;
 pub mod transfer;
+mod turn;
 pub mod usage;
 
 pub use collect::{Collected, Removed, Selection};
@@ -31,3 +32,4 @@ pub use error::{Error, Result};
 pub use image::{Export, HeldImage, ImageRecord, LocalId, Name};
 pub use layer::{HeldLayer, LayerId, LayerInfo};
 pub use lock::Lock;
+pub use turn::Turn;

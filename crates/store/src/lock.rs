@@ -6,7 +6,8 @@ use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use rustix::io::Errno;
 use std::path::Path;
 
-/// A held lock. Children made by clone hold it too, until the last of them lets go.
+/// A held lock. Children made by clone hold it too, and keep it where this process is killed; dropping it lets go for all
+/// of them, since among them may be containers that another thread started and that have nothing to do with it.
 #[derive(Debug)]
 pub struct Lock {
     fd: OwnedFd,
@@ -40,6 +41,16 @@ impl Lock {
 }
 
 impl Lock {
+    /// The exclusive lock of a file that is made where it isn't there, or `None` where somebody else holds it.
+    pub(crate) fn try_exclusive_file(path: &Path) -> Result<Option<Self>> {
+        let flags = OFlags::RDONLY | OFlags::CREATE | OFlags::CLOEXEC;
+        let fd = rustix::fs::open(path, flags, Mode::from_raw_mode(0o600)).on("open", path)?;
+        match flock(&fd, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => Ok(None),
+            result => result.on("lock", path).map(|()| Some(Self { fd })),
+        }
+    }
+
     /// Whether what is locked still stands at `path`: it may have been moved away before the lock was given.
     pub fn is_of(&self, path: &Path) -> Result<bool> {
         let held = rustix::fs::fstat(&self.fd).on("look at", path)?;
@@ -48,6 +59,13 @@ impl Lock {
             Err(Errno::NOENT) => Ok(false),
             Err(errno) => Err(errno).on("look at", path),
         }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closed without copies, the descriptor lets go too.
+        let _ = flock(&self.fd, FlockOperation::Unlock);
     }
 }
 

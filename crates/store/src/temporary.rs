@@ -137,7 +137,9 @@ pub(crate) fn sweep(store: &Store) -> Result<()> {
     };
     for path in entries {
         // Gone already, or in use: neither concerns us.
-        if let Ok(Some(_abandoned)) = Lock::try_exclusive(&path) {
+        if let Ok(Some(abandoned)) = Lock::try_exclusive(&path)
+            && abandoned.is_of(&path).unwrap_or(false)
+        {
             remove_entry(&path);
         }
     }

@@ -1,11 +1,14 @@
 //! FROM: what a stage starts on, and what its base's ONBUILD adds.
 
+use super::architecture;
 use super::prepared::Prepared;
 use super::stage::Stage;
-use super::{Build, architecture};
+use super::stages::Found;
+use super::worker::{Worker, lock};
 use crate::bundle;
 use crate::error::{Error, Result};
 use crate::progress::Event;
+use std::sync::Arc;
 use wiac_dockerfile::stages::Source;
 use wiac_oci::image::{ContainerConfig, ImageConfig};
 use wiac_oci::manifest::Platform;
@@ -20,11 +23,11 @@ pub(super) struct Started {
     pub(super) is_replaced: bool,
 }
 
-impl Build<'_, '_> {
+impl Worker<'_, '_> {
     /// The stage `index` as it stands after its FROM; `true` where nothing had to be made for it.
     pub(super) fn start_stage(&mut self, index: usize) -> Result<(Started, bool)> {
-        let described = &self.dockerfile.stages[index];
-        let platform = match self.globals.platform(described)? {
+        let described = &self.shared.dockerfile.stages[index];
+        let platform = match self.shared.globals.platform(described)? {
             Some(written) => written
                 .text
                 .parse::<Platform>()
@@ -35,11 +38,11 @@ impl Build<'_, '_> {
         let is_replaced = replaced.is_some();
         let source = match replaced {
             Some(name) => Source::Other(name),
-            None => self.graph.base(index).clone(),
+            None => self.shared.graph.base(index).clone(),
         };
         let (mut stage, cached) = self.base_of(source, &platform)?;
         stage.name = described.display_name();
-        stage.epoch = self.request.epoch.and_then(wiac_oci::time::second);
+        stage.epoch = self.shared.request.epoch.and_then(wiac_oci::time::second);
         let triggers = std::mem::take(&mut stage.config.config.on_build);
         Ok((
             Started {
@@ -52,26 +55,26 @@ impl Build<'_, '_> {
     }
 
     fn base_of(&mut self, source: Source, platform: &Platform) -> Result<(Stage, bool)> {
-        let escape = self.dockerfile.directives.escape;
+        let escape = self.shared.dockerfile.directives.escape;
         match source {
             Source::Stage(earlier) => {
-                let mut stage = self.stage(earlier)?.clone();
+                let mut stage = Stage::clone(&*self.stage(earlier)?);
                 // CMD set in another stage is the base's CMD here.
                 stage.own_cmd = false;
                 Ok((stage, true))
             }
-            Source::Other(name) if self.contexts.contains_key(&name) => {
-                let mut stage = Stage::new(self.tools.store, &[], empty_config(platform), escape)?;
+            Source::Other(name) if self.shared.contexts.contains_key(&name) => {
+                let mut stage = Stage::new(self.shared.store, &[], empty_config(platform), escape)?;
                 let cached = self.copy_context(&mut stage, &name)?;
                 Ok((stage, cached))
             }
             Source::Other(name) if name == "scratch" => {
                 let config = empty_config(platform);
-                Ok((Stage::new(self.tools.store, &[], config, escape)?, true))
+                Ok((Stage::new(self.shared.store, &[], config, escape)?, true))
             }
             Source::Other(name) => {
                 let (layers, config, cached) = self.base_image(&name, platform)?;
-                Ok((Stage::new(self.tools.store, &layers, config, escape)?, cached))
+                Ok((Stage::new(self.shared.store, &layers, config, escape)?, cached))
             }
         }
     }
@@ -87,45 +90,49 @@ impl Build<'_, '_> {
     }
 
     /// Whether `--build-context` names it.
-    fn is_context(&self, name: &str) -> bool {
-        self.contexts.contains_key(name) || self.request.image_contexts.contains_key(name)
+    pub(super) fn is_context(&self, name: &str) -> bool {
+        self.shared.contexts.contains_key(name) || self.shared.request.image_contexts.contains_key(name)
     }
 
     /// The platform of stages that name none.
     pub(super) fn target_platform(&self) -> Platform {
-        self.request.platform.clone().unwrap_or_else(Platform::host)
+        self.shared.request.platform.clone().unwrap_or_else(Platform::host)
     }
 
     /// The layers and configuration of an image from outside the Dockerfile, locked for the build.
     pub(super) fn base_image(&mut self, name: &str, platform: &Platform) -> Result<(Vec<LayerId>, ImageConfig, bool)> {
-        let name = self.request.image_contexts.get(name).map_or(name, String::as_str);
+        let name = self
+            .shared
+            .request
+            .image_contexts
+            .get(name)
+            .map_or(name, String::as_str);
         if let Some(programs) = name.strip_prefix(bundle::SCHEME) {
-            let bundle = bundle::layer(self.tools.store, programs)?;
-            self.locks.push(bundle.layer.lock);
+            let bundle = bundle::layer(self.shared.store, programs)?;
+            self.shared.keep(bundle.layer.lock);
             return Ok((vec![bundle.layer.id], bundle.config, bundle.cached));
         }
-        let base = self.tools.images.find(name, platform)?;
-        self.hold(&base.layers)?;
+        let base = lock(&self.shared.images).find(name, platform)?;
+        self.shared.hold(&base.layers)?;
         let found = platform_of(&base.config);
         if !platform.takes(&found) {
             let message = format!("{name} is for {found}, and {platform} is built");
-            self.tools.progress.event(Event::Warning(&message));
+            self.shared.tell(Event::Warning(&message));
         }
         Ok((base.layers, base.config, true))
     }
 
     /// Carries out what the base recorded, right after FROM. An error is FROM's.
     pub(super) fn run_triggers(&mut self, stage: &mut Stage, triggers: &[String]) -> Result<()> {
-        self.count += triggers.len();
+        self.insert_steps(triggers.len());
         for text in triggers {
             let failed = |error: Error| match error {
-                Error::Interrupted { .. } | Error::Failed { .. } => error,
+                Error::Interrupted { .. } | Error::Cancelled | Error::Failed { .. } => error,
                 other => Error::wrong(format!("ONBUILD {text} of the base: {other}")),
             };
             let instruction = wiac_dockerfile::parse_trigger(text).map_err(|error| failed(error.into()))?;
-            let name = stage.name.clone();
-            self.step(&name, &format!("ONBUILD {}", instruction.raw), |build| {
-                let cached = build.instruction(stage, &instruction)?;
+            self.step(&format!("ONBUILD {}", instruction.raw), |worker| {
+                let cached = worker.instruction(stage, &instruction)?;
                 Ok(((), cached))
             })
             .map_err(failed)?;
@@ -133,22 +140,28 @@ impl Build<'_, '_> {
         Ok(())
     }
 
-    /// A stage that was built before. One that only an image's ONBUILD names is built now.
-    pub(super) fn stage(&mut self, index: usize) -> Result<&Stage> {
-        if !self.stages.contains_key(&index) {
-            let described = &self.dockerfile.stages[index];
-            if self.building.last().is_none_or(|&current| index >= current) {
-                return Err(Error::wrong_with_hint(
-                    format!("stage {} isn't built yet", described.display_name()),
-                    "a stage can only take from those above it",
-                ));
-            }
-            self.count += 1 + described.instructions.len();
-            self.build_stage(index)?;
+    /// An earlier stage, waited for where it isn't built yet. One that only an image's ONBUILD names is built now.
+    pub(super) fn stage(&mut self, index: usize) -> Result<Arc<Stage>> {
+        let shared = self.shared;
+        if self.index().is_none_or(|current| index >= current) {
+            let name = shared.dockerfile.stages[index].display_name();
+            return Err(Error::wrong_with_hint(
+                format!("stage {name} isn't built yet"),
+                "a stage can only take from those above it",
+            ));
         }
-        self.stages
-            .get(&index)
-            .ok_or_else(|| Error::wrong("an earlier stage is missing"))
+        loop {
+            // Whoever builds it waits for stages above it at most, so nobody waits for himself.
+            match shared.stages.get(index) {
+                Found::Built(stage) => return Ok(stage),
+                Found::Claimed(claim) => self.build_stage(claim)?,
+                Found::Failed => return Err(Error::Cancelled),
+                Found::Building => {
+                    self.tell_waiting(&format!("for stage {}", shared.dockerfile.stages[index].display_name()));
+                    shared.stages.wait(index);
+                }
+            }
+        }
     }
 }
 

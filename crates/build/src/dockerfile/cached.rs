@@ -1,11 +1,18 @@
 //! A step that makes a layer: looked up in the cache first, and only then carried out.
 
-use super::Build;
 use super::stage::Stage;
+use super::worker::Worker;
 use crate::error::Result;
+use std::time::Duration;
 use wiac_oci::time::now;
 use wiac_store::layer::Draft;
-use wiac_store::{LayerId, LayerInfo};
+use wiac_store::{LayerId, LayerInfo, Turn};
+
+/// How soon a step that another build runs is asked for again, at first.
+const SHORT_PAUSE: Duration = Duration::from_millis(1);
+
+/// And after a while.
+const LONG_PAUSE: Duration = Duration::from_millis(50);
 
 /// What came of carrying a step out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,17 +23,17 @@ pub(super) enum Made {
     Unsure,
 }
 
-impl Build<'_, '_> {
+impl Worker<'_, '_> {
     /// The layer that the step `key` made before, if it may be used and is there.
     pub(super) fn use_cached(&mut self, stage: &mut Stage, key: &str, said: &str) -> Result<bool> {
-        let store = self.tools.store;
+        let store = self.shared.store;
         if self.is_forced(stage) {
             return Ok(false);
         }
         let Some(layer) = store.cached_step(key)? else {
             return Ok(false);
         };
-        self.locks.push(layer.lock);
+        self.shared.keep(layer.lock);
         stage.add_layer(store, layer.id, said.to_owned())?;
         Ok(true)
     }
@@ -42,18 +49,42 @@ impl Build<'_, '_> {
         if self.use_cached(stage, key, &said)? {
             return Ok(true);
         }
-        let draft = Draft::new(self.tools.store)?;
-        let made = make(self, stage, &draft)?;
         let is_forced = self.is_forced(stage);
+        // A step that is to run again in any case waits for nobody.
+        let _turn = if is_forced { None } else { Some(self.turn(key)?) };
+        // Somebody may have carried it out just now.
+        if self.use_cached(stage, key, &said)? {
+            return Ok(true);
+        }
+        let draft = Draft::new(self.shared.store)?;
+        let made = make(self, stage, &draft)?;
         let (layer, info) = self.commit(draft, key, &said, made, is_forced)?;
         stage.push_layer(layer, info, said);
         Ok(false)
     }
 
+    /// The right to carry out the step `key`, which one alone has among all builds and their stages. Whoever waits for it
+    /// has no other lock that a step could wait for: those of cache mounts come after it.
+    fn turn(&self, key: &str) -> Result<Turn> {
+        let mut pause = SHORT_PAUSE;
+        loop {
+            if let Some(turn) = self.shared.store.try_turn(key)? {
+                return Ok(turn);
+            }
+            // A sweeper may have had it for a moment.
+            if pause == SHORT_PAUSE * 2 {
+                self.tell_waiting("for another build that runs this step");
+            }
+            self.shared.stop.pause(pause)?;
+            pause = (pause * 2).min(LONG_PAUSE);
+        }
+    }
+
     /// Whether every step of the stage is to be carried out again.
     pub(super) fn is_forced(&self, stage: &Stage) -> bool {
-        self.request.no_cache
+        self.shared.request.no_cache
             || self
+                .shared
                 .request
                 .no_cache_stages
                 .iter()
@@ -68,7 +99,7 @@ impl Build<'_, '_> {
         made: Made,
         is_forced: bool,
     ) -> Result<(LayerId, LayerInfo)> {
-        let store = self.tools.store;
+        let store = self.shared.store;
         // A step that was made to run again is another one for what builds on it.
         let lineage = if is_forced || made == Made::Unsure {
             LayerId::random()?.to_string()
@@ -84,7 +115,7 @@ impl Build<'_, '_> {
             elsewhere: None,
         };
         let layer = draft.commit(store, &info)?;
-        self.locks.push(layer.lock);
+        self.shared.keep(layer.lock);
         if made == Made::Whole {
             store.remember_step(key, &layer.id)?;
         }
@@ -93,6 +124,10 @@ impl Build<'_, '_> {
 
     /// The time that layers made now have: SOURCE_DATE_EPOCH, or the clock's.
     fn created(&self) -> String {
-        self.request.epoch.and_then(wiac_oci::time::second).unwrap_or_else(now)
+        self.shared
+            .request
+            .epoch
+            .and_then(wiac_oci::time::second)
+            .unwrap_or_else(now)
     }
 }

@@ -22,18 +22,15 @@ pub(super) type Fingerprint = String;
 /// Adds what the picked entries are: names, types, modes, contents and attributes; no times, and owners only where
 /// they are kept.
 pub(super) fn add_to_key(
-    source: &mut Source,
+    source: &Source,
     picked: &[Picked],
     exclude: &IgnorePatterns,
     owners: bool,
     key: &mut KeyMaker,
 ) -> Result<Fingerprint> {
-    let mut table = source.hashes.take();
-    let mut walk = Walk::new(Some(key), table.as_mut(), owners);
-    let result = walk.all(source, picked, exclude);
-    let fingerprint = walk.stats.finish();
-    source.hashes = table;
-    result.map(|()| fingerprint)
+    let mut walk = Walk::new(Some(key), source.hashes.as_ref(), owners);
+    walk.all(source, picked, exclude)?;
+    Ok(walk.stats.finish())
 }
 
 /// The fingerprint alone, without reading any file.
@@ -47,7 +44,7 @@ pub(super) fn fingerprint(source: &Source, picked: &[Picked], exclude: &IgnorePa
 struct Walk<'h> {
     /// Gets what the files are; `None` where only the fingerprint is wanted.
     key: Option<&'h mut KeyMaker>,
-    table: Option<&'h mut HashTable>,
+    table: Option<&'h HashTable>,
     stats: KeyMaker,
     owners: bool,
     /// Directories that count only once something in them does.
@@ -55,7 +52,7 @@ struct Walk<'h> {
 }
 
 impl<'h> Walk<'h> {
-    fn new(key: Option<&'h mut KeyMaker>, table: Option<&'h mut HashTable>, owners: bool) -> Self {
+    fn new(key: Option<&'h mut KeyMaker>, table: Option<&'h HashTable>, owners: bool) -> Self {
         Self {
             key,
             table,
@@ -187,7 +184,7 @@ impl<'h> Walk<'h> {
             return Ok(());
         }
         let place = source.place.join(path);
-        let hash = match &mut self.table {
+        let hash = match self.table {
             Some(table) => table.hash(directory, name, path.as_os_str().as_bytes(), stat),
             None => hashes::hash_file(directory, name),
         };

@@ -1,7 +1,8 @@
 //! A Dockerfile → layers → an image.
 //!
-//! The stages the target needs are built one after the other; each instruction either changes the stage's image
-//! configuration, or makes a layer: first its key is looked up in the cache, and only then it is carried out.
+//! The stages the target needs are built at the same time as far as they don't need each other. Each instruction either
+//! changes the stage's image configuration, or makes a layer: first its key is looked up in the cache, and only then it is
+//! carried out.
 
 pub(crate) use base::empty_config;
 
@@ -10,20 +11,25 @@ mod base;
 mod below;
 mod cached;
 mod change;
+mod checks;
 mod chmod;
 mod config;
 mod hashing;
 mod mounts;
+mod output;
 mod prepared;
 mod run;
 mod selection;
 pub mod shell;
 mod signals;
 mod stage;
+mod stages;
+mod stop;
 mod transfer;
 mod tree;
 mod unpack;
 mod workdir;
+mod worker;
 mod writer;
 
 pub use change::apply_changes;
@@ -32,20 +38,23 @@ pub use mounts::Secret;
 use crate::container::Network;
 use crate::context::Source;
 use crate::error::{Error, Result};
-use crate::progress::{Event, Progress, Step};
+use crate::progress::{Event, Progress};
 use stage::Stage;
+use stages::Stages;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Instant;
-use wiac_dockerfile::check::{self, Finding};
+use std::sync::Mutex;
+use std::sync::atomic::AtomicUsize;
+use stop::Stop;
 use wiac_dockerfile::stages::{Globals, StageGraph};
-use wiac_dockerfile::{CheckOptions, Dockerfile, Instruction, Kind};
+use wiac_dockerfile::{CheckOptions, Dockerfile};
 use wiac_oci::image::ImageConfig;
 use wiac_oci::manifest::Platform;
 use wiac_oci::runtime::Rlimit;
 use wiac_run::attach::Signals;
 use wiac_run::user_namespace::UserNamespace;
 use wiac_store::{ImageRecord, LayerId, Lock, Store};
+use worker::Shared;
 
 /// An image to build on.
 #[derive(Debug)]
@@ -88,8 +97,8 @@ pub struct Request {
     pub contexts: BTreeMap<String, PathBuf>,
     /// Images that they know by another name than their own.
     pub image_contexts: BTreeMap<String, String>,
-    /// Show what a step says only where it fails.
-    pub quiet: bool,
+    /// Tell what a step writes to standard output and to standard error apart; their order may then get lost.
+    pub separate_streams: bool,
     /// The network of RUN.
     pub network: Network,
     /// What `RUN --mount=type=secret` may show, by id.
@@ -128,10 +137,10 @@ pub struct Tools<'t> {
     /// Takes the layers.
     pub store: &'t Store,
     /// Finds base images.
-    pub images: &'t mut dyn BaseImages,
+    pub images: &'t mut (dyn BaseImages + Send),
     /// Is told what happens.
-    pub progress: &'t mut dyn Progress,
-    /// The caller's signals: one of them ends the build.
+    pub progress: &'t mut (dyn Progress + Send),
+    /// The caller's signals: one of them ends the build. They are blocked in the calling thread.
     pub signals: &'t Signals,
     /// The namespace the caller is in.
     pub user_namespace: Option<&'t UserNamespace>,
@@ -149,236 +158,90 @@ pub struct Built {
 /// Builds what `request` asks for. The layers are in the store, but not synced yet.
 ///
 /// # Errors
-/// The first thing that goes wrong; the layers made before it stay and are found again by the next build.
+/// The first thing that goes wrong; other stages under way are ended then. The layers made before it stay and are found
+/// again by the next build.
 pub fn build(request: &Request, tools: Tools<'_>) -> Result<Built> {
+    let Tools {
+        store,
+        images: base_images,
+        progress,
+        signals,
+        user_namespace,
+    } = tools;
     let dockerfile = wiac_dockerfile::parse(&request.text)?;
     let lookup = |name: &str| request.build_args.get(name).cloned();
     let target = dockerfile.target(request.target.as_deref())?;
     let platform = request.platform.clone().unwrap_or_else(Platform::host);
-    let automatic = automatic_arguments(dockerfile.stages[target].name.as_deref(), &platform);
-    let warnings = check_first(request, &dockerfile, &automatic)?;
+    let automatic = checks::automatic_arguments(dockerfile.stages[target].name.as_deref(), &platform);
+    let warnings = checks::check_first(request, &dockerfile, &automatic)?;
     let globals = Globals::new(&dockerfile, automatic, &lookup)?;
     let images = globals.images(&dockerfile)?;
     let graph = StageGraph::new(&dockerfile, &images)?;
     let order = graph.reachable(target)?;
-    let context = Source::context(tools.store, &request.context, request.dockerfile_path.as_deref())?;
+    let context = Source::context(store, &request.context, request.dockerfile_path.as_deref())?;
     let mut contexts = BTreeMap::new();
     for (name, directory) in &request.contexts {
-        contexts.insert(name.clone(), Source::named(tools.store, name, directory)?);
+        contexts.insert(name.clone(), Source::named(store, name, directory)?);
     }
-    let count = order
-        .iter()
-        .map(|&index| 1 + dockerfile.stages[index].instructions.len())
-        .sum();
+    let (numbers, count) = number_steps(&dockerfile, &order);
+    progress.event(Event::Planned { steps: count });
     for warning in &warnings {
-        tools.progress.event(Event::Warning(warning));
+        progress.event(Event::Warning(warning));
     }
-    let build = Build {
+    let shared = Shared {
         request,
         dockerfile: &dockerfile,
         globals: &globals,
         graph: &graph,
         context,
         contexts,
-        tools,
-        locks: Vec::new(),
-        stages: BTreeMap::new(),
-        building: Vec::new(),
-        count,
-        number: 0,
+        store,
+        user_namespace,
+        images: Mutex::new(base_images),
+        progress: Mutex::new(progress),
+        stop: Stop::new(signals)?,
+        stages: Stages::new(&graph, dockerfile.stages.len(), &order),
+        locks: Mutex::default(),
+        starting: Mutex::default(),
+        numbers,
+        count: AtomicUsize::new(count),
+        failures: Mutex::default(),
     };
-    build.run(&order, target)
+    finish(&shared, target)
 }
 
-/// A build under way.
-struct Build<'b, 't> {
-    request: &'b Request,
-    dockerfile: &'b Dockerfile,
-    globals: &'b Globals,
-    graph: &'b StageGraph<'b>,
-    context: Source,
-    /// Those of `--build-context` that are directories.
-    contexts: BTreeMap<String, Source>,
-    tools: Tools<'t>,
-    /// Of every layer in use: nobody deletes it before the image is named.
-    locks: Vec<Lock>,
-    stages: BTreeMap<usize, Stage>,
-    /// The stages under way: more than one where a base image's ONBUILD names a further one.
-    building: Vec<usize>,
-    count: usize,
-    number: usize,
+/// Builds the stages and takes the target's image.
+fn finish(shared: &Shared<'_>, target: usize) -> Result<Built> {
+    let result = worker::build_all(shared);
+    // Whatever happened, what was read need not be read again.
+    let mut contexts = std::iter::once(&shared.context).chain(shared.contexts.values());
+    let saved = contexts.try_for_each(|context| context.save_hashes(shared.store));
+    result?;
+    saved?;
+    let stage = shared
+        .stages
+        .built(target)
+        .ok_or_else(|| Error::wrong("the target was not built"))?;
+    let mut stage = Stage::clone(&stage);
+    stage.config.config.labels.extend(shared.request.labels.clone());
+    if let Some(warning) = checks::unused_arguments(shared.request, shared.dockerfile, shared.globals) {
+        shared.tell(Event::Warning(&warning));
+    }
+    Ok(Built {
+        record: stage.into_record(),
+        locks: std::mem::take(&mut *worker::lock(&shared.locks)),
+    })
 }
 
-impl Build<'_, '_> {
-    fn run(mut self, order: &[usize], target: usize) -> Result<Built> {
-        let result = order.iter().try_for_each(|&index| self.build_stage(index));
-        // Whatever happened, what was read need not be read again.
-        let mut saved = self.context.save_hashes(self.tools.store);
-        for context in self.contexts.values_mut() {
-            saved = saved.and(context.save_hashes(self.tools.store));
-        }
-        result?;
-        saved?;
-        let stage = self
-            .stages
-            .remove(&target)
-            .ok_or_else(|| Error::wrong("the target was not built"))?;
-        let mut stage = stage;
-        stage.config.config.labels.extend(self.request.labels.clone());
-        self.warn_of_unused_arguments();
-        Ok(Built {
-            record: stage.into_record(),
-            locks: self.locks,
-        })
+/// The number of each stage's first step, and how many steps there are: in the order of the file, whatever is done first.
+fn number_steps(dockerfile: &Dockerfile, order: &[usize]) -> (BTreeMap<usize, usize>, usize) {
+    let mut numbers = BTreeMap::new();
+    let mut count = 0;
+    for &index in order {
+        numbers.insert(index, count + 1);
+        count += 1 + dockerfile.stages[index].instructions.len();
     }
-
-    fn build_stage(&mut self, index: usize) -> Result<()> {
-        let described = &self.dockerfile.stages[index];
-        let name = described.display_name();
-        self.building.push(index);
-        let base = self
-            .step(&name, &described.raw, |build| build.start_stage(index))
-            .map_err(|e| e.at(described.span))?;
-        let mut stage = base.stage;
-        self.run_triggers(&mut stage, &base.triggers)
-            .map_err(|e| e.at(described.span))?;
-        let own = if base.is_replaced {
-            &[]
-        } else {
-            described.instructions.as_slice()
-        };
-        for instruction in own {
-            self.step(&name, &instruction.raw, |build| {
-                let cached = build.instruction(&mut stage, instruction)?;
-                Ok(((), cached))
-            })
-            .map_err(|error| error.at(instruction.span))?;
-        }
-        self.building.pop();
-        self.stages.insert(index, stage);
-        Ok(())
-    }
-
-    /// Tells of a step and carries it out; the work says whether an earlier result was used.
-    fn step<T>(&mut self, stage: &str, text: &str, work: impl FnOnce(&mut Self) -> Result<(T, bool)>) -> Result<T> {
-        if let Some(signal) = self.tools.signals.next_request_to_end() {
-            return Err(Error::Interrupted { signal });
-        }
-        self.number += 1;
-        let (number, count) = (self.number, self.count);
-        let step = Step {
-            number,
-            count,
-            stage,
-            text,
-        };
-        self.tools.progress.event(Event::Started { step });
-        let began = Instant::now();
-        let (result, cached) = work(self)?;
-        self.tools.progress.event(Event::Done {
-            step,
-            took: began.elapsed(),
-            cached,
-        });
-        Ok(result)
-    }
-
-    /// Carries one instruction out; `true` where a layer of an earlier build was used.
-    fn instruction(&mut self, stage: &mut Stage, instruction: &Instruction) -> Result<bool> {
-        match &instruction.kind {
-            Kind::Run(run) => self.run_command(stage, run),
-            Kind::Copy(copy) => self.copy(stage, copy),
-            Kind::Workdir(word) => self.workdir(stage, word),
-            Kind::Add(add) => self.add(stage, add),
-            other => {
-                config::apply(stage, self.globals, &self.request.build_args, other)?;
-                Ok(false)
-            }
-        }
-    }
-
-    /// Locks layers that the build relies on from here on.
-    fn hold(&mut self, layers: &[LayerId]) -> Result<()> {
-        for id in layers {
-            self.locks.push(self.tools.store.use_layer(id)?);
-        }
-        Ok(())
-    }
-
-    fn warn_of_unused_arguments(&mut self) {
-        let stages = self.dockerfile.stages.iter().flat_map(|stage| &stage.instructions);
-        let declared = stages.filter_map(|instruction| match &instruction.kind {
-            Kind::Arg(arg) => Some(arg),
-            _ => None,
-        });
-        let all = declared.chain(self.dockerfile.global_args.iter().map(|arg| &arg.kind));
-        let names: Vec<&str> = all
-            .flat_map(|arg| &arg.definitions)
-            .map(|d| d.name.text.as_str())
-            .collect();
-        let is_unused =
-            |name: &str| !names.contains(&name) && !stage::is_proxy(name) && self.globals.get(name).is_none();
-        let unused: Vec<&str> = self
-            .request
-            .build_args
-            .keys()
-            .map(String::as_str)
-            .filter(|n| is_unused(n))
-            .collect();
-        if !unused.is_empty() {
-            let message = format!(
-                "no ARG declares the build argument{} {}",
-                if unused.len() > 1 { "s" } else { "" },
-                unused.join(", ")
-            );
-            self.tools.progress.event(Event::Warning(&message));
-        }
-    }
-}
-
-/// The arguments that FROM knows without an ARG: dockerfile.md, "Automatic global".
-fn automatic_arguments(target: Option<&str>, platform: &Platform) -> Vec<(String, String)> {
-    let mut arguments = Vec::new();
-    for (side, platform) in [("TARGET", platform), ("BUILD", &Platform::host())] {
-        let text = |value: &Option<String>| value.clone().unwrap_or_default();
-        arguments.push((format!("{side}PLATFORM"), platform.to_string()));
-        arguments.push((format!("{side}OS"), platform.os.clone()));
-        arguments.push((format!("{side}OSVERSION"), text(&platform.os_version)));
-        arguments.push((format!("{side}ARCH"), platform.architecture.clone()));
-        arguments.push((format!("{side}VARIANT"), text(&platform.variant)));
-    }
-    arguments.push(("TARGETSTAGE".to_owned(), target.unwrap_or("default").to_owned()));
-    arguments
-}
-
-/// What the checks find, a line each; an error where the file or the caller says that findings are errors.
-fn check_first(request: &Request, dockerfile: &Dockerfile, automatic: &[(String, String)]) -> Result<Vec<String>> {
-    let context = check::Context {
-        automatic: automatic.iter().cloned().collect(),
-        build_args: request.build_args.clone(),
-        options: request.check.clone(),
-        ..check::Context::default()
-    };
-    let options = request.check.as_ref().unwrap_or(&dockerfile.directives.check);
-    let findings = check::check(dockerfile, &context);
-    match findings.first() {
-        Some(first) if options.error => Err(Error::wrong_with_hint(
-            format!(
-                "{} [{}], and check=error=true makes that an error",
-                first.message,
-                first.rule.name()
-            ),
-            "wiac build --check shows all that is found",
-        )
-        .at(first.span)),
-        _ => {
-            let line = |finding: &check::Finding| {
-                let Finding { rule, message, span } = finding;
-                format!("line {}: {message} [{}]", span.first_line, rule.name())
-            };
-            Ok(findings.iter().map(line).collect())
-        }
-    }
+    (numbers, count)
 }
 
 /// This machine's architecture by Go's name, as OCI documents use it.

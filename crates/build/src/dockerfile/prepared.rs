@@ -1,8 +1,8 @@
 //! COPY and ADD with their variables replaced and their names looked up.
 
-use super::Build;
 use super::chmod::Chmod;
 use super::stage::Stage;
+use super::worker::Worker;
 use crate::error::{Error, Result};
 use crate::key::KeyMaker;
 use std::path::{Path, PathBuf};
@@ -40,7 +40,7 @@ pub(super) struct Prepared {
     pub(super) link: bool,
 }
 
-impl Build<'_, '_> {
+impl Worker<'_, '_> {
     /// Prepares what COPY and ADD have in common.
     pub(super) fn prepare(&self, stage: &Stage, transfer: &Transfer) -> Result<Prepared> {
         let mut prepared = Prepared::default();
@@ -80,7 +80,7 @@ impl Build<'_, '_> {
     /// The owner that `--chown` or USER names, looked up in the image.
     pub(super) fn owner(&self, stage: &Stage, text: &str) -> Result<(u32, u32)> {
         let spec: UserSpec = text.parse()?;
-        let stack = stage.stack(self.tools.store);
+        let stack = stage.stack(self.shared.store);
         let read = |path: &str| -> Result<String> {
             if stack.is_empty() {
                 Ok(String::new())

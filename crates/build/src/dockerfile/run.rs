@@ -3,12 +3,14 @@
 use super::base::platform_of;
 use super::cached::Made;
 use super::mounts::Wanted;
+use super::output::Output;
 use super::stage::{Stage, is_proxy};
-use super::{Build, Entitlement, Request, config};
+use super::worker::{Worker, lock};
+use super::{Entitlement, Request, config};
 use crate::container::{self, Wishes, Workspace};
 use crate::error::{Error, IoExt, Result};
+use crate::progress::Event;
 use crate::stubs;
-use rustix::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use wiac_dockerfile::{Command, Network, Run, Script, Security};
 use wiac_layer::merged::LayerStack;
@@ -17,7 +19,6 @@ use wiac_oci::convert::ProcessOverrides;
 use wiac_oci::image::ImageConfig;
 use wiac_oci::manifest::Platform;
 use wiac_oci::runtime::RuntimeConfig;
-use wiac_run::io::{Io, Stream};
 use wiac_run::plan::SeccompChoice;
 use wiac_run::{Container, Plan};
 use wiac_store::layer::Draft;
@@ -27,7 +28,7 @@ use wiac_store::{HeldLayer, LayerId};
 /// Where a script of a heredoc is seen in the container while it runs.
 const SCRIPT_PLACE: &str = "/run/wiac-script";
 
-impl Build<'_, '_> {
+impl Worker<'_, '_> {
     /// Carries RUN out, or finds the layer that it made before; `true` for the latter.
     pub(super) fn run_command(&mut self, stage: &mut Stage, run: &Run) -> Result<bool> {
         self.check_allowed(run)?;
@@ -49,7 +50,7 @@ impl Build<'_, '_> {
 
     /// What needs `--allow`. The host's network does only where the build's own is another.
     fn check_allowed(&self, run: &Run) -> Result<()> {
-        let network = run.network == Network::Host && self.request.network != container::Network::Host;
+        let network = run.network == Network::Host && self.shared.request.network != container::Network::Host;
         let asked = [
             (network, Entitlement::NetworkHost, "RUN --network=host", "network.host"),
             (
@@ -60,7 +61,7 @@ impl Build<'_, '_> {
             ),
         ];
         for (is_asked, entitlement, what, name) in asked {
-            if is_asked && !self.request.allow.contains(&entitlement) {
+            if is_asked && !self.shared.request.allow.contains(&entitlement) {
                 return Err(Error::wrong_with_hint(
                     format!("{what} isn't allowed"),
                     format!("grant it by --allow {name}"),
@@ -102,7 +103,7 @@ impl Build<'_, '_> {
         key.add(&image.working_dir);
         key.add(format!(
             "{:?} {:?} {:?}",
-            run.network, self.request.network, run.security
+            run.network, self.shared.request.network, run.security
         ));
         key.add(platform_of(&stage.config).to_string());
         let Request {
@@ -110,7 +111,7 @@ impl Build<'_, '_> {
             shm_size,
             limits,
             ..
-        } = self.request;
+        } = self.shared.request;
         if !hosts.is_empty() || shm_size.is_some() || !limits.is_empty() {
             key.add(format!("{hosts:?} {shm_size:?} {limits:?}"));
         }
@@ -121,12 +122,12 @@ impl Build<'_, '_> {
     /// The stage's directories as the kernel takes them: of more layers than it does, the lowest are merged, and held as
     /// long as the result lives.
     fn mountable(&self, stage: &Stage) -> Result<(LayerStack, Vec<HeldLayer>)> {
-        let store = self.tools.store;
+        let store = self.shared.store;
         if stage.layers.len() <= MOST_LAYERS {
             return Ok((stage.stack(store), Vec::new()));
         }
         let ids: Vec<LayerId> = stage.layers.iter().map(|layer| layer.id.clone()).collect();
-        let owners = match self.tools.user_namespace {
+        let owners = match self.shared.user_namespace {
             Some(namespace) if namespace.is_single() => OwnerPolicy::Record,
             _ => OwnerPolicy::Set,
         };
@@ -142,7 +143,7 @@ impl Build<'_, '_> {
         (script, wanted): (&Script, &[Wanted]),
         draft: &Draft,
     ) -> Result<()> {
-        let store = self.tools.store;
+        let store = self.shared.store;
         let (stack, _merged) = self.mountable(stage)?;
         let room = draft.room();
         let files = room.create_dir("files")?;
@@ -165,25 +166,14 @@ impl Build<'_, '_> {
         };
         container::prepare_upper(&stack, &workspace.upper)?;
         let rootfs = container::overlay(&stack, workspace, store.form());
-        let mut settings = container::settings(self.tools.user_namespace);
+        let mut settings = container::settings(self.shared.user_namespace);
         if wishes.insecure {
             settings.seccomp = SeccompChoice::FromConfig;
         }
         let seen = stack.with_upper(&draft.diff());
-        let log = room.path().join("output");
         let plan = Plan::new(&runtime, &rootfs, &settings)?;
-        let io = if self.request.quiet {
-            to_file(&log)?
-        } else {
-            to_standard_error()?
-        };
-        let result = self.execute(&seen, &runtime, plan, io);
-        if self.request.quiet {
-            result.map_err(|error| with_output(error, &log))
-        } else {
-            result
-        }
-        .map_err(|error| explain_platform(error, &platform_of(&stage.config)))?;
+        self.execute(&seen, &runtime, plan)
+            .map_err(|error| explain_platform(error, &platform_of(&stage.config)))?;
         stubs::remove(&stack, &draft.diff(), &container::mount_targets(&runtime))
     }
 
@@ -191,7 +181,7 @@ impl Build<'_, '_> {
     /// which count even where no ARG declares them, by both names programs look for.
     fn environment(&self, stage: &Stage) -> Vec<String> {
         let mut environment = stage.visible_arguments();
-        let given = &self.request.build_args;
+        let given = &self.shared.request.build_args;
         for (name, value) in given.iter().filter(|(name, _)| is_proxy(name)) {
             for spelling in [name.to_ascii_uppercase(), name.to_ascii_lowercase()] {
                 let is_free = spelling == *name || !given.contains_key(&spelling);
@@ -224,7 +214,7 @@ impl Build<'_, '_> {
         let network = match run.network {
             Network::None => container::Network::None,
             Network::Host => container::Network::Host,
-            Network::Default => self.request.network,
+            Network::Default => self.shared.request.network,
         };
         let insecure = run.security == Security::Insecure;
         let process = ProcessOverrides {
@@ -238,9 +228,9 @@ impl Build<'_, '_> {
             process,
             network,
             mounts,
-            hosts: self.request.hosts.clone(),
-            shm_size: self.request.shm_size,
-            limits: self.request.limits.clone(),
+            hosts: self.shared.request.hosts.clone(),
+            shm_size: self.shared.request.shm_size,
+            limits: self.shared.request.limits.clone(),
             insecure,
             default_hostname: "buildkitsandbox".to_owned(),
             ..Wishes::default()
@@ -248,36 +238,53 @@ impl Build<'_, '_> {
     }
 
     /// Runs the container to its end.
-    fn execute(&mut self, stack: &LayerStack, runtime: &RuntimeConfig, plan: Plan, io: Io) -> Result<()> {
-        let mut container = match Container::run(plan, io) {
-            Ok(container) => container,
-            Err(wiac_run::Error::Exec { errno, root }) => {
+    fn execute(&self, stack: &LayerStack, runtime: &RuntimeConfig, plan: Plan) -> Result<()> {
+        let shared = self.shared;
+        let (mut output, mut container) = match self.start(plan)? {
+            (output, Ok(container)) => (output, container),
+            (_, Err(wiac_run::Error::Exec { errno, root })) => {
                 let why = container::explain_start(runtime, errno, root.as_ref());
                 return Err(Error::Failed {
                     code: why.code,
                     reason: Some(why.message),
+                    said: String::new(),
                 });
             }
-            Err(error) => return Err(error.into()),
+            (_, Err(error)) => return Err(error.into()),
         };
-        let ended = container::wait_or_interrupt(&mut container, self.tools.signals)?;
+        let number = self.number();
+        let ended = output.until_end(&mut container, &shared.stop, |stream, bytes| {
+            shared.tell(Event::Output { number, stream, bytes });
+        })?;
         match ended.exit_code() {
             0 => Ok(()),
             code => Err(Error::Failed {
                 code,
-                reason: container::explain_end(stack, self.tools.store.form(), runtime, code),
+                reason: container::explain_end(stack, shared.store.form(), runtime, code),
+                said: output.last(),
             }),
         }
+    }
+
+    /// Starts the container and the reading of what it says.
+    ///
+    /// One container of the process starts at a time. Between its clone and its exec a container's first process shares
+    /// the memory of this one, and has copies of its descriptors: the writing ends of another one's pipes would be among
+    /// them, and the change to another user makes the memory undumpable for all.
+    fn start(&self, plan: Plan) -> Result<(Output, std::result::Result<Container, wiac_run::Error>)> {
+        let _alone = lock(&self.shared.starting);
+        let (output, io) = Output::new(self.shared.request.separate_streams)?;
+        Ok((output, Container::run(plan, io)))
     }
 }
 
 /// A program for another platform needs an interpreter that the kernel knows.
 fn explain_platform(error: Error, platform: &Platform) -> Error {
-    let Error::Failed { code, reason } = error else {
+    let Error::Failed { code, reason, said } = error else {
         return error;
     };
     if Platform::host().takes(platform) || !matches!(code, 126 | 127) {
-        return Error::Failed { code, reason };
+        return Error::Failed { code, reason, said };
     }
     let hint = format!(
         "the stage is for {platform} and this machine is {}: RUN needs an interpreter in binfmt_misc for it \
@@ -288,6 +295,7 @@ fn explain_platform(error: Error, platform: &Platform) -> Error {
     Error::Failed {
         code,
         reason: Some(reason),
+        said,
     }
 }
 
@@ -302,41 +310,6 @@ fn own_capabilities() -> Vec<String> {
         .filter(|(number, _)| is_held(*number))
         .map(|(_, name)| (*name).to_owned())
         .collect()
-}
-
-/// What a step says goes to standard error: standard output is for the result.
-fn to_standard_error() -> Result<Io> {
-    let copy = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stderr().as_fd(), 3);
-    Ok(Io {
-        input: Stream::Null,
-        output: Stream::Descriptor(copy.on("copy", Path::new("standard error"))?),
-        error: Stream::Inherit,
-    })
-}
-
-/// Of a quiet build, to a file that is shown only where the step fails.
-fn to_file(log: &Path) -> Result<Io> {
-    let file = OwnedFd::from(std::fs::File::create(log).on("create", log)?);
-    Ok(Io {
-        input: Stream::Null,
-        output: Stream::Descriptor(file.try_clone().on("copy a descriptor of", log)?),
-        error: Stream::Descriptor(file),
-    })
-}
-
-/// A failure with the last of what the step said.
-fn with_output(error: Error, log: &Path) -> Error {
-    /// More than a screen.
-    const LAST: usize = 8 << 10;
-    let Error::Failed { code, reason } = error else {
-        return error;
-    };
-    let said = std::fs::read(log).unwrap_or_default();
-    let said = String::from_utf8_lossy(&said[said.len().saturating_sub(LAST)..]).into_owned();
-    let parts = [said.trim_end(), reason.as_deref().unwrap_or_default()];
-    let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
-    let reason = (!parts.is_empty()).then(|| parts.join("\n"));
-    Error::Failed { code, reason }
 }
 
 fn said(stage: &Stage, script: &Script) -> String {

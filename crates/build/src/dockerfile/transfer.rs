@@ -1,11 +1,11 @@
 //! COPY and ADD: from a build context, a stage or an image into a new layer.
 
-use super::Build;
 use super::cached::Made;
 use super::hashing::{self, Fingerprint};
 use super::prepared::Prepared;
 use super::stage::Stage;
 use super::tree::{self, Picked};
+use super::worker::Worker;
 use super::writer::Writer;
 use super::{archive, unpack};
 use crate::context::Source;
@@ -29,7 +29,7 @@ pub(super) enum Origin {
     },
 }
 
-impl Build<'_, '_> {
+impl Worker<'_, '_> {
     /// Carries COPY out, or finds the layer that it made before; `true` for the latter.
     pub(super) fn copy(&mut self, stage: &mut Stage, copy: &Copy) -> Result<bool> {
         refuse_downloads(&copy.transfer, "COPY")?;
@@ -69,7 +69,7 @@ impl Build<'_, '_> {
         name: Option<&str>,
     ) -> Result<bool> {
         let kind = if prepared.unpack { "ADD" } else { "COPY" };
-        let source = self.local_mut(name)?;
+        let source = self.local(name)?;
         let picked = pick(source, prepared)?;
         let (key, before) = prepared.key(stage, kind, |key| {
             hashing::add_to_key(source, &picked, &prepared.exclude, false, key)
@@ -95,7 +95,7 @@ impl Build<'_, '_> {
             return Ok(Made::Whole);
         }
         let message = "a file changed while it was copied: the next build copies it again";
-        self.tools.progress.event(Event::Warning(message));
+        self.shared.tell(Event::Warning(message));
         Ok(Made::Unsure)
     }
 
@@ -117,17 +117,17 @@ impl Build<'_, '_> {
         if self.use_cached(stage, &by_layers, &said)? {
             return Ok(true);
         }
-        let mut source = self.open_layers(layers, description)?;
+        let source = self.open_layers(layers, description)?;
         let picked = pick(&source, prepared)?;
         let (by_content, _) = prepared.key(stage, "COPY", |key| {
-            hashing::add_to_key(&mut source, &picked, &prepared.exclude, prepared.keeps_owners, key)
+            hashing::add_to_key(&source, &picked, &prepared.exclude, prepared.keeps_owners, key)
         })?;
         let cached = self.cached_or(stage, &by_content, said, |build, stage, draft| {
             build.write(stage, &draft.diff(), &source, &picked, prepared)?;
             Ok(Made::Whole)
         })?;
         if let Some(layer) = stage.layers.last() {
-            self.tools.store.remember_step(&by_layers, &layer.id)?;
+            self.shared.store.remember_step(&by_layers, &layer.id)?;
         }
         Ok(cached)
     }
@@ -137,17 +137,17 @@ impl Build<'_, '_> {
         let Some(word) = from else {
             return Ok(Origin::Local(None));
         };
-        if self.contexts.contains_key(&word.text) {
+        if self.shared.contexts.contains_key(&word.text) {
             return Ok(Origin::Local(Some(word.text.clone())));
         }
-        let store = self.tools.store;
-        let is_renamed = self.request.image_contexts.contains_key(&word.text);
-        if !is_renamed && let StageSource::Stage(index) = self.dockerfile.source(word)? {
+        let store = self.shared.store;
+        let is_renamed = self.shared.request.image_contexts.contains_key(&word.text);
+        if !is_renamed && let StageSource::Stage(index) = self.shared.dockerfile.source(word)? {
             let stage = self.stage(index)?;
             let layer = |layer: &super::stage::StageLayer| (store.layer_diff(&layer.id), layer.lineage.clone());
             return Ok(Origin::Layers {
                 layers: stage.layers.iter().map(layer).collect(),
-                description: format!("stage {}", self.dockerfile.stages[index].display_name()),
+                description: format!("stage {}", self.shared.dockerfile.stages[index].display_name()),
             });
         }
         if word.text == "scratch" {
@@ -167,15 +167,8 @@ impl Build<'_, '_> {
     /// The build context, or the one called `name`.
     pub(super) fn local(&self, name: Option<&str>) -> Result<&Source> {
         match name {
-            None => Ok(&self.context),
-            Some(name) => self.contexts.get(name).ok_or_else(|| no_context(name)),
-        }
-    }
-
-    pub(super) fn local_mut(&mut self, name: Option<&str>) -> Result<&mut Source> {
-        match name {
-            None => Ok(&mut self.context),
-            Some(name) => self.contexts.get_mut(name).ok_or_else(|| no_context(name)),
+            None => Ok(&self.shared.context),
+            Some(name) => self.shared.contexts.get(name).ok_or_else(|| no_context(name)),
         }
     }
 
@@ -187,7 +180,7 @@ impl Build<'_, '_> {
                 "{description} is empty: there is nothing to copy from it"
             )));
         }
-        let fd = wiac_run::view::open_merged(&directories, self.tools.store.form() == Form::User)?;
+        let fd = wiac_run::view::open_merged(&directories, self.shared.store.form() == Form::User)?;
         let root = Root::from_fd(fd).on("open", Path::new(&description))?;
         Ok(Source::tree(root, PathBuf::from(&description), description))
     }
@@ -196,7 +189,7 @@ impl Build<'_, '_> {
         let stack = if prepared.link {
             LayerStack::default()
         } else {
-            stage.stack(self.tools.store)
+            stage.stack(self.shared.store)
         };
         let mut writer = Writer::new(&stack, diff, prepared)?;
         for one in picked {
@@ -206,7 +199,7 @@ impl Build<'_, '_> {
                 None
             };
             match archive {
-                Some(archive) => unpack::unpack(&mut writer, self.tools.store.form(), prepared, archive)?,
+                Some(archive) => unpack::unpack(&mut writer, self.shared.store.form(), prepared, archive)?,
                 None => writer.put(source, one, &prepared.exclude)?,
             }
         }

@@ -1,16 +1,16 @@
 //! WORKDIR: a directory that is made where it is missing.
 
-use super::Build;
 use super::cached::Made;
 use super::prepared::{Prepared, clean};
 use super::stage::Stage;
+use super::worker::Worker;
 use super::writer::Writer;
 use crate::error::{Error, Result};
 use std::path::Path;
 use wiac_dockerfile::Word;
 use wiac_layer::merged::{Found, LayerStack};
 
-impl Build<'_, '_> {
+impl Worker<'_, '_> {
     /// WORKDIR: the directory is made where it is missing, for the user that is set, which makes a layer; otherwise
     /// only the configuration changes.
     pub(super) fn workdir(&mut self, stage: &mut Stage, word: &Word) -> Result<bool> {
@@ -23,7 +23,7 @@ impl Build<'_, '_> {
         let path = clean(&stage.working_directory().join(&text));
         let said = format!("WORKDIR {}", path.display());
         stage.config.config.working_dir = path.to_string_lossy().into_owned();
-        if exists(&stage.stack(self.tools.store), &path)? {
+        if exists(&stage.stack(self.shared.store), &path)? {
             stage.add_history(said, true);
             return Ok(true);
         }
@@ -42,7 +42,7 @@ impl Build<'_, '_> {
             ..Prepared::default()
         };
         self.cached_or(stage, &key.finish(), said, |build, stage, draft| {
-            Writer::new(&stage.stack(build.tools.store), &draft.diff(), &prepared)?.make_directory(&path)?;
+            Writer::new(&stage.stack(build.shared.store), &draft.diff(), &prepared)?.make_directory(&path)?;
             Ok(Made::Whole)
         })
     }

@@ -4,20 +4,23 @@ mod by_hand;
 mod calls;
 mod contexts;
 mod outputs;
+mod stopped;
 mod values;
 
 use super::DryRun;
 use crate::error::{Failure, exit_code, words};
 use crate::images::AllImages;
-use crate::progress::Lines;
+use crate::progress;
 use crate::pulling::{Policy, Pulling};
-use crate::{Global, data, overlay_hint};
+use crate::{Global, data};
 use calls::{Asked, Call};
 use clap::Args;
 use outputs::Output;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+pub(crate) use stopped::Stopped;
+use stopped::stopped;
 use wiac_build::container::Network;
 use wiac_build::dockerfile::{Built, Request, Tools};
 use wiac_oci::manifest::Platform;
@@ -246,20 +249,6 @@ fn keep(data: &data::Data, arguments: &Arguments, record: &ImageRecord) -> Resul
     Ok(image)
 }
 
-/// Why a build ended early.
-pub(crate) enum Stopped {
-    /// The user asked for it by this signal.
-    Interrupted(i32),
-    /// It failed.
-    Failed(Failure),
-}
-
-impl<F: Into<Failure>> From<F> for Stopped {
-    fn from(failure: F) -> Self {
-        Self::Failed(failure.into())
-    }
-}
-
 /// Builds a directory with the defaults of the command.
 pub(crate) fn build_directory(
     data: &data::Data,
@@ -289,7 +278,7 @@ fn request(data: &data::Data, arguments: &Arguments) -> Result<(String, Request)
         epoch: epoch(arguments)?,
         contexts: contexts.directories.clone(),
         image_contexts: contexts.images.clone(),
-        quiet: is_quiet(arguments),
+        separate_streams: false,
         network: arguments.network,
         secrets: values::secrets(&arguments.secret)?,
         ssh: values::agents(&arguments.ssh)?,
@@ -318,16 +307,19 @@ fn pulling(arguments: &Arguments) -> Pulling {
 
 fn make(data: &data::Data, signals: &Signals, arguments: &Arguments) -> Result<Built, Stopped> {
     let (file_name, request) = request(data, arguments)?;
+    let mut view = progress::view(is_quiet(arguments));
     let tools = Tools {
         store: &data.store,
         images: &mut AllImages::new(data, pulling(arguments)),
-        progress: &mut Lines {
-            quiet: is_quiet(arguments),
-        },
+        progress: &mut *view,
         signals,
         user_namespace: data.user_namespace.as_ref(),
     };
-    wiac_build::dockerfile::build(&request, tools).map_err(|error| stopped(error, &file_name, &request.text))
+    let result = wiac_build::dockerfile::build(&request, tools);
+    let is_shown = view.has_shown_failure();
+    // What it shows is complete before anything else is said.
+    drop(view);
+    result.map_err(|error| stopped(error, &file_name, &request.text, is_shown))
 }
 
 /// The Dockerfile's name for messages, its path where it is a file, its text.
@@ -368,36 +360,6 @@ fn find_dockerfile(directory: &Path) -> Result<PathBuf, Failure> {
                 directory.display()
             ))
         })
-}
-
-/// An error with the place in the Dockerfile it belongs to.
-fn stopped(error: wiac_build::Error, file_name: &str, text: &[u8]) -> Stopped {
-    use wiac_build::Error;
-    match error {
-        Error::Dockerfile(error) => Stopped::Failed(Failure::new(error.render(file_name, text))),
-        Error::Step { span, source } => match *source {
-            Error::Interrupted { signal } => Stopped::Interrupted(signal),
-            source => {
-                let mut message = format!("{file_name}:{}:{}: {source}", span.first_line, span.column);
-                if let Error::Failed {
-                    reason: Some(reason), ..
-                } = &source
-                {
-                    message = format!("{message}\n{reason}");
-                }
-                if let Error::Run(error) = &source
-                    && let Some(hint) = overlay_hint::hint(error)
-                {
-                    message = format!("{message}\n{hint}");
-                }
-                Stopped::Failed(Failure::new(format!(
-                    "{message}\n{}",
-                    wiac_dockerfile::excerpt(span, text)
-                )))
-            }
-        },
-        other => Stopped::Failed(other.into()),
-    }
 }
 
 /// The directories of the layers, topmost first, ready for `wiac run`.

@@ -1,14 +1,15 @@
 //! Cache mounts: directories in the data directory that outlive builds, `cache/mounts/<key>/<number>`, with what they
 //! are in `cache/mounts/<key>/mount.json`.
 
-use super::super::Build;
 use super::super::transfer::Origin;
+use super::super::worker::Worker;
 use super::lock::CacheLock;
-use super::{Ready, word};
+use super::{Ready, Wanted, word};
 use crate::copy::{Copier, Options, Place};
 use crate::error::{Error, IoExt, Result};
 use crate::key::KeyMaker;
 use rustix::fs::{Gid, Mode, Uid};
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -30,15 +31,9 @@ struct Description<'d> {
     gid: Option<u32>,
 }
 
-impl Build<'_, '_> {
-    /// The directory of a cache mount, made where it isn't there, and locked as its sharing asks.
-    pub(super) fn cache_directory(
-        &mut self,
-        mount: &Mount,
-        target: &Path,
-        room: &Path,
-        ready: &mut Ready,
-    ) -> Result<(PathBuf, CacheLock)> {
+impl<'m> Description<'m> {
+    /// Of a cache mount; `None` for another one.
+    fn of(mount: &'m Mount, target: &'m str) -> Option<(Self, Sharing)> {
         let Mount::Cache {
             id,
             from,
@@ -50,22 +45,77 @@ impl Build<'_, '_> {
             ..
         } = mount
         else {
-            return Err(Error::wrong("this is no cache mount"));
+            return None;
         };
-        let default_id = target.to_string_lossy();
-        let description = Description {
-            id: id.as_deref().unwrap_or(&default_id),
+        let description = Self {
+            id: id.as_deref().unwrap_or(target),
             from: from.as_deref(),
             source,
             mode: *mode,
             uid: *uid,
             gid: *gid,
         };
-        let top = self.cache_top(&description)?;
+        Some((description, *sharing))
+    }
+}
+
+impl Worker<'_, '_> {
+    /// The directories of a step's cache mounts by the mounts' numbers, made where they aren't there, and locked as their
+    /// sharing asks: in an order that all builds keep to, so that no two wait for each other.
+    pub(super) fn cache_directories(
+        &mut self,
+        wanted: &[Wanted],
+        room: &Path,
+        ready: &mut Ready,
+    ) -> Result<BTreeMap<usize, PathBuf>> {
+        let targets: Vec<String> = wanted
+            .iter()
+            .map(|one| {
+                one.target
+                    .as_deref()
+                    .unwrap_or(Path::new(""))
+                    .to_string_lossy()
+                    .into_owned()
+            })
+            .collect();
+        let mut caches = Vec::new();
+        for (number, (one, target)) in wanted.iter().zip(&targets).enumerate() {
+            if let Some((description, sharing)) = Description::of(&one.mount, target) {
+                caches.push((self.cache_top(&description)?, number, description, sharing));
+            }
+        }
+        caches.sort_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
+        let mut directories: BTreeMap<usize, PathBuf> = BTreeMap::new();
+        let mut before: Option<(&PathBuf, PathBuf)> = None;
+        for (top, number, description, sharing) in &caches {
+            let directory = match before {
+                // Mounted twice, it is the step's own already.
+                Some((same, directory)) if same == top => directory,
+                _ => {
+                    let room = room.join(format!("mount-{number}"));
+                    let (directory, lock) = self.cache_directory(description, *sharing, top, &room, ready)?;
+                    ready.locks.push(lock);
+                    directory
+                }
+            };
+            directories.insert(*number, directory.clone());
+            before = Some((top, directory));
+        }
+        Ok(directories)
+    }
+
+    fn cache_directory(
+        &mut self,
+        description: &Description<'_>,
+        sharing: Sharing,
+        top: &Path,
+        room: &Path,
+        ready: &mut Ready,
+    ) -> Result<(PathBuf, CacheLock)> {
         for number in 0_u32.. {
             let directory = top.join(number.to_string());
             if !directory.is_dir() {
-                self.make_cache(&description, &directory, room, ready)?;
+                self.make_cache(description, &directory, room, ready)?;
             }
             match sharing {
                 Sharing::Private => {
@@ -74,8 +124,7 @@ impl Build<'_, '_> {
                     }
                 }
                 Sharing::Shared | Sharing::Locked => {
-                    let is_alone = *sharing == Sharing::Locked;
-                    let lock = self.wait_for_cache(&directory, is_alone)?;
+                    let lock = self.wait_for_cache(&directory, sharing == Sharing::Locked)?;
                     return Ok((directory, lock));
                 }
             }
@@ -92,7 +141,7 @@ impl Build<'_, '_> {
             key.add_all(&layers.iter().map(|(_, lineage)| lineage).collect::<Vec<_>>());
         }
         let key = key.finish();
-        let top = self.tools.store.root().join("cache/mounts").join(&key[..32]);
+        let top = self.shared.store.root().join("cache/mounts").join(&key[..32]);
         std::fs::create_dir_all(&top).on("create", &top)?;
         let path = top.join("mount.json");
         if !path.exists() {
@@ -134,7 +183,8 @@ impl Build<'_, '_> {
     }
 
     /// Waits for a cache mount; a signal ends the waiting.
-    fn wait_for_cache(&mut self, directory: &Path, is_alone: bool) -> Result<CacheLock> {
+    fn wait_for_cache(&self, directory: &Path, is_alone: bool) -> Result<CacheLock> {
+        let mut is_told = false;
         loop {
             let lock = if is_alone {
                 CacheLock::try_exclusive(directory)?
@@ -144,10 +194,11 @@ impl Build<'_, '_> {
             if let Some(lock) = lock {
                 return Ok(lock);
             }
-            if let Some(signal) = self.tools.signals.next_request_to_end() {
-                return Err(Error::Interrupted { signal });
+            if !is_told {
+                self.tell_waiting("for a cache mount that another step uses");
+                is_told = true;
             }
-            std::thread::sleep(PAUSE);
+            self.shared.stop.pause(PAUSE)?;
         }
     }
 }

@@ -6,10 +6,18 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use std::path::Path;
 
-/// A held lock; dropping it lets go.
+/// A held lock; dropping it lets go, also for containers that other threads started meanwhile and that have copies of
+/// the descriptor.
 #[derive(Debug)]
 pub(super) struct CacheLock {
-    _directory: OwnedFd,
+    directory: OwnedFd,
+}
+
+impl Drop for CacheLock {
+    fn drop(&mut self) {
+        // Closed without copies, the descriptor lets go too.
+        let _ = flock(&self.directory, FlockOperation::Unlock);
+    }
 }
 
 impl CacheLock {
@@ -28,8 +36,6 @@ fn attempt(path: &Path, operation: FlockOperation) -> Result<Option<CacheLock>> 
     let directory = crate::directory::open(path)?;
     match rustix::io::retry_on_intr(|| flock(&directory, operation)) {
         Err(Errno::WOULDBLOCK) => Ok(None),
-        result => result
-            .on("lock", path)
-            .map(|()| Some(CacheLock { _directory: directory })),
+        result => result.on("lock", path).map(|()| Some(CacheLock { directory })),
     }
 }

@@ -9,11 +9,11 @@ mod views;
 
 pub use secret::Secret;
 
-use super::Build;
 use super::hashing;
 use super::stage::Stage;
 use super::transfer::Origin;
 use super::tree::{self, Picked};
+use super::worker::Worker;
 use crate::context::Source;
 use crate::error::{Error, Result};
 use crate::key::KeyMaker;
@@ -23,6 +23,7 @@ use ssh::Forwarding;
 use std::path::{Path, PathBuf};
 use wiac_dockerfile::expand::Expander;
 use wiac_dockerfile::ignore::IgnorePatterns;
+use wiac_dockerfile::stages::Source as StageSource;
 use wiac_dockerfile::{Mount, Run, Word};
 use wiac_oci::runtime;
 
@@ -45,7 +46,7 @@ pub(super) struct Ready {
     locks: Vec<CacheLock>,
 }
 
-impl Build<'_, '_> {
+impl Worker<'_, '_> {
     /// The mounts of a RUN, those that lie in others after them.
     pub(super) fn wanted_mounts(stage: &Stage, run: &Run) -> Result<Vec<Wanted>> {
         let lookup = |name: &str| stage.variable(name);
@@ -82,8 +83,27 @@ impl Build<'_, '_> {
                     self.add_source_to_key(from.as_deref(), source, key)?;
                 }
                 // What is in it first is what nobody relies on: a cache may be emptied at any time.
-                other => key.add(format!("{other:?}")),
+                other => {
+                    key.add(format!("{other:?}"));
+                    self.await_first_contents(other)?;
+                }
             }
+        }
+        Ok(())
+    }
+
+    /// The stage that a cache mount begins with is waited for before the step has its turn: with that, nobody waits for a
+    /// stage any more.
+    fn await_first_contents(&mut self, mount: &Mount) -> Result<()> {
+        let Mount::Cache { from: Some(from), .. } = mount else {
+            return Ok(());
+        };
+        let shared = self.shared;
+        if let Some(word) = word(Some(from.as_str()))
+            && !self.is_context(from)
+            && let StageSource::Stage(index) = shared.dockerfile.source(&word)?
+        {
+            self.stage(index)?;
         }
         Ok(())
     }
@@ -95,7 +115,7 @@ impl Build<'_, '_> {
                 key.add_all(&lineages);
             }
             Origin::Local(name) => {
-                let local = self.local_mut(name.as_deref())?;
+                let local = self.local(name.as_deref())?;
                 let picked = pick(local, source)?;
                 hashing::add_to_key(local, &picked, &IgnorePatterns::default(), false, key)?;
             }
@@ -106,6 +126,7 @@ impl Build<'_, '_> {
     /// Makes everything ready. `room`: a directory that is deleted after the step.
     pub(super) fn ready_mounts(&mut self, wanted: &[Wanted], room: &Path) -> Result<Ready> {
         let mut ready = Ready::default();
+        let caches = self.cache_directories(wanted, room, &mut ready)?;
         for (number, Wanted { mount, target }) in wanted.iter().enumerate() {
             let room = room.join(format!("mount-{number}"));
             let place = target.clone().unwrap_or_default();
@@ -117,9 +138,9 @@ impl Build<'_, '_> {
                     ..
                 } => self.bind(&mut ready, (from.as_deref(), source), *read_only, &place, &room)?,
                 Mount::Cache { read_only, .. } => {
-                    let (directory, lock) = self.cache_directory(mount, &place, &room, &mut ready)?;
-                    ready.locks.push(lock);
-                    ready.bind(&directory, &place, *read_only);
+                    if let Some(directory) = caches.get(&number) {
+                        ready.bind(directory, &place, *read_only);
+                    }
                 }
                 Mount::Tmpfs { size, read_only, .. } => ready.tmpfs(*size, *read_only, &place),
                 Mount::Secret { .. } => self.secret(&mut ready, mount, target.as_deref(), &room)?,

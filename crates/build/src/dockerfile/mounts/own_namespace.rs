@@ -1,5 +1,5 @@
-//! Mounts that no other process sees: this process moves into a mount namespace of its own, so that they end with it,
-//! however it ends, and never reach the disk.
+//! Mounts that no other process sees: the thread that builds a stage moves into a mount namespace of its own, so that
+//! they end with it, however it ends, and never reach the disk. Its containers see them, since they are cloned from it.
 
 use crate::error::{IoExt, Result};
 use rustix::fd::OwnedFd;
@@ -8,14 +8,16 @@ use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, UnmountFlags, fsconfig_create,
     fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount_change, move_mount, unmount,
 };
+use std::cell::Cell;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 
-/// Whether this process is in its own mount namespace already. (An ordinary user's always is.)
-static ENTERED: Mutex<bool> = Mutex::new(false);
+thread_local! {
+    /// Whether this thread is in its own mount namespace already.
+    static ENTERED: Cell<bool> = const { Cell::new(false) };
+}
 
-/// Something attached to a directory; dropping it detaches it.
+/// Something attached to a directory; dropping it detaches it, in the thread that attached it.
 #[derive(Debug)]
 pub(super) struct Attached {
     directory: PathBuf,
@@ -23,7 +25,7 @@ pub(super) struct Attached {
 
 impl Drop for Attached {
     fn drop(&mut self) {
-        // Otherwise it ends with the process.
+        // Otherwise it ends with the thread.
         let _ = unmount(&self.directory, UnmountFlags::DETACH);
     }
 }
@@ -41,7 +43,7 @@ pub(super) fn attach(mount: &OwnedFd, directory: &Path) -> Result<Attached> {
     })
 }
 
-/// A file system in memory that nobody but this process and its children see.
+/// A file system in memory that nobody but this thread and its children see.
 ///
 /// # Errors
 /// What the kernel says.
@@ -83,17 +85,16 @@ pub(super) fn overlay(
     attach(&mount, directory)
 }
 
-/// Moves this process into a mount namespace of its own, once. What others mount later still shows up in it; what is
+/// Moves this thread into a mount namespace of its own, once. What others mount later still shows up in it; what is
 /// mounted in it shows up nowhere else.
-pub(super) fn enter() -> Result<()> {
-    let mut entered = ENTERED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    if *entered {
+fn enter() -> Result<()> {
+    if ENTERED.get() {
         return Ok(());
     }
     let root = Path::new("/");
     wiac_sys::mount::unshare_namespace().on("leave the mount namespace of", root)?;
     let flags = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
     mount_change(root, flags).on("change the propagation of", root)?;
-    *entered = true;
+    ENTERED.set(true);
     Ok(())
 }

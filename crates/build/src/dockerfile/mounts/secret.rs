@@ -1,6 +1,6 @@
 //! Secrets: they are in memory alone while a step runs, in a file system that no other process sees.
 
-use super::super::Build;
+use super::super::worker::Worker;
 use super::{Ready, own_namespace};
 use crate::error::{Error, IoExt, Result};
 use std::ffi::OsStr;
@@ -22,7 +22,7 @@ pub enum Secret {
     Variable(String),
 }
 
-impl Build<'_, '_> {
+impl Worker<'_, '_> {
     /// Shows a secret to the step: as a file, as a variable, or both.
     pub(super) fn secret(
         &mut self,
@@ -47,7 +47,7 @@ impl Build<'_, '_> {
             if !required {
                 return Ok(());
             }
-            let names: Vec<&str> = self.request.secrets.keys().map(String::as_str).collect();
+            let names: Vec<&str> = self.shared.request.secrets.keys().map(String::as_str).collect();
             let hint = wiac_suggest::nearest(id, names.iter().copied()).map_or_else(
                 || format!("give it by --secret id={id},src=FILE or --secret id={id},env=NAME"),
                 |nearest| format!("--secret gives {nearest}: did you mean that?"),
@@ -84,7 +84,7 @@ impl Build<'_, '_> {
 
     /// What a secret is; `None` where none was given.
     fn secret_value(&self, id: &str) -> Result<Option<Vec<u8>>> {
-        match self.request.secrets.get(id) {
+        match self.shared.request.secrets.get(id) {
             None => Ok(None),
             Some(Secret::Variable(name)) => {
                 let value = std::env::var_os(name);

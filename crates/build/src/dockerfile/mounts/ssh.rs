@@ -1,7 +1,7 @@
 //! SSH agents: a socket of the step's own, whose connections are passed on to the caller's agent. The key never leaves
 //! the agent.
 
-use super::super::Build;
+use super::super::worker::Worker;
 use super::{Ready, own_namespace};
 use crate::error::{Error, IoExt, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -38,7 +38,7 @@ impl Drop for Forwarding {
     }
 }
 
-impl Build<'_, '_> {
+impl Worker<'_, '_> {
     /// Shows the caller's agent to the step.
     pub(super) fn ssh(&mut self, ready: &mut Ready, mount: &Mount, target: Option<&Path>, room: &Path) -> Result<()> {
         let Mount::Ssh {
@@ -52,7 +52,7 @@ impl Build<'_, '_> {
         else {
             return Err(Error::wrong("this is no agent"));
         };
-        let Some(agent) = self.request.ssh.get(id) else {
+        let Some(agent) = self.shared.request.ssh.get(id) else {
             if !required {
                 return Ok(());
             }

@@ -1,9 +1,9 @@
 //! Bind mounts: files of a build context, a stage or an image, as they are or with changes that are thrown away.
 
-use super::super::Build;
 use super::super::selection::Selection;
 use super::super::transfer::Origin;
 use super::super::tree::{self, Picked};
+use super::super::worker::Worker;
 use super::own_namespace;
 use super::{Ready, pick, word};
 use crate::context::Source;
@@ -16,7 +16,7 @@ use wiac_dockerfile::ignore::IgnorePatterns;
 use wiac_layer::Form;
 use wiac_sys::root::FileKind;
 
-impl Build<'_, '_> {
+impl Worker<'_, '_> {
     /// Shows `source` of `from` at `target`.
     pub(super) fn bind(
         &mut self,
@@ -44,7 +44,7 @@ impl Build<'_, '_> {
                 crate::directory::open(&directories[1])?,
             ];
             let lower = [crate::directory::open(&path)?];
-            let is_user = self.tools.store.form() == Form::User;
+            let is_user = self.shared.store.form() == Form::User;
             ready.attached.push(own_namespace::overlay(
                 &lower,
                 Some((&upper, &work)),
@@ -65,7 +65,7 @@ impl Build<'_, '_> {
                 let local = self.local(name.as_deref())?;
                 let picked = pick(local, source)?;
                 let one = picked.first().ok_or_else(|| Error::wrong("nothing to mount"))?;
-                let is_user = self.tools.store.form() == Form::User;
+                let is_user = self.shared.store.form() == Form::User;
                 without_ignored(ready, local, one, is_user, room)
             }
             Origin::Layers { layers, description } => {
@@ -73,7 +73,7 @@ impl Build<'_, '_> {
                     return Ok(room.to_owned());
                 }
                 let directories: Vec<PathBuf> = layers.into_iter().map(|(path, _)| path).collect();
-                let form = self.tools.store.form();
+                let form = self.shared.store.form();
                 let merged = wiac_run::view::open_merged(&directories, form == Form::User)?;
                 let copy = merged.try_clone().on("open", Path::new(&description))?;
                 let root = wiac_sys::root::Root::from_fd(copy).on("open", Path::new(&description))?;

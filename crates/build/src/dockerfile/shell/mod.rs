@@ -9,8 +9,9 @@ mod run;
 mod text;
 
 use super::base::{empty_config, platform_of};
+use super::checks::automatic_arguments;
 use super::stage::Stage;
-use super::{BaseImages, Request, automatic_arguments, config, prepared};
+use super::{BaseImages, Request, config, prepared};
 use crate::bundle;
 use crate::context::Source;
 use crate::error::{Error, Result};

@@ -16,7 +16,7 @@ pub(super) fn print(data: &Data, arguments: &Arguments) -> Result<ExitCode, Fail
         user_namespace: data.user_namespace.as_ref(),
     };
     let made = by_hand(&request, means);
-    let made = match made.map_err(|error| stopped(error, &file_name, &request.text)) {
+    let made = match made.map_err(|error| stopped(error, &file_name, &request.text, false)) {
         Ok(made) => made,
         Err(Stopped::Failed(failure)) => return Err(failure),
         Err(Stopped::Interrupted(signal)) => return Ok(exit_code(128 + signal)),

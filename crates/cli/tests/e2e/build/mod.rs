@@ -9,6 +9,8 @@ mod copy;
 mod instructions;
 mod mounts;
 mod outputs;
+mod parallel;
+mod sharing;
 mod stages;
 
 use crate::harness::Place;
@@ -23,18 +25,19 @@ fn context(place: &Place) {
     place.write("context/root/etc/group", "root:x:0:\nann:x:1000:\nstaff:x:50:\n");
 }
 
-/// Which steps of a build weren't carried out again, by its progress.
+/// Which steps of a build weren't carried out again, by its progress, in the order of the Dockerfile.
 fn unchanged(progress: &str) -> Vec<bool> {
-    let lines: Vec<&str> = progress.lines().collect();
-    let steps = lines.iter().enumerate().filter(|(_, line)| line.starts_with('['));
-    steps
-        .map(|(number, _)| {
-            lines[number + 1..]
-                .iter()
-                .take_while(|line| !line.starts_with('['))
-                .any(|line| line.trim() == "unchanged")
-        })
-        .collect()
+    let about = progress
+        .lines()
+        .filter_map(|line| line.strip_prefix('#')?.split_once(' '));
+    let mut steps: Vec<(usize, bool)> = about
+        .clone()
+        .filter(|(_, text)| text.starts_with('['))
+        .map(|(number, _)| (number, about.clone().any(|line| line == (number, "unchanged"))))
+        .map(|(number, is_unchanged)| (number.parse().expect("a number"), is_unchanged))
+        .collect();
+    steps.sort_unstable();
+    steps.into_iter().map(|(_, is_unchanged)| is_unchanged).collect()
 }
 
 /// The directory of the topmost layer that a build printed.
