@@ -46,6 +46,7 @@ impl Located {
         ImageRecord {
             layers: self.ids(),
             config: self.config.clone(),
+            ..ImageRecord::default()
         }
     }
 }
@@ -109,6 +110,7 @@ pub(crate) fn copy_into_store(data: &Data, text: &str, located: &Located, image:
     Ok(data.store.add_image(&ImageRecord {
         layers: layers.iter().map(|layer| layer.id.clone()).collect(),
         config,
+        ..ImageRecord::default()
     })?)
 }
 

@@ -7,6 +7,7 @@ use crate::registry::{RegistryOptions, pull};
 use clap::{Args, ValueEnum};
 use wiac_oci::manifest::Platform;
 use wiac_oci::reference::Reference;
+use wiac_store::LocalId;
 
 /// When.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -41,6 +42,9 @@ impl Pulling {
     /// # Errors
     /// Where it is neither here nor can be pulled.
     pub(crate) fn locate(&self, data: &Data, text: &str) -> Result<Located, Failure> {
+        if let Some(id) = self.of_an_index(data, text)? {
+            return locate(data, id.as_str());
+        }
         // What lies in another tool's store is that tool's to pull; what is no name (an id) can't be.
         let is_name = wiac_foreign::parse(text).is_none() && text.parse::<Reference>().is_ok();
         if !is_name || self.pull == Policy::Never {
@@ -62,6 +66,30 @@ impl Pulling {
                 .map_err(|failure| Failure::new(format!("{error}, and it can't be pulled: {failure}"))),
             (_, Err(error)) => Err(error.into()),
         }
+    }
+
+    /// Where a name stands for images of several platforms: the one for the platform that is asked for.
+    fn of_an_index(&self, data: &Data, text: &str) -> Result<Option<LocalId>, Failure> {
+        let name = text.parse::<Reference>().ok().map(|name| data.store.name(&name));
+        let (Some(platform), Some(name)) = (&self.platform, name.transpose()?.flatten()) else {
+            return Ok(None);
+        };
+        if name.others.is_empty() || self.pull == Policy::Always {
+            return Ok(None);
+        }
+        for id in [name.image].into_iter().chain(name.others) {
+            let config = data.store.image(&id)?.config;
+            let found = Platform {
+                architecture: config.architecture,
+                os: config.os,
+                variant: config.variant,
+                ..Platform::default()
+            };
+            if platform.takes(&found) {
+                return Ok(Some(id));
+            }
+        }
+        Ok(None)
     }
 
     fn pull(&self, data: &Data, text: &str) -> Result<Located, Failure> {

@@ -158,10 +158,15 @@ impl<'d> Reader<'d> {
         }
     }
 
-    /// All images of the store, the newest first.
+    /// All images of the store, the newest first. Those that a name has for other platforms than this machine's are
+    /// shown by their ids alone.
     pub(crate) fn all(&mut self) -> Result<Vec<Shown>, Failure> {
         let mut images = Vec::new();
         for id in self.data.store.images()? {
+            let is_other = self.names.iter().any(|name| name.others.contains(&id));
+            if is_other && self.names.iter().all(|name| name.image != id) {
+                continue;
+            }
             match self.data.store.image(&id) {
                 Ok(record) => images.push(self.stored(&id, record)?),
                 // Deleted meanwhile.

@@ -169,7 +169,7 @@ impl Checker<'_> {
     /// Names first, so that none points to nothing.
     fn set_image_aside(&self, id: &LocalId) -> Result<String> {
         for name in self.store.names().unwrap_or_default() {
-            if name.image == *id {
+            if name.stands_for(id) {
                 crate::collect::remove_file(&self.store.name_path(&name.name))?;
             }
         }

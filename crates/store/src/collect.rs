@@ -186,7 +186,7 @@ impl Collector<'_> {
             let record = self.store.image(&id)?;
             let own: Vec<&str> = names
                 .iter()
-                .filter(|name| name.image == id)
+                .filter(|name| name.stands_for(&id))
                 .map(|name| name.name.as_str())
                 .collect();
             let is_selected = (self.selection.images)(&id, &record, !own.is_empty());

@@ -5,6 +5,7 @@ use crate::error::{Error, IoExt, Result};
 use crate::layer::{LayerId, from_json, to_json};
 use crate::lock::Lock;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::path::PathBuf;
@@ -38,12 +39,15 @@ impl fmt::Display for LocalId {
 }
 
 /// What an image is.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ImageRecord {
     /// Its layers, base first.
     pub layers: Vec<LayerId>,
     /// Its OCI configuration. The diff IDs stand in it once they are known.
     pub config: ImageConfig,
+    /// What its manifest is to say beside: image-spec, annotations.md.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// An image that may have no name yet, with the lock that keeps it from being deleted.
@@ -74,6 +78,12 @@ pub struct Name {
     /// The manifest that the name had where it came from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest: Option<Digest>,
+    /// The images for other platforms that it stands for too: then it goes out as an index, this machine's image first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<LocalId>,
+    /// What the index says beside.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
 }
 
 impl Store {
@@ -155,22 +165,60 @@ impl Store {
         self.name_manifest(name, image, None)
     }
 
-    /// The same for an image that had this manifest under the name.
+    /// The same for an image that had this manifest under the name. Images for other platforms that the name stands for
+    /// stay.
     pub fn name_manifest(&self, name: &Reference, image: &LocalId, manifest: Option<&Digest>) -> Result<()> {
-        let file = Name {
+        let known = match manifest {
+            Some(_) => from_json::<Name>(&self.name_path(&name.clone().with_default_tag().to_string())).ok(),
+            None => None,
+        };
+        let known = known.filter(|known| known.image == *image);
+        self.write_name(&Name {
             name: name.clone().with_default_tag().to_string(),
             image: image.clone(),
             manifest: manifest.cloned(),
-        };
+            others: known.as_ref().map(|known| known.others.clone()).unwrap_or_default(),
+            annotations: known.map(|known| known.annotations).unwrap_or_default(),
+        })
+    }
+
+    /// Lets `name` point to an image and to those for other platforms: an index with these annotations.
+    pub fn name_index(
+        &self,
+        name: &Reference,
+        image: &LocalId,
+        others: &[LocalId],
+        annotations: &BTreeMap<String, String>,
+    ) -> Result<()> {
+        self.write_name(&Name {
+            name: name.clone().with_default_tag().to_string(),
+            image: image.clone(),
+            manifest: None,
+            others: others.to_vec(),
+            annotations: annotations.clone(),
+        })
+    }
+
+    fn write_name(&self, file: &Name) -> Result<()> {
         let _adding = self.adding_images()?;
-        if !self.record_path(image).exists() {
-            return Err(self.no_such_image(image.as_str()));
+        for image in [&file.image].into_iter().chain(&file.others) {
+            if !self.record_path(image).exists() {
+                return Err(self.no_such_image(image.as_str()));
+            }
         }
         let path = self.name_path(&file.name);
-        if from_json::<Name>(&path).is_ok_and(|known| known == file) {
+        if from_json::<Name>(&path).is_ok_and(|known| known == *file) {
             return Ok(());
         }
-        self.write_durably(&path, &to_json(&file))
+        self.write_durably(&path, &to_json(file))
+    }
+
+    /// A name with all it stands for; `None` where nothing is called so.
+    pub fn name(&self, name: &Reference) -> Result<Option<Name>> {
+        match from_json(&self.name_path(&name.clone().with_default_tag().to_string())) {
+            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            result => result.map(Some),
+        }
     }
 
     /// All names with what they point to, sorted.
@@ -298,6 +346,11 @@ impl Store {
 }
 
 impl Name {
+    /// Whether it stands for this image.
+    pub fn stands_for(&self, image: &LocalId) -> bool {
+        self.image == *image || self.others.contains(image)
+    }
+
     /// As docker shows it: `debian:12`.
     pub fn familiar(&self) -> Option<String> {
         Some(self.name.parse::<Reference>().ok()?.familiar())
@@ -328,6 +381,7 @@ mod tests {
         let record = ImageRecord {
             layers: Vec::new(),
             config: ImageConfig::default(),
+            ..ImageRecord::default()
         };
         let id = store.add_image(&record).expect("added").id;
         store.name_image(&"hello".parse().expect("name"), &id).expect("named");

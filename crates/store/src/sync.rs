@@ -178,6 +178,7 @@ mod tests {
         let record = crate::ImageRecord {
             layers: vec![id.clone()],
             config: wiac_oci::image::ImageConfig::default(),
+            ..crate::ImageRecord::default()
         };
         store.add_image(&record).expect("added");
         fs::create_dir_all(store.path("unsynced/other-boot")).expect("mkdir");

@@ -171,6 +171,7 @@ impl Stage {
         ImageRecord {
             layers: self.layers.into_iter().map(|layer| layer.id).collect(),
             config: self.config,
+            ..ImageRecord::default()
         }
     }
 }

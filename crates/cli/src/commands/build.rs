@@ -1,9 +1,11 @@
 //! `wiac build PATH`.
 
+mod annotations;
 mod by_hand;
 mod calls;
 mod contexts;
 mod outputs;
+mod platforms;
 mod stopped;
 mod values;
 
@@ -16,6 +18,7 @@ use crate::{Global, data};
 use calls::{Asked, Call};
 use clap::Args;
 use outputs::Output;
+use platforms::Images;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -104,9 +107,12 @@ pub(crate) struct Arguments {
     /// Fix every time: SOURCE_DATE_EPOCH, or 1970
     #[arg(long)]
     reproducible: bool,
-    /// The platform to build for
-    #[arg(long, value_name = "PLATFORM", value_parser = platform)]
-    platform: Option<Platform>,
+    /// The platform to build for; several, with commas between, give an index
+    #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
+    platform: Vec<Platform>,
+    /// An annotation of the manifest or index: [manifest|index:]NAME=VALUE
+    #[arg(long, value_name = "ANNOTATION")]
+    annotation: Vec<String>,
     /// How progress is shown: auto, plain or quiet
     #[arg(long, value_name = "STYLE", default_value = "auto", value_parser = progress)]
     progress: String,
@@ -122,14 +128,6 @@ pub(crate) struct Arguments {
     /// Pull base images even where they are here
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pull: Option<bool>,
-}
-
-fn platform(text: &str) -> Result<Platform, String> {
-    if text.contains(',') {
-        return Err("one platform at a time: an index of several isn't there yet".to_owned());
-    }
-    text.parse()
-        .map_err(|error: wiac_oci::platform::PlatformError| error.to_string())
 }
 
 fn progress(text: &str) -> Result<String, String> {
@@ -165,24 +163,25 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
     if arguments.dry_run == Some(DryRun::Shell) {
         return by_hand::print(&data, arguments);
     }
-    let built = match make(&data, &signals, arguments) {
+    let images = match Images::build(&data, &signals, arguments) {
         Err(Stopped::Interrupted(signal)) => return Ok(exit_code(128 + signal)),
         Err(Stopped::Failed(failure)) => return Err(failure),
-        Ok(built) => built,
+        Ok(images) => images,
     };
     let epoch = epoch(arguments)?;
     for output in &outputs {
-        output.write(&data, &built.record, &arguments.tag, epoch)?;
+        output.write(&data, &images, &arguments.tag, epoch)?;
     }
-    report(&data, arguments, &built.record, epoch)?;
+    let own = &images.records[images.own()];
+    report(&data, arguments, own, epoch)?;
     if !outputs.is_empty() && !arguments.load && !outputs.iter().any(Output::is_image) {
         return Ok(ExitCode::SUCCESS);
     }
-    let image = keep(&data, arguments, &built.record)?;
+    let image = images.keep(&data, arguments)?;
     if is_quiet(arguments) {
         println!("{}", image.id);
     } else {
-        println!("{}", chain(&data, &built.record));
+        println!("{}", chain(&data, own));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -240,15 +239,6 @@ fn report(data: &data::Data, arguments: &Arguments, record: &ImageRecord, epoch:
     Ok(())
 }
 
-/// Puts the image into the store and names it.
-fn keep(data: &data::Data, arguments: &Arguments, record: &ImageRecord) -> Result<HeldImage, Failure> {
-    let image = data.store.add_image(record)?;
-    for name in &arguments.tag {
-        data.store.name_image(name, &image.id)?;
-    }
-    Ok(image)
-}
-
 /// Builds a directory with the defaults of the command.
 pub(crate) fn build_directory(
     data: &data::Data,
@@ -259,12 +249,16 @@ pub(crate) fn build_directory(
         path: path.to_owned(),
         ..Arguments::default()
     };
-    let built = make(data, signals, &arguments)?;
-    Ok((keep(data, &arguments, &built.record)?, built.record))
+    let built = make(data, signals, &arguments, None)?;
+    Ok((data.store.add_image(&built.record)?, built.record))
 }
 
 /// What is to be built, and the Dockerfile's name.
-fn request(data: &data::Data, arguments: &Arguments) -> Result<(String, Request), Failure> {
+fn request(
+    data: &data::Data,
+    arguments: &Arguments,
+    platform: Option<&Platform>,
+) -> Result<(String, Request), Failure> {
     let (file_name, dockerfile_path, text) = read_dockerfile(arguments)?;
     let contexts = contexts::contexts(data, &arguments.build_context)?;
     let request = Request {
@@ -287,30 +281,35 @@ fn request(data: &data::Data, arguments: &Arguments) -> Result<(String, Request)
         shm_size: arguments.shm_size,
         limits: values::limits(&arguments.ulimit)?,
         labels: values::labels(&arguments.label),
-        platform: arguments.platform.clone(),
+        platform: platform.cloned(),
         check: calls::check_options()?,
     };
     Ok((file_name, request))
 }
 
-fn pulling(arguments: &Arguments) -> Pulling {
+fn pulling(arguments: &Arguments, platform: Option<&Platform>) -> Pulling {
     let pull = match arguments.pull {
         Some(true) => Policy::Always,
         _ => Policy::Missing,
     };
     Pulling {
         pull,
-        platform: arguments.platform.clone(),
+        platform: platform.cloned(),
         ..Pulling::default()
     }
 }
 
-fn make(data: &data::Data, signals: &Signals, arguments: &Arguments) -> Result<Built, Stopped> {
-    let (file_name, request) = request(data, arguments)?;
+fn make(
+    data: &data::Data,
+    signals: &Signals,
+    arguments: &Arguments,
+    platform: Option<&Platform>,
+) -> Result<Built, Stopped> {
+    let (file_name, request) = request(data, arguments, platform)?;
     let mut view = progress::view(is_quiet(arguments));
     let tools = Tools {
         store: &data.store,
-        images: &mut AllImages::new(data, pulling(arguments)),
+        images: &mut AllImages::new(data, pulling(arguments, platform)),
         progress: &mut *view,
         signals,
         user_namespace: data.user_namespace.as_ref(),

@@ -46,7 +46,11 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
     tell(arguments, &committed);
     let layers: Vec<LayerId> = committed.layers.iter().map(|held| held.id.clone()).collect();
     let config = configuration(&data.store, &layers, arguments, (&said, &committed.created))?;
-    let image = data.store.add_image(&ImageRecord { layers, config })?;
+    let image = data.store.add_image(&ImageRecord {
+        layers,
+        config,
+        ..ImageRecord::default()
+    })?;
     if let Some(name) = &arguments.name {
         data.store.name_image(name, &image.id)?;
     }

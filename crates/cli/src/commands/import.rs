@@ -48,6 +48,7 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
     let record = ImageRecord {
         layers: vec![layer.id.clone()],
         config,
+        ..ImageRecord::default()
     };
     let image = data.store.add_image(&record)?;
     if let Some(name) = &arguments.name {

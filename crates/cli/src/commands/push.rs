@@ -17,7 +17,7 @@ use wiac_oci::manifest::{Descriptor, Manifest, media_type};
 use wiac_oci::reference::Reference;
 use wiac_registry::Client;
 use wiac_store::temporary::Temporary;
-use wiac_store::transfer::{Outgoing, OutgoingLayer, prepare};
+use wiac_store::transfer::{Outgoing, OutgoingIndex, OutgoingLayer, prepare_index};
 
 /// Blobs that are sent at once.
 const AT_ONCE: usize = 3;
@@ -58,12 +58,13 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
     };
     let room = Temporary::new(&data.store)?;
     let packing = packing(arguments.compression, arguments.compression_level)?;
-    let outgoing = prepare(&data.store, image, &packing, &room)?;
-    send(&data, &client, &to, &outgoing, arguments.quiet)?;
+    let outgoing = prepare_index(&data.store, image, &packing, &room)?;
+    send_index(&data, &client, &to, &outgoing, arguments.quiet)?;
+    let descriptor = outgoing.descriptor();
+    let digest = &descriptor.digest;
     if let Some(id) = &image.id {
-        note_name(&data, &to, id, &outgoing.descriptor.digest)?;
+        note_name(&data, &to, id, digest)?;
     }
-    let digest = &outgoing.descriptor.digest;
     if let Some(path) = &arguments.digestfile {
         std::fs::write(path, digest.as_str()).map_err(|error| {
             Failure::new(format!(
@@ -76,7 +77,7 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
     if arguments.quiet {
         println!("{digest}");
     } else {
-        println!("{}: digest: {digest} size: {}", to.familiar(), outgoing.descriptor.size);
+        println!("{}: digest: {digest} size: {}", to.familiar(), descriptor.size);
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -99,6 +100,28 @@ fn note_name(data: &Data, to: &Reference, id: &wiac_store::LocalId, digest: &Dig
     if data.store.find_name(&to.to_string())?.as_ref() == Some(id) {
         data.store.name_manifest(to, id, Some(digest))?;
     }
+    Ok(())
+}
+
+/// Sends an image, and those for other platforms first: each under its digest, and the index last.
+fn send_index(
+    data: &Data,
+    client: &Client,
+    to: &Reference,
+    outgoing: &OutgoingIndex,
+    quiet: bool,
+) -> Result<(), Failure> {
+    let Some((descriptor, index)) = &outgoing.index else {
+        return outgoing
+            .images
+            .iter()
+            .try_for_each(|image| send(data, client, to, image, quiet));
+    };
+    for image in &outgoing.images {
+        let name = format!("{}@{}", to.name(), image.descriptor.digest);
+        send(data, client, &name.parse()?, image, quiet)?;
+    }
+    client.put_manifest(to, &descriptor.media_type, index)?;
     Ok(())
 }
 

@@ -84,7 +84,7 @@ fn remove(data: &Data, text: &str, force: bool) -> Result<Option<(LocalId, Remov
         Err(Error::NoSuchImage { .. }) if force => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    let names = data.store.names()?.into_iter().filter(|name| name.image == id);
+    let names = data.store.names()?.into_iter().filter(|name| name.stands_for(&id));
     let names: Vec<String> = names.map(|name| familiar(&name.name)).collect();
     if names.len() > 1 && !force {
         return Err(Failure::new(format!(

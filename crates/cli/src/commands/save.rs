@@ -136,16 +136,47 @@ pub(crate) fn wanted(data: &Data, texts: &[String]) -> Result<(Vec<Wanted>, Vec<
             Origin::Stored(id) => (Some(id.clone()), None),
             Origin::Elsewhere(image) => (None, Some(image.config.clone())),
         };
-        images.push(Wanted {
+        let record = match &located.origin {
+            Origin::Stored(id) => data.store.image(id)?,
+            Origin::Elsewhere(_) => located.record(),
+        };
+        let mut image = Wanted {
             id,
-            record: located.record(),
+            record,
             config_bytes,
             shown: text.clone(),
             names,
-        });
+            ..Wanted::default()
+        };
+        add_other_platforms(data, text, &mut image)?;
+        images.push(image);
         held.push(located);
     }
     Ok((images, held))
+}
+
+/// Where a name stands for an index: the images for other platforms.
+fn add_other_platforms(data: &Data, text: &str, image: &mut Wanted) -> Result<(), Failure> {
+    let name = text
+        .parse::<Reference>()
+        .ok()
+        .map(|reference| data.store.name(&reference));
+    let Some(name) = name.transpose()?.flatten() else {
+        return Ok(());
+    };
+    if image.id.as_ref() != Some(&name.image) {
+        return Ok(());
+    }
+    for other in name.others {
+        image.others.push(Wanted {
+            record: data.store.image(&other)?,
+            id: Some(other),
+            shown: text.to_owned(),
+            ..Wanted::default()
+        });
+    }
+    image.index_annotations = name.annotations;
+    Ok(())
 }
 
 /// The name that an image was asked for by; all names it has in another tool's store.

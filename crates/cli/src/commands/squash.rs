@@ -36,6 +36,7 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
     let image = data.store.add_image(&ImageRecord {
         layers: vec![merged.id.clone()],
         config,
+        ..ImageRecord::default()
     })?;
     if let Some(name) = &arguments.name {
         data.store.name_image(name, &image.id)?;

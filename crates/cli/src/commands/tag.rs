@@ -36,8 +36,20 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
             &copied.id
         }
     };
+    let known = arguments
+        .image
+        .parse::<Reference>()
+        .ok()
+        .map(|known| data.store.name(&known));
+    let known = known.transpose()?.flatten().filter(|known| known.image == *id);
     for name in &arguments.names {
-        data.store.name_image(name, id)?;
+        match &known {
+            // An index stays one.
+            Some(known) if !known.others.is_empty() => {
+                data.store.name_index(name, id, &known.others, &known.annotations)?;
+            }
+            _ => data.store.name_image(name, id)?,
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -143,6 +143,7 @@ fn read(data: &Data, arguments: &Arguments) -> Result<Source, Failure> {
             config_bytes: None,
             shown: arguments.source.clone(),
             names,
+            ..Wanted::default()
         },
         manifest,
         is_new: !before.contains(&image.id),

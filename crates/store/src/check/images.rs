@@ -122,9 +122,13 @@ impl Checker<'_> {
     pub(super) fn name_targets(&mut self, names: &[(PathBuf, Name)]) {
         for (path, name) in names {
             // One that was just set aside took its names along.
-            if path.exists() && !self.store.record_path(&name.image).exists() {
-                let problem = format!("points to image {}, which isn't there", name.image.short());
-                let advice = Some(self.again(&name.image));
+            let mut images = [&name.image].into_iter().chain(&name.others);
+            let missing = images.find(|image| !self.store.record_path(image).exists()).cloned();
+            if path.exists()
+                && let Some(missing) = missing
+            {
+                let problem = format!("points to image {}, which isn't there", missing.short());
+                let advice = Some(self.again(&missing));
                 self.found(
                     format!("name {}", name.name),
                     problem,

@@ -38,6 +38,7 @@ fn store() -> (tempfile::TempDir, Store, LocalId, LayerId) {
     let record = ImageRecord {
         layers: vec![layer.id.clone()],
         config: ImageConfig::default(),
+        ..ImageRecord::default()
     };
     let image = store.add_image(&record).expect("added").id;
     store.name_image(&"app".parse().expect("name"), &image).expect("named");
@@ -199,6 +200,7 @@ fn a_layer_of_another_tool_is_whole_as_long_as_that_tool_keeps_it() {
     let record = ImageRecord {
         layers: vec![layer.id.clone()],
         config: store.image(&image).expect("record").config,
+        ..ImageRecord::default()
     };
     drop(layer);
     let other = store.add_image(&record).expect("added").id;

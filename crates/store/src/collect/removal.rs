@@ -35,14 +35,17 @@ impl Store {
             return Ok(None);
         };
         let image = found.image.clone();
-        let is_last = names.iter().filter(|known| known.image == image).count() == 1;
-        let deleted = if is_last && !keep_image {
+        let is_last = |image: &LocalId| names.iter().filter(|known| known.stands_for(image)).count() == 1;
+        let deleted = if is_last(&image) && !keep_image {
             self.delete_record(&image, &[name])?
         } else {
             false
         };
         if !deleted {
             remove_file(&self.name_path(name))?;
+        }
+        for other in found.others.iter().filter(|other| !keep_image && is_last(other)) {
+            self.delete_record(other, &[])?;
         }
         let names = vec![name.to_owned()];
         Ok(Some((image, Removed { names, deleted })))
@@ -51,7 +54,7 @@ impl Store {
     /// Deletes an image with all its names. Somebody who is just about to name it keeps it.
     pub fn remove_image(&self, id: &LocalId) -> Result<Removed> {
         let _deciding = Lock::exclusive(&self.path("images"))?;
-        let names = self.names()?.into_iter().filter(|known| known.image == *id);
+        let names = self.names()?.into_iter().filter(|known| known.stands_for(id));
         let names: Vec<String> = names.map(|known| known.name).collect();
         let own: Vec<&str> = names.iter().map(String::as_str).collect();
         let deleted = self.delete_record(id, &own)?;

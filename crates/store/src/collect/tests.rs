@@ -27,6 +27,7 @@ fn image(layers: &[&HeldLayer]) -> ImageRecord {
     ImageRecord {
         layers: layers.iter().map(|layer| layer.id.clone()).collect(),
         config: ImageConfig::default(),
+        ..ImageRecord::default()
     }
 }
 

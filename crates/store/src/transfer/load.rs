@@ -409,6 +409,7 @@ fn record(store: &Store, image: &Incoming, source: &dyn LayerSource, states: Vec
     let record = ImageRecord {
         layers: held.iter().map(|layer| layer.id.clone()).collect(),
         config: image.config.clone(),
+        ..ImageRecord::default()
     };
     let digests: Vec<Digest> = blobs.iter().map(|blob: &HeldBlob| blob.digest.clone()).collect();
     Ok(Loaded {

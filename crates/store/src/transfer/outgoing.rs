@@ -121,10 +121,11 @@ pub(super) fn prepare_beside(
         .map(|number| preparing.layer(number))
         .collect::<Result<Vec<_>>>()?;
     let config = preparing.config(&layers)?;
-    let manifest = Manifest::new(
+    let mut manifest = Manifest::new(
         describe(media_type::CONFIG, &config),
         layers.iter().map(|layer| layer.descriptor.clone()).collect(),
     );
+    manifest.annotations.clone_from(&wanted.record.annotations);
     let manifest = crate::layer::to_compact_json(&manifest);
     let outgoing = Outgoing {
         descriptor: describe(media_type::MANIFEST, &manifest),

@@ -1,7 +1,7 @@
 //! Writing images to an image layout (a directory or a tar) or to an archive of docker's older kind.
 
 use super::docker_archive::{Entry, LIST};
-use super::incoming::DOCUMENT_LIMIT;
+use super::incoming::{DOCUMENT_LIMIT, describe};
 use super::layout::{ANNOTATION_IMAGE_NAME, blob_name};
 use super::outgoing::{Outgoing, OutgoingLayer, Packed, Packing, plain_tar, prepare_beside};
 use super::sink::{Sink, write_file};
@@ -15,7 +15,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 use wiac_oci::digest::{DiffId, Digest};
-use wiac_oci::manifest::{ANNOTATION_REF_NAME, Descriptor, ImageLayout, Index};
+use wiac_oci::manifest::{ANNOTATION_REF_NAME, Descriptor, ImageLayout, Index, Platform, media_type};
 use wiac_oci::reference::Reference;
 
 /// In which form images are written.
@@ -30,7 +30,7 @@ pub enum Format {
 }
 
 /// An image and the names to give it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Wanted {
     /// Its id in the store; `None` for one that isn't in it.
     pub id: Option<LocalId>,
@@ -42,6 +42,73 @@ pub struct Wanted {
     pub shown: String,
     /// Names in the archive.
     pub names: Vec<Reference>,
+    /// The images for other platforms: with them it goes out as an index.
+    pub others: Vec<Wanted>,
+    /// What the index says beside.
+    pub index_annotations: BTreeMap<String, String>,
+}
+
+/// An image ready to go out with those for other platforms.
+#[derive(Debug)]
+pub struct OutgoingIndex {
+    /// For each platform one, in order.
+    pub images: Vec<Outgoing>,
+    /// The index, with its descriptor; none for one platform alone.
+    pub index: Option<(Descriptor, Vec<u8>)>,
+}
+
+impl OutgoingIndex {
+    /// What a name points to: the index, or the only manifest.
+    pub fn descriptor(&self) -> &Descriptor {
+        match (&self.index, self.images.as_slice()) {
+            (Some((descriptor, _)), _) => descriptor,
+            (None, images) => &images[0].descriptor,
+        }
+    }
+}
+
+/// Makes an image ready, and those for other platforms with it.
+///
+/// # Errors
+/// As [`super::prepare`].
+pub fn prepare_index(store: &Store, wanted: &Wanted, packing: &Packing, room: &Temporary) -> Result<OutgoingIndex> {
+    prepare_with_others(store, wanted, packing, room, &Packed::default())
+}
+
+fn prepare_with_others(
+    store: &Store,
+    wanted: &Wanted,
+    packing: &Packing,
+    room: &Temporary,
+    packed: &Packed,
+) -> Result<OutgoingIndex> {
+    let mut images = vec![prepare_beside(store, wanted, packing, room, packed)?];
+    let mut entries = vec![platform_entry(wanted, &images[0])];
+    for other in &wanted.others {
+        let outgoing = prepare_beside(store, other, packing, room, packed)?;
+        entries.push(platform_entry(other, &outgoing));
+        images.push(outgoing);
+    }
+    let index = (images.len() > 1).then(|| {
+        let mut index = Index::new(entries);
+        index.annotations.clone_from(&wanted.index_annotations);
+        let bytes = to_compact_json(&index);
+        (describe(media_type::INDEX, &bytes), bytes)
+    });
+    Ok(OutgoingIndex { images, index })
+}
+
+/// An index's entry for one platform.
+fn platform_entry(wanted: &Wanted, outgoing: &Outgoing) -> Descriptor {
+    let config = &wanted.record.config;
+    let mut descriptor = outgoing.descriptor.clone();
+    descriptor.platform = Some(Platform {
+        architecture: config.architecture.clone(),
+        os: config.os.clone(),
+        variant: config.variant.clone(),
+        ..Platform::default()
+    });
+    descriptor
 }
 
 /// Writes images to `path`, which shows all of it or what was there before.
@@ -73,15 +140,15 @@ pub fn save_into(
     to_file(images, &outgoing, format, file, shown)
 }
 
-fn prepare_all(store: &Store, images: &[Wanted], packing: &Packing, room: &Temporary) -> Result<Vec<Outgoing>> {
+fn prepare_all(store: &Store, images: &[Wanted], packing: &Packing, room: &Temporary) -> Result<Vec<OutgoingIndex>> {
     let packed = Packed::default();
     images
         .iter()
-        .map(|wanted| prepare_beside(store, wanted, packing, room, &packed))
+        .map(|wanted| prepare_with_others(store, wanted, packing, room, &packed))
         .collect()
 }
 
-fn to_file(images: &[Wanted], outgoing: &[Outgoing], format: Format, file: &mut File, shown: &Path) -> Result<()> {
+fn to_file(images: &[Wanted], outgoing: &[OutgoingIndex], format: Format, file: &mut File, shown: &Path) -> Result<()> {
     let mut sink = Sink::tar(file, shown);
     if format == Format::DockerArchive {
         docker_archive(images, outgoing, &mut sink)?;
@@ -100,8 +167,20 @@ fn to_file(images: &[Wanted], outgoing: &[Outgoing], format: Format, file: &mut 
     sink.finish()
 }
 
-/// Everything of an image that isn't written yet.
-fn blobs(image: &Outgoing, sink: &mut Sink<'_>, written: &mut BTreeSet<Digest>) -> Result<()> {
+/// Everything of an image and those for other platforms that isn't written yet.
+fn blobs(outgoing: &OutgoingIndex, sink: &mut Sink<'_>, written: &mut BTreeSet<Digest>) -> Result<()> {
+    for image in &outgoing.images {
+        image_blobs(image, sink, written)?;
+    }
+    match &outgoing.index {
+        Some((descriptor, bytes)) if written.insert(descriptor.digest.clone()) => {
+            sink.document(&blob_name(&descriptor.digest), bytes)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn image_blobs(image: &Outgoing, sink: &mut Sink<'_>, written: &mut BTreeSet<Digest>) -> Result<()> {
     for layer in &image.layers {
         if written.insert(layer.descriptor.digest.clone()) {
             sink.file(
@@ -121,14 +200,14 @@ fn blobs(image: &Outgoing, sink: &mut Sink<'_>, written: &mut BTreeSet<Digest>) 
 }
 
 /// One entry of the index a name.
-fn index_entries(images: &[Wanted], outgoing: &[Outgoing]) -> Vec<Descriptor> {
+fn index_entries(images: &[Wanted], outgoing: &[OutgoingIndex]) -> Vec<Descriptor> {
     let mut entries = Vec::new();
     for (wanted, image) in images.iter().zip(outgoing) {
         if wanted.names.is_empty() {
-            entries.push(image.descriptor.clone());
+            entries.push(image.descriptor().clone());
         }
         for name in &wanted.names {
-            let mut descriptor = image.descriptor.clone();
+            let mut descriptor = image.descriptor().clone();
             descriptor.annotations = BTreeMap::from([
                 (ANNOTATION_IMAGE_NAME.to_owned(), name.to_string()),
                 (
@@ -142,12 +221,12 @@ fn index_entries(images: &[Wanted], outgoing: &[Outgoing]) -> Vec<Descriptor> {
     entries
 }
 
-/// docker's list, pointing to the layout's blobs.
-fn layout_list(images: &[Wanted], outgoing: &[Outgoing]) -> Vec<Entry> {
-    let entry = |(wanted, image): (&Wanted, &Outgoing)| Entry {
-        config: blob_name(&Digest::sha256(&image.config)),
+/// docker's list, pointing to the layout's blobs. Of several platforms it knows this machine's alone.
+fn layout_list(images: &[Wanted], outgoing: &[OutgoingIndex]) -> Vec<Entry> {
+    let entry = |(wanted, outgoing): (&Wanted, &OutgoingIndex)| Entry {
+        config: blob_name(&Digest::sha256(&outgoing.images[0].config)),
         repo_tags: Some(wanted.names.iter().map(Reference::familiar).collect()),
-        layers: image
+        layers: outgoing.images[0]
             .layers
             .iter()
             .map(|layer| blob_name(&layer.descriptor.digest))
@@ -156,10 +235,11 @@ fn layout_list(images: &[Wanted], outgoing: &[Outgoing]) -> Vec<Entry> {
     images.iter().zip(outgoing).map(entry).collect()
 }
 
-fn docker_archive(images: &[Wanted], outgoing: &[Outgoing], sink: &mut Sink<'_>) -> Result<()> {
+fn docker_archive(images: &[Wanted], outgoing: &[OutgoingIndex], sink: &mut Sink<'_>) -> Result<()> {
     let mut written: BTreeSet<DiffId> = BTreeSet::new();
     let mut list = Vec::new();
-    for (wanted, image) in images.iter().zip(outgoing) {
+    for (wanted, outgoing) in images.iter().zip(outgoing) {
+        let image = &outgoing.images[0];
         let name_of = |layer: &OutgoingLayer| format!("{}.tar", layer.diff_id.digest().hex());
         for layer in &image.layers {
             if written.insert(layer.diff_id.clone()) {
@@ -180,7 +260,7 @@ fn docker_archive(images: &[Wanted], outgoing: &[Outgoing], sink: &mut Sink<'_>)
 }
 
 /// Adds images to a layout: the blobs first, the index last.
-fn to_directory(images: &[Wanted], outgoing: &[Outgoing], path: &Path) -> Result<()> {
+fn to_directory(images: &[Wanted], outgoing: &[OutgoingIndex], path: &Path) -> Result<()> {
     if path.metadata().is_ok_and(|meta| !meta.is_dir()) {
         return Err(Error::archive(
             path,

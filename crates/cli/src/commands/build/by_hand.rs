@@ -9,10 +9,15 @@ use wiac_build::dockerfile::shell::{Means, by_hand};
 
 /// Prints the script. What can't be put into it is told, and then it is no success.
 pub(super) fn print(data: &Data, arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let (file_name, request) = request(data, arguments)?;
+    let platform = match arguments.platform.as_slice() {
+        [] => None,
+        [one] => Some(one),
+        _ => return Err(Failure::usage("--dry-run: a script builds for one platform at a time")),
+    };
+    let (file_name, request) = request(data, arguments, platform)?;
     let means = Means {
         store: &data.store,
-        images: &mut AllImages::new(data, pulling(arguments)),
+        images: &mut AllImages::new(data, pulling(arguments, platform)),
         user_namespace: data.user_namespace.as_ref(),
     };
     let made = by_hand(&request, means);

@@ -1,5 +1,6 @@
 //! Where the result of a build goes: `-o`, `--iidfile`, `--metadata-file`.
 
+use super::platforms::Images;
 use super::values::fields;
 use crate::data::Data;
 use crate::error::Failure;
@@ -111,26 +112,35 @@ impl Output {
     pub(super) fn write(
         &self,
         data: &Data,
-        record: &ImageRecord,
+        images: &Images,
         names: &[Reference],
         clamp: Option<i64>,
     ) -> Result<(), Failure> {
+        let record = &images.records[0];
+        let several = images.records.len() > 1;
+        if several && matches!(self.kind, Kind::Tar | Kind::Archive(Format::DockerArchive)) {
+            return Err(Failure::usage(
+                "-o: what was built for several platforms goes into type=oci, type=local or type=image",
+            ));
+        }
         match (self.kind, &self.destination) {
             (Kind::Image, _) => Ok(()),
             (Kind::Local, destination) => {
                 let directory = destination.clone().unwrap_or_default();
-                to_directory(data, record, &directory)
+                for record in images.records.iter().filter(|_| several) {
+                    to_directory(data, record, &directory.join(platform_directory(record)))?;
+                }
+                if several {
+                    Ok(())
+                } else {
+                    to_directory(data, record, &directory)
+                }
             }
             (Kind::Tar, Some(path)) => transfer::write_file(path, |file| to_tar(data, record, clamp, file)),
             (Kind::Tar, None) => to_tar(data, record, clamp, &mut standard_output()?),
             (Kind::Archive(format), destination) => {
-                let wanted = [Wanted {
-                    id: None,
-                    record: record.clone(),
-                    config_bytes: None,
-                    shown: "the image".to_owned(),
-                    names: names.iter().cloned().map(Reference::with_default_tag).collect(),
-                }];
+                let names = names.iter().cloned().map(Reference::with_default_tag).collect();
+                let wanted = [wanted(images, names)];
                 let packing = Packing {
                     compression: self.compression,
                     level: self.level,
@@ -144,6 +154,29 @@ impl Output {
             }
         }
     }
+}
+
+/// The images of a build, not in the store yet, as they are saved.
+fn wanted(images: &Images, names: Vec<Reference>) -> Wanted {
+    let one = |record: &ImageRecord| Wanted {
+        record: record.clone(),
+        shown: "the image".to_owned(),
+        ..Wanted::default()
+    };
+    Wanted {
+        names,
+        others: images.records[1..].iter().map(one).collect(),
+        index_annotations: images.annotations.index.clone(),
+        ..one(&images.records[0])
+    }
+}
+
+/// The directory for one of several platforms, called as buildx calls it: `linux_arm64`.
+fn platform_directory(record: &ImageRecord) -> String {
+    let config = &record.config;
+    let parts = [Some(&config.os), Some(&config.architecture), config.variant.as_ref()];
+    let parts: Vec<&str> = parts.into_iter().flatten().map(String::as_str).collect();
+    parts.join("_")
 }
 
 fn standard_output() -> Result<File, Failure> {

@@ -10,6 +10,7 @@ mod instructions;
 mod mounts;
 mod outputs;
 mod parallel;
+mod platforms;
 mod sharing;
 mod stages;
 

@@ -111,3 +111,37 @@ fn what_cannot_be_pushed_is_said() {
     place.wiac(["push", "app", &gone]).fails(1).complains(&["can't reach"]);
     assert_whole(&place, "data");
 }
+
+#[test]
+fn an_index_with_all_its_images() {
+    let (place, registry) = (Place::root(), Registry::start());
+    let name = registry.name("both:1");
+    place
+        .build(
+            "context",
+            "FROM scratch\nARG TARGETARCH\nCOPY <<EOF /arch\n$TARGETARCH\nEOF\n",
+        )
+        .args([
+            "--platform",
+            "linux/amd64,linux/arm64",
+            "--annotation",
+            "index:a=b",
+            "-t",
+            &name,
+        ])
+        .succeeds();
+    place.wiac(["push", &name]).succeeds();
+    let index = json(place.wiac(["manifest", "inspect", &name]));
+    assert_eq!(index["annotations"]["a"], "b");
+    assert_eq!(index["manifests"].as_array().map(Vec::len), Some(2), "{index:#}");
+    let received = registry.received();
+    place
+        .wiac(["push", "-q", &name])
+        .succeeds()
+        .says(&digest_of(&place, &name));
+    assert_eq!(registry.received(), received, "nothing is sent twice");
+    wiac_on(&place, "other", ["pull", "-q", "--platform", "linux/arm64", &name]).succeeds();
+    wiac_on(&place, "other", ["export", &name, "-o", "arm.tar"]).succeeds();
+    place.host("tar -xOf arm.tar arch").succeeds().says("arm64");
+    assert_whole(&place, "data");
+}
