@@ -110,7 +110,7 @@ fn platforms() {
         .complains(&["a/b/c/d"]);
     place
         .build("context", dockerfile)
-        .args(["--platform", "linux/amd64,linux/arm64"])
+        .args(["--platform", "linux/amd64,linux/arm64", "--dry-run=shell"])
         .fails(125)
         .complains(&["one platform at a time"]);
     place
