@@ -42,6 +42,8 @@ pub(crate) struct HashTable {
     name: String,
     /// What earlier builds remembered: sorted records.
     known: Vec<u8>,
+    /// Where in them to look.
+    starts: Vec<usize>,
     /// What this one adds, by path. Stages that are built at the same time share it, and read files side by side.
     new: Mutex<Added>,
 }
@@ -86,6 +88,7 @@ impl HashTable {
         }
         Ok(Self {
             name,
+            starts: starts(&known),
             known,
             new: Mutex::default(),
         })
@@ -130,19 +133,12 @@ impl HashTable {
 
     /// What earlier builds remembered of a path.
     fn find_known(&self, path: &Short) -> Option<(Short, ContentHash)> {
-        let (mut low, mut high) = (0, self.known.len() / RECORD);
-        while low < high {
-            let middle = usize::midpoint(low, high);
-            let record = self.known.get(middle * RECORD..(middle + 1) * RECORD)?;
-            match record[..16].cmp(path) {
-                std::cmp::Ordering::Less => low = middle + 1,
-                std::cmp::Ordering::Greater => high = middle,
-                std::cmp::Ordering::Equal => {
-                    return Some((record[16..32].try_into().ok()?, record[32..].try_into().ok()?));
-                }
-            }
-        }
-        None
+        let record = |index: usize| self.known.get(index * RECORD..(index + 1) * RECORD);
+        let bucket = bucket(path, self.starts.len().saturating_sub(1));
+        let (start, end) = (*self.starts.get(bucket)?, *self.starts.get(bucket + 1)?);
+        let mut records = (start..end).filter_map(record);
+        let found = records.find(|record| record[..16] == path[..])?;
+        Some((found[16..32].try_into().ok()?, found[32..].try_into().ok()?))
     }
 
     /// Keeps what is known for the next build.
@@ -179,6 +175,30 @@ impl HashTable {
     }
 }
 
+/// Where each bucket of sorted records begins, and where the last one ends: paths are hashes, so that their first digits
+/// divide them evenly, into about as many buckets as there are records.
+fn starts(known: &[u8]) -> Vec<usize> {
+    let count = known.len() / RECORD;
+    let buckets = count.next_power_of_two();
+    let mut starts = Vec::with_capacity(buckets + 1);
+    for (index, record) in known.chunks_exact(RECORD).enumerate() {
+        let mut path = Short::default();
+        path.copy_from_slice(&record[..16]);
+        let bucket = bucket(&path, buckets);
+        starts.resize(starts.len().max(bucket + 1), index);
+    }
+    starts.resize(buckets + 1, count);
+    starts
+}
+
+/// The bucket of a path, of a power of two of them.
+fn bucket(path: &Short, buckets: usize) -> usize {
+    let mut first = [0; 8];
+    first.copy_from_slice(&path[..8]);
+    let place = (u128::from(u64::from_be_bytes(first)) * buckets as u128) >> 64;
+    usize::try_from(place).unwrap_or(0)
+}
+
 /// Half the SHA-256 of some bytes.
 fn short(bytes: &[u8]) -> Short {
     let mut hasher = Hasher::new(Algorithm::Sha256);
@@ -188,16 +208,10 @@ fn short(bytes: &[u8]) -> Short {
     half
 }
 
-/// The bytes of a finished hash.
+/// The bytes of a finished SHA-256.
 fn finished(hasher: Hasher) -> ContentHash {
     let mut hash = ContentHash::default();
-    let digest = hasher.finish();
-    for (byte, pair) in hash.iter_mut().zip(digest.hex().as_bytes().chunks(2)) {
-        *byte = std::str::from_utf8(pair)
-            .ok()
-            .and_then(|pair| u8::from_str_radix(pair, 16).ok())
-            .unwrap_or_default();
-    }
+    hash.copy_from_slice(&hasher.finish_bytes());
     hash
 }
 
@@ -235,6 +249,7 @@ mod tests {
         let mut table = HashTable {
             name: String::new(),
             known: Vec::new(),
+            starts: Vec::new(),
             new: Mutex::new((0..100).map(entry).collect()),
         };
         table.known = table.encode().split_off(MAGIC.len());
@@ -244,6 +259,7 @@ mod tests {
         table.added().insert(changed, (short(b"other"), [8; 32]));
         table.known = table.encode().split_off(MAGIC.len());
         table.added().clear();
+        table.starts = starts(&table.known);
         assert_eq!(table.known.len(), 200 * RECORD);
         for number in (0..200).filter(|number| *number != 5) {
             let (path, expected) = entry(number);

@@ -264,6 +264,14 @@ impl Hasher {
             State::Sha512(state) => Digest::from_bytes(Algorithm::Sha512, &state.finalize()),
         }
     }
+
+    /// The same as bytes, for who computes very many: 32 of them, or 64.
+    pub fn finish_bytes(self) -> Vec<u8> {
+        match self.0 {
+            State::Sha256(state) => state.finalize().to_vec(),
+            State::Sha512(state) => state.finalize().to_vec(),
+        }
+    }
 }
 
 impl fmt::Debug for Hasher {

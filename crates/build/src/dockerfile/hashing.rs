@@ -11,6 +11,7 @@ use crate::key::KeyMaker;
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use std::ffi::OsStr;
+use std::fmt::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use wiac_dockerfile::ignore::IgnorePatterns;
@@ -137,13 +138,22 @@ impl<'h> Walk<'h> {
 
     /// Path, type and mode, and the owner where that counts.
     fn header(&self, relative: &Path, stat: &Stat) -> String {
-        let mut header = format!(
-            "{} {:o}",
-            relative.as_os_str().as_encoded_bytes().escape_ascii(),
-            stat.st_mode
-        );
+        let path = relative.as_os_str().as_encoded_bytes();
+        let mut header = String::with_capacity(path.len() + 24);
+        match std::str::from_utf8(path) {
+            // What most are: the general way takes as long as everything else together.
+            Ok(text)
+                if path
+                    .iter()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"/._- +".contains(byte)) =>
+            {
+                header.push_str(text);
+            }
+            _ => header.extend(path.escape_ascii().map(char::from)),
+        }
+        let _ = write!(header, " {:o}", stat.st_mode);
         if self.owners {
-            header = format!("{header} {}:{}", stat.st_uid, stat.st_gid);
+            let _ = write!(header, " {}:{}", stat.st_uid, stat.st_gid);
         }
         header
     }
@@ -183,12 +193,15 @@ impl<'h> Walk<'h> {
         if self.key.is_none() {
             return Ok(());
         }
-        let place = source.place.join(path);
         let hash = match self.table {
             Some(table) => table.hash(directory, name, path.as_os_str().as_bytes(), stat),
             None => hashes::hash_file(directory, name),
         };
-        self.add(hash.on("read", &place)?);
+        // A path is put together only for a message: there are very many files.
+        if let Err(error) = hash {
+            return Err(error).on("read", &source.place.join(path));
+        }
+        self.add(hash.unwrap_or_default());
         Ok(())
     }
 }

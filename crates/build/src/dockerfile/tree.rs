@@ -245,15 +245,21 @@ pub(super) fn open_directory(source: &Source, path: &Path) -> Result<OwnedFd> {
 
 /// The names in a directory, sorted.
 pub(super) fn names(directory: BorrowedFd<'_>, path: &Path) -> Result<Vec<OsString>> {
+    /// Bytes asked of the kernel at a time.
+    const LISTED: usize = 32 << 10;
     let mut names = Vec::new();
-    for entry in rustix::fs::Dir::read_from(directory).on("read", path)? {
+    // Whoever looked before may have left it at its end.
+    rustix::fs::seek(directory, rustix::fs::SeekFrom::Start(0)).on("read", path)?;
+    let mut buffer = Vec::with_capacity(LISTED);
+    let mut listing = rustix::fs::RawDir::new(directory, buffer.spare_capacity_mut());
+    while let Some(entry) = listing.next() {
         let entry = entry.on("read", path)?;
         let name = OsStr::from_bytes(entry.file_name().to_bytes());
         if name != "." && name != ".." {
             names.push(name.to_owned());
         }
     }
-    names.sort();
+    names.sort_unstable();
     Ok(names)
 }
 
