@@ -115,6 +115,33 @@ impl BlobDraft {
         }
     }
 
+    /// A download that came whole, and whose process was killed before it gave it its name: read through, so that
+    /// [`BlobDraft::finish`] tells its digest. `None` where there is none of this size, or somebody is at it.
+    pub fn whole_download(store: &Store, digest: &Digest, size: u64) -> Result<Option<Self>> {
+        let path = store.path("partial").join(mark_name(digest));
+        let lock = match Lock::try_exclusive(&path) {
+            Ok(Some(lock)) if lock.is_of(&path)? => lock,
+            Ok(_) => return Ok(None),
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let file = File::options().read(true).write(true).open(&path).on("open", &path)?;
+        let mut draft = Self {
+            hasher: Hasher::new(digest.algorithm()),
+            size: 0,
+            begun: file.metadata().on("look at", &path)?.len(),
+            lock: Some(lock),
+            path,
+            file,
+        };
+        if draft.begun != size {
+            return Ok(None);
+        }
+        let (_, mut begun) = draft.begun()?;
+        io::copy(&mut begun, &mut draft).on("read", &draft.path.clone())?;
+        Ok(Some(draft))
+    }
+
     /// What was there already: its length, and a reader of it.
     pub fn begun(&self) -> Result<(u64, impl Read + Send + use<>)> {
         let file = File::open(&self.path).on("open", &self.path)?;
@@ -172,6 +199,11 @@ pub struct FinishedBlob {
 }
 
 impl FinishedBlob {
+    /// As [`BlobDraft::is_download`].
+    pub fn is_download(&self) -> bool {
+        self.lock.is_some()
+    }
+
     /// Opens it for reading.
     pub fn open(&self) -> Result<File> {
         File::open(&self.path).on("open", &self.path)
@@ -314,6 +346,26 @@ mod tests {
         let held = finished.commit(&store).expect("committed");
         assert_eq!(held.read().expect("read"), b"hello");
         assert_eq!(store.blobs().expect("listed"), [Digest::sha256("hello")]);
+    }
+
+    #[test]
+    fn a_download_that_came_whole_is_found() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let store = Store::open(dir.path(), Form::Trusted).expect("store");
+        let digest = Digest::sha256("hello");
+        let whole = || BlobDraft::whole_download(&store, &digest, 5).expect("looked for");
+        assert!(whole().is_none());
+        let mut draft = BlobDraft::download(&store, &digest).expect("draft");
+        draft.write_all(b"hel").expect("written");
+        assert!(whole().is_none(), "somebody is at it");
+        drop(draft);
+        assert!(whole().is_none(), "it is too short");
+        let mut draft = BlobDraft::download(&store, &digest).expect("draft");
+        draft.write_all(b"hello").expect("written");
+        drop(draft);
+        let held = whole().expect("whole").finish().commit(&store).expect("committed");
+        assert_eq!((held.size, held.digest), (5, digest.clone()));
+        assert!(whole().is_none());
     }
 
     #[test]

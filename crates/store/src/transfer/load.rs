@@ -6,13 +6,13 @@
 
 use super::incoming::{Incoming, IncomingLayer, LayerSource};
 use super::late::Late;
-use super::regain::regain;
+use super::record;
 use super::stream::{Expected, Streamed, stream};
 use crate::blobs::{BlobDraft, HeldBlob};
 use crate::data::Store;
 use crate::digests::{LayerDigests, LayerTar};
 use crate::error::{Error, IoExt, Result};
-use crate::image::{Export, HeldImage, ImageRecord};
+use crate::image::HeldImage;
 use crate::layer::{Draft, HeldLayer, LayerId, LayerInfo};
 use std::collections::HashSet;
 use std::io::{self, Read};
@@ -22,7 +22,6 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use wiac_layer::merged::LayerStack;
 use wiac_layer::unpack::{self, UnpackOptions, Unpacked};
 use wiac_oci::digest::{ChainId, DiffId, Digest};
-use wiac_oci::image::ImageConfig;
 use wiac_oci::manifest::Descriptor;
 
 /// What came of it.
@@ -45,11 +44,11 @@ pub fn load(store: &Store, image: &Incoming, source: &dyn LayerSource, owners: u
     let mut loading = Loading::new(store, image, source, owners)?;
     loading.unpack_all();
     let ready = loading.finish()?;
-    record(store, image, source, ready)
+    record::write(store, image, source, ready)
 }
 
 /// Where one layer stands.
-enum State {
+pub(super) enum State {
     /// Nobody has begun.
     Waiting,
     /// In the store already.
@@ -292,16 +291,36 @@ impl<'a> Loading<'a> {
 
     /// Puts a layer that is right in place at once: who waits for its blob need not wait for the image.
     fn place(&self, number: usize, fresh: Fresh) -> Result<(HeldLayer, HeldBlob)> {
-        let (store, layer) = (self.store, &self.image.layers[number]);
-        let blob = fresh
-            .streamed
+        let Fresh {
+            draft,
+            unpacked,
+            streamed,
+        } = fresh;
+        let blob = streamed
             .blob
             .ok_or_else(|| Error::image("a layer", "its blob wasn't kept"))?;
-        let blob = blob.commit(store)?;
-        let described = Descriptor::new(fresh.streamed.media_type, blob.digest.clone(), blob.size);
-        let depends_on_lower = fresh.unpacked.depends_on_lower;
-        fresh.draft.set_digests(&LayerDigests {
-            size: Some(fresh.unpacked.size),
+        let described = Descriptor::new(streamed.media_type, blob.digest.clone(), blob.size);
+        if blob.is_download() {
+            // It gets its name last: who waits for it looks for the layer then, and would unpack it once more.
+            let held = self.place_layer(number, draft, &unpacked, described)?;
+            return Ok((held, blob.commit(self.store)?));
+        }
+        // It lies in the room of the draft, which becomes the layer.
+        let blob = blob.commit(self.store)?;
+        Ok((self.place_layer(number, draft, &unpacked, described)?, blob))
+    }
+
+    fn place_layer(
+        &self,
+        number: usize,
+        draft: Draft,
+        unpacked: &Unpacked,
+        described: Descriptor,
+    ) -> Result<HeldLayer> {
+        let (store, layer) = (self.store, &self.image.layers[number]);
+        let depends_on_lower = unpacked.depends_on_lower;
+        draft.set_digests(&LayerDigests {
+            size: Some(unpacked.size),
             depends_on_lower,
             tars: vec![LayerTar {
                 diff_id: layer.diff_id.clone(),
@@ -309,10 +328,10 @@ impl<'a> Loading<'a> {
                 blobs: vec![layer.descriptor.clone().unwrap_or(described)],
             }],
         })?;
-        if let Some(owners) = &fresh.unpacked.owners {
-            fresh.draft.write_owners(owners)?;
+        if let Some(owners) = &unpacked.owners {
+            draft.write_owners(owners)?;
         }
-        let made = history(&self.image.config).nth(number);
+        let made = record::history(&self.image.config).nth(number);
         let info = LayerInfo {
             form: store.form(),
             lineage: layer.diff_id.digest().hex().to_owned(),
@@ -321,14 +340,14 @@ impl<'a> Loading<'a> {
             unpacked_from: Some(layer.diff_id.clone()),
             elsewhere: None,
         };
-        let held = fresh.draft.commit(store, &info)?;
+        let held = draft.commit(store, &info)?;
         self.used
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(held.id.clone());
         let parent = self.parents[number].as_ref().filter(|_| depends_on_lower);
         store.remember_diff_id(&layer.diff_id, parent, &held.id)?;
-        Ok((held, blob))
+        Ok(held)
     }
 
     /// What messages call a layer.
@@ -366,89 +385,4 @@ fn above(parent: Option<&ChainId>, diff_id: &DiffId) -> ChainId {
         Some(parent) => parent.with(diff_id),
         None => ChainId(diff_id.digest().clone()),
     }
-}
-
-/// Writes the image's record, with its layers in place.
-fn record(store: &Store, image: &Incoming, source: &dyn LayerSource, states: Vec<State>) -> Result<Loaded> {
-    let mut held = Vec::new();
-    let mut blobs = Vec::new();
-    let mut reused = 0;
-    for (state, layer) in states.into_iter().zip(&image.layers) {
-        match state {
-            State::Here(here) => {
-                reused += 1;
-                note_blob(store, &here, layer)?;
-                blobs.extend(regain(store, source, layer, &here)?);
-                held.push(here);
-            }
-            State::Fresh(fresh, blob) => {
-                held.push(fresh);
-                blobs.push(blob);
-            }
-            State::Waiting | State::Failed(_) => {
-                return Err(Error::image(image.shown.as_str(), "a layer wasn't unpacked"));
-            }
-        }
-    }
-    let config = store.add_document(&image.config_bytes)?;
-    let manifest = match &image.manifest {
-        Some((descriptor, bytes)) => {
-            let document = store.add_document(bytes)?;
-            Some((document, descriptor.clone()))
-        }
-        None => None,
-    };
-    let export = Export {
-        config: config.digest.clone(),
-        // What an index said of it there doesn't belong to it.
-        manifests: manifest
-            .iter()
-            .map(|(_, one)| Descriptor::new(one.media_type.clone(), one.digest.clone(), one.size))
-            .collect(),
-    };
-    let record = ImageRecord {
-        layers: held.iter().map(|layer| layer.id.clone()).collect(),
-        config: image.config.clone(),
-        ..ImageRecord::default()
-    };
-    let digests: Vec<Digest> = blobs.iter().map(|blob: &HeldBlob| blob.digest.clone()).collect();
-    Ok(Loaded {
-        image: store.add_imported(&record, &export, &digests)?,
-        manifest: manifest.map(|(_, descriptor)| descriptor.digest),
-        reused,
-    })
-}
-
-/// A layer that is here has one more blob, though its bytes are not here.
-fn note_blob(store: &Store, held: &HeldLayer, layer: &IncomingLayer) -> Result<()> {
-    let Some(descriptor) = &layer.descriptor else {
-        return Ok(());
-    };
-    store.update_digests(&held.id, |digests| {
-        let clamp = digests.tar(&layer.diff_id).and_then(|tar| tar.clamp);
-        digests.add(LayerTar {
-            diff_id: layer.diff_id.clone(),
-            clamp,
-            blobs: vec![descriptor.clone()],
-        });
-    })
-}
-
-/// What the history says of a layer.
-struct Made {
-    by: String,
-    when: String,
-}
-
-/// What the history says of each layer, base first; nothing where it says nothing.
-fn history(config: &ImageConfig) -> impl Iterator<Item = Made> + '_ {
-    let unknown = || Made {
-        by: String::new(),
-        when: config.created.clone().unwrap_or_default(),
-    };
-    let said = config.history.iter().filter(|step| !step.empty_layer).map(|step| Made {
-        by: step.created_by.clone().unwrap_or_default(),
-        when: step.created.clone().unwrap_or_default(),
-    });
-    said.chain(std::iter::repeat_with(unknown))
 }

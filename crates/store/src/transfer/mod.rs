@@ -16,6 +16,7 @@ mod load;
 mod outgoing;
 mod packing;
 mod pipe;
+mod record;
 mod regain;
 mod save;
 mod sink;

@@ -24,8 +24,11 @@ pub(super) fn regain(
     let descriptor = layer.descriptor.as_ref();
     // Without a manifest it is the tar itself.
     let digest = descriptor.map_or(layer.diff_id.digest(), |descriptor| &descriptor.digest);
-    if !came_in || source.is_remote() || store.hold_blob(digest)?.is_some() {
+    if !came_in || store.hold_blob(digest)?.is_some() {
         return Ok(None);
+    }
+    if source.is_remote() {
+        return finish_download(store, layer);
     }
     let Ok(from) = source.open(layer) else {
         return Ok(None);
@@ -36,6 +39,22 @@ pub(super) fn regain(
     std::io::copy(&mut from.take(limit.saturating_add(1)), &mut blob).on("copy", Path::new(&layer.place))?;
     let blob = blob.finish();
     if blob.digest != *digest || blob.size > limit {
+        return Ok(None);
+    }
+    blob.commit(store).map(Some)
+}
+
+/// Of a layer from another machine what an earlier attempt got whole, and was killed before it could say so.
+fn finish_download(store: &Store, layer: &IncomingLayer) -> Result<Option<HeldBlob>> {
+    let Some(descriptor) = &layer.descriptor else {
+        return Ok(None);
+    };
+    let Some(blob) = BlobDraft::whole_download(store, &descriptor.digest, descriptor.size)? else {
+        return Ok(None);
+    };
+    let blob = blob.finish();
+    if blob.digest != descriptor.digest {
+        blob.discard();
         return Ok(None);
     }
     blob.commit(store).map(Some)

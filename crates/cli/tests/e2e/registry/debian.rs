@@ -125,6 +125,31 @@ impl Registry {
         found
     }
 
+    /// Waits until it works for nobody: what clients that are gone had sent is answered, though to nobody.
+    ///
+    /// The kernel's table has a connection of it (`ESTABLISHED`, or `CLOSE_WAIT` when the client has gone) until it has
+    /// dealt with the connection's last request.
+    pub fn settle(&self) {
+        let begun = Instant::now();
+        let local = format!(":{:04X}", self.port);
+        loop {
+            let table = std::fs::read_to_string("/proc/net/tcp").expect("the kernel's table");
+            let at_work = table.lines().any(|line| {
+                let mut columns = line.split_whitespace().skip(1);
+                let (ours, state) = (columns.next().unwrap_or_default(), columns.nth(1).unwrap_or_default());
+                ours.ends_with(&local) && ["01", "08"].contains(&state)
+            });
+            if !at_work {
+                return;
+            }
+            assert!(
+                begun.elapsed() < Duration::from_secs(20),
+                "a connection never ends:\n{table}"
+            );
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     /// How many blobs went out.
     pub fn fetched(&self) -> usize {
         self.requests("GET", "/blobs/sha256:", 200).len() + self.requests("GET", "/blobs/sha256:", 206).len()

@@ -62,6 +62,7 @@ fn a_killed_pull_goes_on_where_it_was() {
         while here < MOST && killed(&pull(), Duration::from_millis(random.below(250))) {
             here += 1;
             throttle.settle();
+            registry.settle();
         }
         pull().succeeds();
         throttle.settle();
@@ -107,9 +108,11 @@ fn a_killed_push_sends_no_blob_again_that_arrived() {
         while kills < before + MOST && killed(&push(), Duration::from_millis(random.below(400))) {
             kills += 1;
             throttle.settle();
+            registry.settle();
         }
         push().succeeds();
         throttle.settle();
+        registry.settle();
         let arrived = registry.requests("PUT", &format!("/v2/{repository}/blobs/uploads/"), 201);
         let blob = |target: &String| target.split("digest=").nth(1).expect("a digest").to_owned();
         let different: HashSet<String> = arrived.iter().map(blob).collect();
