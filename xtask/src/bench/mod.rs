@@ -1,9 +1,11 @@
-//! `cargo xtask bench start|bundle|steps|load|save|commit|pull|push`: wiac against its peers, side by side on one machine.
+//! `cargo xtask bench start|bundle|steps|build|load|save|commit|pull|push`: wiac against its peers, side by side on one machine.
 //!
 //! Peers are the newest that Debian has: a root of Debian trixie is made once, and everything, wiac included, is
 //! measured inside it. Data is on tmpfs unless `--disk` is given, so that tools are compared rather than disks. Each
 //! round runs every contender once, in turn, so that what else the machine does hits all alike.
 
+mod build;
+mod build_contexts;
 mod bundle;
 mod commit;
 mod corpus;
@@ -36,6 +38,9 @@ pub(crate) struct Arguments {
     /// Only these peers (default: all; one that is missing is an error)
     #[arg(long, value_name = "PEER", value_delimiter = ',')]
     only: Vec<String>,
+    /// Only these cases of `build`, by their letters
+    #[arg(long = "case", value_name = "LETTER", value_delimiter = ',')]
+    cases: Vec<char>,
     /// Keep data on disk (/var/tmp) instead of on tmpfs (/dev/shm)
     #[arg(long)]
     disk: bool,
@@ -59,6 +64,8 @@ enum What {
     Bundle,
     /// Building a Dockerfile of small steps
     Steps,
+    /// Building Dockerfiles of every size
+    Build,
     /// Loading an image of 1 GB
     Load,
     /// Saving it
@@ -93,7 +100,10 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     place.install(&shell::release_directory()?.join("examples/floor"), "floor")?;
     place.compile("true", "int main(void) { return 0; }")?;
     place.compile("pause", "#include <unistd.h>\nint main(void) { for (;;) pause(); }")?;
-    if !matches!(arguments.what, What::Start | What::Bundle | What::Steps) {
+    if arguments.what == What::Build {
+        build::prepare(arguments, &place)?;
+    }
+    if !matches!(arguments.what, What::Start | What::Bundle | What::Steps | What::Build) {
         load::prepare(&place)?;
         shell::run(&mut shell::cargo(&[
             "build",
@@ -133,6 +143,7 @@ fn inside(arguments: &Arguments, place: &Place) -> Outcome {
         What::Start => start::run(arguments, place)?,
         What::Bundle => bundle::run(arguments, place)?,
         What::Steps => steps::run(arguments, place)?,
+        What::Build => build::run(arguments, place)?,
         What::Load => load::run(arguments, place)?,
         What::Save => save::run(arguments, place)?,
         What::Commit => commit::run(arguments, place)?,
@@ -149,5 +160,9 @@ fn inside(arguments: &Arguments, place: &Place) -> Outcome {
 impl Arguments {
     fn wants(&self, peer: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|name| name == peer)
+    }
+
+    fn wants_case(&self, letter: char) -> bool {
+        self.cases.is_empty() || self.cases.contains(&letter)
     }
 }

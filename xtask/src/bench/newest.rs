@@ -49,6 +49,23 @@ pub(crate) fn root() -> Outcome<PathBuf> {
     Ok(root)
 }
 
+/// Makes a small root of the newest Debian where it is missing: its tar.
+pub(crate) fn small_debian() -> Outcome<PathBuf> {
+    let tar = Path::new(KEPT).join(format!("{SUITE}-small.tar"));
+    if tar.exists() {
+        return Ok(tar);
+    }
+    machine::install(&[("mmdebstrap", "makes a root of the newest Debian")])?;
+    std::fs::create_dir_all(KEPT)?;
+    let unfinished = Path::new(KEPT).join(format!("{SUITE}-small.{}.tar", std::process::id()));
+    let mut make = Command::new("mmdebstrap");
+    make.args(["--quiet", "--variant=apt", "--include=ca-certificates", SUITE])
+        .arg(&unfinished);
+    shell::run(make.arg("http://deb.debian.org/debian")).inspect_err(|_| drop(std::fs::remove_file(&unfinished)))?;
+    std::fs::rename(unfinished, &tar)?;
+    Ok(tar)
+}
+
 /// Runs `task` in a process with a mount namespace of its own, from which no mount reaches the machine's.
 pub(crate) fn in_namespace(task: impl FnOnce() -> Outcome) -> Outcome {
     let child = clone_into(namespace::MOUNT, None, || {
