@@ -38,7 +38,13 @@ impl Source {
         }
         let root = Root::open(&place).on("open the build context", &place)?;
         let ignore = read_ignore(&place, dockerfile)?;
-        let hashes = Some(HashTable::load(store, &place)?);
+        // A context that was fetched for this build is never met again.
+        let is_fetched = place.starts_with(store.temporary_place());
+        let hashes = if is_fetched {
+            None
+        } else {
+            Some(HashTable::load(store, &place)?)
+        };
         Ok(Self {
             root,
             place,
@@ -88,7 +94,7 @@ fn read_ignore(context: &Path, dockerfile: Option<&Path>) -> Result<IgnorePatter
         PathBuf::from(name)
     });
     for path in own.into_iter().chain([context.join(".dockerignore")]) {
-        match std::fs::read(&path) {
+        match read_file(&path) {
             Ok(bytes) => {
                 let text = String::from_utf8_lossy(&bytes);
                 return IgnorePatterns::parse(&text).map_err(|error| Error::Ignore {
@@ -101,4 +107,12 @@ fn read_ignore(context: &Path, dockerfile: Option<&Path>) -> Result<IgnorePatter
         }
     }
     Ok(IgnorePatterns::default())
+}
+
+/// A regular file's content: what a fetched context has may be anything, or lead anywhere.
+fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
+    if std::fs::metadata(path)?.is_file() {
+        return std::fs::read(path);
+    }
+    Err(std::io::Error::other("it isn't a regular file"))
 }

@@ -11,6 +11,7 @@ pub mod copy;
 mod directory;
 pub mod dockerfile;
 pub mod error;
+pub mod fetch;
 mod hashes;
 mod key;
 mod network_files;

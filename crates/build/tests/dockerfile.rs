@@ -5,8 +5,10 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use wiac_build::dockerfile::{Base, BaseImages, Request, Tools, build};
+use wiac_build::fetch::{Download, Fetcher, Surroundings, Validators};
 use wiac_build::progress::{Event, Progress};
 use wiac_build::{Error, Result};
+use wiac_dockerfile::remote::GitSource;
 use wiac_layer::Form;
 use wiac_oci::manifest::Platform;
 use wiac_run::attach::Signals;
@@ -23,6 +25,28 @@ struct NoImages;
 impl BaseImages for NoImages {
     fn find(&mut self, name: &str, _: &Platform) -> Result<Base> {
         Err(Error::wrong(format!("there are no images here, and so no {name}")))
+    }
+}
+
+struct NoNetwork;
+
+impl Fetcher for NoNetwork {
+    fn download<'f>(&'f self, address: &str, _: &Validators) -> Result<Download<'f>> {
+        Err(Error::wrong(format!("there is no network here, and so no {address}")))
+    }
+
+    fn resolve(&self, git: &GitSource, _: &dyn Surroundings) -> Result<String> {
+        Err(Error::wrong(format!(
+            "there is no network here, and so no {}",
+            git.remote
+        )))
+    }
+
+    fn checkout(&self, git: &GitSource, _: &str, _: bool, _: &Path, _: &dyn Surroundings) -> Result<()> {
+        Err(Error::wrong(format!(
+            "there is no network here, and so no {}",
+            git.remote
+        )))
     }
 }
 
@@ -66,6 +90,7 @@ impl Place {
         let tools = Tools {
             store: &self.store,
             images: &mut NoImages,
+            fetcher: &NoNetwork,
             progress: &mut Silence,
             signals: &Signals::catch().expect("signals"),
             user_namespace: None,

@@ -7,6 +7,7 @@ mod data;
 mod dates;
 mod docker_options;
 mod error;
+mod fetching;
 mod filter;
 mod format;
 mod images;

@@ -9,6 +9,7 @@ pub mod expand;
 pub mod glob;
 pub mod ignore;
 pub mod instruction;
+pub mod remote;
 pub mod stages;
 
 mod csv;

@@ -2,6 +2,7 @@
 
 use crate::blob::{self, Blob};
 use crate::config::{Endpoint, Purpose};
+use crate::download::{self, Download, Validators};
 use crate::error::{Error, Result};
 use crate::manifest::{self, Fetched};
 use crate::publish::{self, Thing};
@@ -55,6 +56,14 @@ impl Client {
     /// Where it isn't there, or has another size than the descriptor says.
     pub fn blob(&self, reference: &Reference, descriptor: &Descriptor, from: u64) -> Result<Blob> {
         Blob::open(&self.session, reference, descriptor, from)
+    }
+
+    /// Asks for a file of the web, by a whole address. `known`: what it was before, where it is known.
+    ///
+    /// # Errors
+    /// Where it isn't there, or can't be asked for.
+    pub fn download(&self, address: &str, known: &Validators) -> Result<Download> {
+        download::download(&self.session, address, known)
     }
 
     /// Asks what a reference means at present, without fetching it: to see whether something is newer. Only the word of

@@ -3,6 +3,7 @@
 //! | module | what it holds | specification |
 //! |---|---|---|
 //! | `client` | [`Client`]: manifests, blobs, uploads, tags, referrers, login | OCI distribution-spec 1.1 |
+//! | `download` | files of the web, which ADD and build contexts name | RFC 9110 |
 //! | [`settings`] | where configuration lies, how patient a transfer is | |
 //! | [`credentials`] | who we are to a registry: auth.json, docker's config.json, credential helpers | containers-auth.json(5) |
 //! | `config` | registries.conf, certs.d, hosts.toml, policy.json | containers-registries.conf(5) and others |
@@ -17,6 +18,7 @@ mod blob;
 mod client;
 mod config;
 pub mod credentials;
+mod download;
 mod error;
 mod http;
 mod list;
@@ -30,6 +32,7 @@ mod upload;
 
 pub use blob::Blob;
 pub use client::Client;
+pub use download::{Download, Validators, WebFile};
 pub use error::{Error, Kind, Result};
 pub use manifest::Fetched;
 pub use settings::Settings;

@@ -1,6 +1,6 @@
 //! What a request goes through: plain HTTP or not, authentication, redirects, further tries, and the words for a no.
 
-mod retry;
+pub(crate) mod retry;
 
 use crate::auth::Authorizer;
 use crate::config::{Config, Endpoint, Security};

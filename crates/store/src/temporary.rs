@@ -58,6 +58,14 @@ impl Drop for Temporary {
     }
 }
 
+impl Store {
+    /// The directory that holds everything unfinished, without symlinks.
+    pub fn temporary_place(&self) -> PathBuf {
+        let path = self.path("tmp");
+        path.canonicalize().unwrap_or(path)
+    }
+}
+
 /// Deletes a directory tree; one that is gone already is no error. No symlink is followed.
 ///
 /// Most directories of a container that did little are empty: each is removed without a look into it, and only where

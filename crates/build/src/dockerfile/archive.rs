@@ -48,7 +48,8 @@ pub(super) fn open(source: &Source, picked: &Picked) -> Result<Option<Archive>> 
     Ok(Some(Archive { tar, shown }))
 }
 
-fn begins_with_a_header(mut tar: Box<dyn Read + Send>) -> bool {
+/// Whether a stream begins as a tar does.
+pub(super) fn begins_with_a_header(mut tar: Box<dyn Read + Send>) -> bool {
     /// Enough for the extended headers in front of a first entry.
     const ENOUGH: u64 = 1 << 20;
     let mut beginning = Vec::new();

@@ -6,6 +6,7 @@
 
 pub(crate) use base::empty_config;
 
+mod add;
 mod archive;
 mod base;
 mod below;
@@ -14,6 +15,8 @@ mod change;
 mod checks;
 mod chmod;
 mod config;
+mod context_archive;
+mod git;
 mod hashing;
 mod mounts;
 mod output;
@@ -28,16 +31,19 @@ mod stop;
 mod transfer;
 mod tree;
 mod unpack;
+mod web;
 mod workdir;
 mod worker;
 mod writer;
 
 pub use change::apply_changes;
+pub use context_archive::{Arrived, receive_context};
 pub use mounts::Secret;
 
 use crate::container::Network;
 use crate::context::Source;
 use crate::error::{Error, Result};
+use crate::fetch::Fetcher;
 use crate::progress::{Event, Progress};
 use stage::Stage;
 use stages::Stages;
@@ -138,6 +144,8 @@ pub struct Tools<'t> {
     pub store: &'t Store,
     /// Finds base images.
     pub images: &'t mut (dyn BaseImages + Send),
+    /// Fetches what ADD names by an address.
+    pub fetcher: &'t dyn Fetcher,
     /// Is told what happens.
     pub progress: &'t mut (dyn Progress + Send),
     /// The caller's signals: one of them ends the build. They are blocked in the calling thread.
@@ -164,6 +172,7 @@ pub fn build(request: &Request, tools: Tools<'_>) -> Result<Built> {
     let Tools {
         store,
         images: base_images,
+        fetcher,
         progress,
         signals,
         user_namespace,
@@ -198,6 +207,7 @@ pub fn build(request: &Request, tools: Tools<'_>) -> Result<Built> {
         store,
         user_namespace,
         images: Mutex::new(base_images),
+        fetcher,
         progress: Mutex::new(progress),
         stop: Stop::new(signals)?,
         stages: Stages::new(&graph, dockerfile.stages.len(), &order),

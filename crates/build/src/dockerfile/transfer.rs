@@ -1,5 +1,6 @@
-//! COPY and ADD: from a build context, a stage or an image into a new layer.
+//! COPY, and ADD of files of the build context: from a context, a stage or an image into a new layer.
 
+use super::add::{refuse_remotes, without_user};
 use super::cached::Made;
 use super::hashing::{self, Fingerprint};
 use super::prepared::Prepared;
@@ -13,7 +14,7 @@ use crate::error::{Error, IoExt, Result};
 use crate::progress::Event;
 use std::path::{Path, PathBuf};
 use wiac_dockerfile::stages::Source as StageSource;
-use wiac_dockerfile::{Add, Copy, Transfer, Word};
+use wiac_dockerfile::{Copy, Transfer, Word};
 use wiac_layer::Form;
 use wiac_layer::merged::LayerStack;
 use wiac_sys::root::Root;
@@ -32,8 +33,8 @@ pub(super) enum Origin {
 impl Worker<'_, '_> {
     /// Carries COPY out, or finds the layer that it made before; `true` for the latter.
     pub(super) fn copy(&mut self, stage: &mut Stage, copy: &Copy) -> Result<bool> {
-        refuse_downloads(&copy.transfer, "COPY")?;
         let mut prepared = self.prepare(stage, &copy.transfer)?;
+        refuse_remotes(&prepared)?;
         prepared.parents = copy.parents;
         let said = said("COPY", copy.from.as_ref(), &copy.transfer, &prepared);
         match self.origin(copy.from.as_ref())? {
@@ -43,21 +44,6 @@ impl Worker<'_, '_> {
                 self.copy_layers(stage, &prepared, said, &layers, description)
             }
         }
-    }
-
-    /// Carries ADD out, or finds the layer that it made before; `true` for the latter.
-    pub(super) fn add(&mut self, stage: &mut Stage, add: &Add) -> Result<bool> {
-        refuse_downloads(&add.transfer, "ADD")?;
-        if let Some(checksum) = &add.checksum {
-            return Err(Error::wrong_with_hint(
-                format!("--checksum={checksum}: a checksum is for a download, and every source here is a file"),
-                "leave it out, or check the file in a RUN: echo '<sum>  <file>' | sha256sum -c",
-            ));
-        }
-        let mut prepared = self.prepare(stage, &add.transfer)?;
-        prepared.unpack = add.unpack.unwrap_or(true);
-        let said = said("ADD", None, &add.transfer, &prepared);
-        self.transfer_local(stage, &prepared, said, None)
     }
 
     /// From the build context, or the one called `name`.
@@ -83,7 +69,7 @@ impl Worker<'_, '_> {
 
     /// A file that was saved between being hashed and being copied has a new content under the old key: such a layer
     /// isn't remembered.
-    fn check_unchanged(
+    pub(super) fn check_unchanged(
         &mut self,
         name: Option<&str>,
         picked: &[Picked],
@@ -223,41 +209,14 @@ fn pick(source: &Source, prepared: &Prepared) -> Result<Vec<Picked>> {
 }
 
 /// As BuildKit words it, but for its own mark: the destination is as written.
-fn said(name: &str, from: Option<&Word>, transfer: &Transfer, prepared: &Prepared) -> String {
+pub(super) fn said(name: &str, from: Option<&Word>, transfer: &Transfer, prepared: &Prepared) -> String {
     let mut words = vec![name.to_owned()];
     words.extend(from.map(|from| format!("--from={from}")));
     words.extend(prepared.parents.then(|| "--parents".to_owned()));
     words.extend(transfer.chown.iter().map(|chown| format!("--chown={chown}")));
     words.extend(transfer.chmod.iter().map(|chmod| format!("--chmod={chmod}")));
-    words.extend(prepared.sources.iter().cloned());
+    words.extend(prepared.sources.iter().map(|source| without_user(source)));
     words.extend(prepared.inline.iter().map(|(name, _)| format!("<<{name}")));
     words.push(prepared.destination.clone());
     words.join(" ")
-}
-
-/// What would have to be fetched.
-fn refuse_downloads(transfer: &Transfer, name: &str) -> Result<()> {
-    let is_git = |text: &str| {
-        let beginnings = ["git@", "git://", "ssh://"];
-        let names_repository = Path::new(text).extension().is_some_and(|extension| extension == "git");
-        text.contains(':') && (names_repository || beginnings.iter().any(|beginning| text.starts_with(beginning)))
-    };
-    for word in transfer.paths() {
-        let text = word.text.as_str();
-        let is_url = text.starts_with("http://") || text.starts_with("https://");
-        if !is_url && !is_git(text) {
-            continue;
-        }
-        if name == "COPY" {
-            return Err(Error::wrong_with_hint(
-                format!("{text}: COPY takes files of the build context, not URLs"),
-                "ADD is the instruction for downloads",
-            ));
-        }
-        return Err(Error::wrong_with_hint(
-            format!("{text}: downloads aren't there yet"),
-            "fetch it into the build context before the build, or by a program in a RUN",
-        ));
-    }
-    Ok(())
 }

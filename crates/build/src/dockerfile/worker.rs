@@ -7,6 +7,7 @@ use super::stop::Stop;
 use super::{BaseImages, Request, config};
 use crate::context::Source;
 use crate::error::{Error, Result};
+use crate::fetch::{Fetcher, Surroundings};
 use crate::progress::{Event, Progress, Step};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -30,6 +31,7 @@ pub(super) struct Shared<'b> {
     pub(super) store: &'b Store,
     pub(super) user_namespace: Option<&'b UserNamespace>,
     pub(super) images: Mutex<&'b mut (dyn BaseImages + Send)>,
+    pub(super) fetcher: &'b dyn Fetcher,
     pub(super) progress: Mutex<&'b mut (dyn Progress + Send)>,
     pub(super) stop: Stop<'b>,
     pub(super) stages: Stages,
@@ -134,6 +136,17 @@ impl Shared<'_> {
         let before = self.count.fetch_add(count, Ordering::Relaxed);
         self.tell(Event::Planned { steps: before + count });
         before + 1
+    }
+}
+
+impl Surroundings for Shared<'_> {
+    fn start(&self, start: &mut dyn FnMut()) {
+        let _alone = lock(&self.starting);
+        start();
+    }
+
+    fn is_ending(&self) -> bool {
+        self.stop.check().is_err()
     }
 }
 

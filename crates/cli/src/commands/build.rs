@@ -4,22 +4,25 @@ mod annotations;
 mod by_hand;
 mod calls;
 mod contexts;
+mod input;
 mod outputs;
 mod platforms;
 mod stopped;
 mod values;
 
 use super::DryRun;
-use crate::error::{Failure, exit_code, words};
+use crate::error::{Failure, exit_code};
+use crate::fetching;
 use crate::images::AllImages;
 use crate::progress;
 use crate::pulling::{Policy, Pulling};
 use crate::{Global, data};
 use calls::{Asked, Call};
 use clap::Args;
+use contexts::Contexts;
+use input::Input;
 use outputs::Output;
 use platforms::Images;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 pub(crate) use stopped::Stopped;
@@ -31,17 +34,14 @@ use wiac_oci::reference::Reference;
 use wiac_run::attach::Signals;
 use wiac_store::{HeldImage, ImageRecord};
 
-/// The names a Dockerfile is looked for by, in order.
-const NAMES: [&str; 3] = ["Dockerfile", "dockerfile", "Containerfile"];
-
 // What may be written; clap makes the help of the comments below.
 #[derive(Debug, Default, Args)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(crate) struct Arguments {
-    /// The directory of the build context
-    #[arg(value_name = "PATH", default_value = ".")]
-    path: PathBuf,
-    /// The Dockerfile (default PATH/Dockerfile); - reads it from standard input
+    /// The build context: a directory, - for a tar or a Dockerfile on standard input, the URL of a tar, a git repository
+    #[arg(value_name = "PATH|URL|-", default_value = ".")]
+    path: String,
+    /// The Dockerfile (default PATH/Dockerfile); - reads it from standard input, a URL is fetched
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
     /// Build this stage
@@ -147,10 +147,15 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
         arguments.call
     };
     if let Some(call) = call.filter(|call| *call != Call::Build) {
-        let (file_name, _, text) = read_dockerfile(arguments)?;
+        let file = arguments.file.as_deref();
+        let input = if input::is_remote(&arguments.path, file)? {
+            Input::fetched(&data::open(global)?, &arguments.path, file)?
+        } else {
+            Input::local(&arguments.path, file)?
+        };
         let asked = Asked {
-            file_name: &file_name,
-            text: &text,
+            file_name: &input.file_name,
+            text: &input.text,
             target: arguments.target.as_deref(),
             build_args: &arguments.build_arg,
         };
@@ -158,12 +163,15 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
     }
     let outputs = arguments.output.iter().map(|text| Output::parse(text));
     let outputs: Vec<Output> = outputs.collect::<Result<_, _>>()?;
-    let signals = Signals::catch()?;
     let data = data::open(global)?;
+    // Until signals are caught they end the command at once, whatever is being fetched.
+    let input = read(&data, arguments)?;
+    let contexts = contexts::contexts(&data, &arguments.build_context)?;
     if arguments.dry_run == Some(DryRun::Shell) {
-        return by_hand::print(&data, arguments);
+        return by_hand::print(&data, arguments, (&input, &contexts));
     }
-    let images = match Images::build(&data, &signals, arguments) {
+    let signals = Signals::catch()?;
+    let images = match Images::build(&data, &signals, arguments, (&input, &contexts)) {
         Err(Stopped::Interrupted(signal)) => return Ok(exit_code(128 + signal)),
         Err(Stopped::Failed(failure)) => return Err(failure),
         Ok(images) => images,
@@ -246,25 +254,33 @@ pub(crate) fn build_directory(
     path: &Path,
 ) -> Result<(HeldImage, ImageRecord), Stopped> {
     let arguments = Arguments {
-        path: path.to_owned(),
+        path: path.to_string_lossy().into_owned(),
         ..Arguments::default()
     };
-    let built = make(data, signals, &arguments, None)?;
+    let input = Input::local(&arguments.path, None)?;
+    let built = make(data, signals, &arguments, (&input, &Contexts::default()), None)?;
     Ok((data.store.add_image(&built.record)?, built.record))
 }
 
-/// What is to be built, and the Dockerfile's name.
+fn read(data: &data::Data, arguments: &Arguments) -> Result<Input, Failure> {
+    let file = arguments.file.as_deref();
+    if input::is_remote(&arguments.path, file)? {
+        Input::fetched(data, &arguments.path, file)
+    } else {
+        Input::local(&arguments.path, file)
+    }
+}
+
+/// What is to be built.
 fn request(
-    data: &data::Data,
     arguments: &Arguments,
+    (input, contexts): (&Input, &Contexts),
     platform: Option<&Platform>,
-) -> Result<(String, Request), Failure> {
-    let (file_name, dockerfile_path, text) = read_dockerfile(arguments)?;
-    let contexts = contexts::contexts(data, &arguments.build_context)?;
-    let request = Request {
-        context: arguments.path.clone(),
-        dockerfile_path,
-        text,
+) -> Result<Request, Failure> {
+    Ok(Request {
+        context: input.context.clone(),
+        dockerfile_path: input.dockerfile_path.clone(),
+        text: input.text.clone(),
         target: arguments.target.clone(),
         build_args: values::build_arguments(&arguments.build_arg),
         no_cache: arguments.no_cache,
@@ -283,8 +299,7 @@ fn request(
         labels: values::labels(&arguments.label),
         platform: platform.cloned(),
         check: calls::check_options()?,
-    };
-    Ok((file_name, request))
+    })
 }
 
 fn pulling(arguments: &Arguments, platform: Option<&Platform>) -> Pulling {
@@ -303,13 +318,15 @@ fn make(
     data: &data::Data,
     signals: &Signals,
     arguments: &Arguments,
+    (input, contexts): (&Input, &Contexts),
     platform: Option<&Platform>,
 ) -> Result<Built, Stopped> {
-    let (file_name, request) = request(data, arguments, platform)?;
+    let request = request(arguments, (input, contexts), platform)?;
     let mut view = progress::view(is_quiet(arguments));
     let tools = Tools {
         store: &data.store,
         images: &mut AllImages::new(data, pulling(arguments, platform)),
+        fetcher: &fetching::Network::new(data.caller.uid),
         progress: &mut *view,
         signals,
         user_namespace: data.user_namespace.as_ref(),
@@ -318,47 +335,7 @@ fn make(
     let is_shown = view.has_shown_failure();
     // What it shows is complete before anything else is said.
     drop(view);
-    result.map_err(|error| stopped(error, &file_name, &request.text, is_shown))
-}
-
-/// The Dockerfile's name for messages, its path where it is a file, its text.
-fn read_dockerfile(arguments: &Arguments) -> Result<(String, Option<PathBuf>, Vec<u8>), Failure> {
-    if arguments.file.as_deref() == Some(Path::new("-")) {
-        let mut text = Vec::new();
-        std::io::stdin().read_to_end(&mut text)?;
-        return Ok(("standard input".to_owned(), None, text));
-    }
-    if !arguments.path.is_dir() {
-        return Err(Failure::new(format!(
-            "{}: not a directory; name the directory that is the build context",
-            arguments.path.display()
-        )));
-    }
-    let path = match &arguments.file {
-        Some(file) => file.clone(),
-        None => find_dockerfile(&arguments.path)?,
-    };
-    let text = std::fs::read(&path)
-        .map_err(|error| Failure::new(format!("can't read {}: {}", path.display(), words(&error))))?;
-    let name = path
-        .file_name()
-        .unwrap_or(path.as_os_str())
-        .to_string_lossy()
-        .into_owned();
-    Ok((name, Some(path), text))
-}
-
-fn find_dockerfile(directory: &Path) -> Result<PathBuf, Failure> {
-    NAMES
-        .iter()
-        .map(|name| directory.join(name))
-        .find(|path| path.is_file())
-        .ok_or_else(|| {
-            Failure::new(format!(
-                "there is no Dockerfile in {}; write one, or name it with -f",
-                directory.display()
-            ))
-        })
+    result.map_err(|error| stopped(error, &input.file_name, &request.text, is_shown))
 }
 
 /// The directories of the layers, topmost first, ready for `wiac run`.

@@ -138,7 +138,7 @@ fn retry_after(answer: &Answer) -> Option<Duration> {
 }
 
 /// Seconds since 1970 of `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, 5.6.7; older forms don't count).
-fn date(text: &str) -> Option<u64> {
+pub(crate) fn date(text: &str) -> Option<u64> {
     const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
     let words: Vec<_> = text.split(' ').collect();
     let [_, day, month, year, time, "GMT"] = words[..] else {

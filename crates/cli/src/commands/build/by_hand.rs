@@ -1,5 +1,7 @@
 //! `wiac build --dry-run=shell`.
 
+use super::contexts::Contexts;
+use super::input::Input;
 use super::{Arguments, Stopped, pulling, request, stopped};
 use crate::data::Data;
 use crate::error::{Failure, exit_code};
@@ -8,20 +10,29 @@ use std::process::ExitCode;
 use wiac_build::dockerfile::shell::{Means, by_hand};
 
 /// Prints the script. What can't be put into it is told, and then it is no success.
-pub(super) fn print(data: &Data, arguments: &Arguments) -> Result<ExitCode, Failure> {
+pub(super) fn print(
+    data: &Data,
+    arguments: &Arguments,
+    (input, contexts): (&Input, &Contexts),
+) -> Result<ExitCode, Failure> {
+    if input.is_fetched() || contexts.is_fetched() {
+        return Err(Failure::usage(
+            "--dry-run=shell: the script needs the context where it lies; fetch it into a directory first",
+        ));
+    }
     let platform = match arguments.platform.as_slice() {
         [] => None,
         [one] => Some(one),
         _ => return Err(Failure::usage("--dry-run: a script builds for one platform at a time")),
     };
-    let (file_name, request) = request(data, arguments, platform)?;
+    let request = request(arguments, (input, contexts), platform)?;
     let means = Means {
         store: &data.store,
         images: &mut AllImages::new(data, pulling(arguments, platform)),
         user_namespace: data.user_namespace.as_ref(),
     };
     let made = by_hand(&request, means);
-    let made = match made.map_err(|error| stopped(error, &file_name, &request.text, false)) {
+    let made = match made.map_err(|error| stopped(error, &input.file_name, &request.text, false)) {
         Ok(made) => made,
         Err(Stopped::Failed(failure)) => return Err(failure),
         Err(Stopped::Interrupted(signal)) => return Ok(exit_code(128 + signal)),

@@ -1,5 +1,6 @@
-//! `--build-context NAME=VALUE`: a directory, or an image under another name.
+//! `--build-context NAME=VALUE`: a directory, what a URL gives, or an image under another name.
 
+use super::input::{self, Fetched};
 use crate::data::Data;
 use crate::error::Failure;
 use std::collections::BTreeMap;
@@ -9,12 +10,21 @@ use wiac_store::HeldImage;
 use wiac_store::transfer::{Archive, load};
 
 /// What the names mean.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Contexts {
     pub(super) directories: BTreeMap<String, PathBuf>,
     pub(super) images: BTreeMap<String, String>,
     /// Images that were loaded for it.
     held: Vec<HeldImage>,
+    /// Contexts that were fetched, as long as they are needed.
+    fetched: Vec<Fetched>,
+}
+
+impl Contexts {
+    /// Whether one of them goes with this.
+    pub(super) fn is_fetched(&self) -> bool {
+        !self.fetched.is_empty()
+    }
 }
 
 /// Reads the values; an image layout is loaded into the store.
@@ -36,13 +46,10 @@ pub(super) fn contexts(data: &Data, written: &[String]) -> Result<Contexts, Fail
             contexts.held.push(image);
         } else if wiac_foreign::parse(value).is_some() {
             contexts.images.insert(name, value.to_owned());
-        } else if ["http://", "https://", "git://", "git@", "ssh://"]
-            .iter()
-            .any(|start| value.starts_with(start))
-        {
-            return Err(wrong(
-                "downloads aren't there yet; fetch it first and name the directory",
-            ));
+        } else if let Some(remote) = input::remote(value)? {
+            let fetched = input::fetch(data, remote)?;
+            contexts.directories.insert(name, fetched.directory.clone());
+            contexts.fetched.push(fetched);
         } else if Path::new(value).is_dir() {
             contexts.directories.insert(name, PathBuf::from(value));
         } else {

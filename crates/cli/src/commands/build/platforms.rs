@@ -1,6 +1,8 @@
 //! What was built, for one platform or several.
 
 use super::annotations::Annotations;
+use super::contexts::Contexts;
+use super::input::Input;
 use super::stopped::Stopped;
 use super::{Arguments, make};
 use crate::data::Data;
@@ -20,7 +22,12 @@ pub(super) struct Images {
 
 impl Images {
     /// Builds for each platform that is asked for, one after the other.
-    pub(super) fn build(data: &Data, signals: &Signals, arguments: &Arguments) -> Result<Self, Stopped> {
+    pub(super) fn build(
+        data: &Data,
+        signals: &Signals,
+        arguments: &Arguments,
+        sources: (&Input, &Contexts),
+    ) -> Result<Self, Stopped> {
         let annotations = Annotations::parse(&arguments.annotation, arguments.platform.len() > 1)?;
         let platforms: Vec<Option<&Platform>> = match arguments.platform.as_slice() {
             [] => vec![None],
@@ -32,7 +39,7 @@ impl Images {
             locks: Vec::new(),
         };
         for platform in platforms {
-            let Built { mut record, locks } = make(data, signals, arguments, platform)?;
+            let Built { mut record, locks } = make(data, signals, arguments, sources, platform)?;
             let built_for = platform.cloned().unwrap_or_else(Platform::host);
             record.annotations = images.annotations.of(&built_for);
             images.records.push(record);

@@ -86,16 +86,10 @@ fn an_archive_leads_nowhere_else() {
 }
 
 #[test]
-fn what_add_fetches_is_refused_with_what_to_do() {
+fn what_makes_no_sense_is_refused_with_what_to_do() {
     let place = Place::root();
     context(&place);
     for (instruction, why) in [
-        ("ADD https://example.org/a.tar /", "fetch it into the build context"),
-        ("ADD git@github.com:a/b.git /", "fetch it into the build context"),
-        (
-            "ADD https://github.com/a/b.git#main:sub /",
-            "fetch it into the build context",
-        ),
         ("COPY https://example.org/a /", "ADD is the instruction"),
         (
             "ADD --checksum=sha256:00 root/etc/passwd /",

@@ -182,11 +182,7 @@ fn contexts_by_name() {
         )),
         ["file"]
     );
-    for (value, why) in [
-        ("x", "write NAME=DIRECTORY"),
-        ("x=nowhere", "no such directory"),
-        ("x=https://example.org/x.tar", "downloads"),
-    ] {
+    for (value, why) in [("x", "write NAME=DIRECTORY"), ("x=nowhere", "no such directory")] {
         place
             .build("context", dockerfile)
             .args(["--build-context", value])

@@ -11,6 +11,9 @@ mod mounts;
 mod outputs;
 mod parallel;
 mod platforms;
+mod remote_contexts;
+mod remote_files;
+mod repositories;
 mod sharing;
 mod stages;
 

@@ -1,8 +1,8 @@
 //! Images from and to registries: Debian's docker-registry on loopback, one for each test, and servers that misbehave.
 
-mod debian;
+pub mod debian;
 mod throttle;
-mod web;
+pub mod web;
 
 mod access;
 mod hostile;

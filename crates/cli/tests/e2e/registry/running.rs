@@ -89,3 +89,21 @@ fn from_pulls_what_is_missing(place: &Place) {
     build(&[]).fails(1).complains(&["none", "Dockerfile"]);
     assert_whole(place, "other");
 }
+
+#[test]
+fn an_image_as_a_build_context_is_pulled() {
+    let (place, registry) = (Place::root(), Registry::start());
+    let name = registry.name("team/app:1");
+    publish(&place, &name, "first");
+    let steps = "FROM lib\nFROM scratch\nCOPY --from=lib /etc/group /group\n";
+    place.write("context/Dockerfile", steps);
+    let image = format!("lib=docker-image://{name}");
+    let build = |value: &str| wiac_on(&place, "other", ["build", "-q", "--build-context", value, "context"]);
+    build(&image).succeeds();
+    assert!(registry.fetched() > 0, "it was pulled");
+    let fetched = registry.fetched();
+    build(&image).succeeds();
+    assert_eq!(registry.fetched(), fetched, "it is here");
+    let none = format!("lib=docker-image://{}", registry.name("none"));
+    build(&none).fails(1).complains(&["none", "Dockerfile:3"]);
+}

@@ -27,10 +27,30 @@ impl Answer {
     }
 }
 
-type Handler = dyn Fn(&str) -> Answer + Send + Sync;
+/// A request.
+pub struct Asked {
+    pub path: String,
+    /// Each as it came, names in small letters.
+    pub headers: Vec<(String, String)>,
+}
+
+impl Asked {
+    /// A header's value.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_str())
+    }
+}
+
+type Handler = dyn Fn(&Asked) -> Answer + Send + Sync;
 
 /// Starts it; it ends with the test's process. `handler` gets the path.
 pub fn serve(handler: impl Fn(&str) -> Answer + Send + Sync + 'static) -> SocketAddr {
+    serve_requests(move |asked| handler(&asked.path))
+}
+
+/// The same; `handler` gets the headers too.
+pub fn serve_requests(handler: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("an address");
     let handler: Arc<Handler> = Arc::new(handler);
@@ -48,14 +68,21 @@ pub fn serve(handler: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Socket
 fn answer(mut stream: TcpStream, handler: &Handler) -> std::io::Result<()> {
     let mut lines = BufReader::new(stream.try_clone()?).lines();
     let first = lines.next().transpose()?.unwrap_or_default();
-    while lines.next().transpose()?.is_some_and(|line| !line.is_empty()) {}
+    let mut headers = Vec::new();
+    while let Some(line) = lines.next().transpose()?.filter(|line| !line.is_empty()) {
+        let (name, value) = line.split_once(':').unwrap_or((&line, ""));
+        headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+    }
     let mut words = first.split(' ');
     let (method, path) = (words.next(), words.next());
     let Some(path) = path.filter(|_| first.ends_with("HTTP/1.1")) else {
         // The beginning of TLS.
         return stream.write_all(b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
     };
-    let answer = handler(path);
+    let answer = handler(&Asked {
+        path: path.to_owned(),
+        headers,
+    });
     let length = answer.length.unwrap_or(answer.body.len() as u64);
     write!(
         stream,
