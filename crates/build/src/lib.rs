@@ -17,5 +17,6 @@ mod key;
 mod network_files;
 pub mod progress;
 mod stubs;
+pub mod verify;
 
 pub use error::{Error, Result};

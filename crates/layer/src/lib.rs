@@ -3,6 +3,7 @@
 //! A layer is a directory that overlayfs takes as a lower one. This crate knows what stands in such a directory, and
 //! nothing of stores, images or containers.
 
+pub mod compare;
 pub mod compression;
 mod copy;
 mod dress;

@@ -12,6 +12,7 @@ pub mod check;
 pub mod collect;
 mod data;
 pub mod digests;
+mod discard;
 pub mod error;
 pub mod image;
 pub mod layer;

@@ -1,7 +1,7 @@
 //! A step that makes a layer: looked up in the cache first, and only then carried out.
 
 use super::stage::Stage;
-use super::worker::Worker;
+use super::worker::{Worker, lock};
 use crate::error::Result;
 use std::time::Duration;
 use wiac_oci::time::now;
@@ -116,7 +116,8 @@ impl Worker<'_, '_> {
         };
         let layer = draft.commit(store, &info)?;
         self.shared.keep(layer.lock);
-        if made == Made::Whole {
+        lock(&self.shared.made).push(layer.id.clone());
+        if made == Made::Whole && !self.shared.request.apart {
             store.remember_step(key, &layer.id)?;
         }
         Ok((layer.id, info))

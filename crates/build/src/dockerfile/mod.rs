@@ -95,6 +95,8 @@ pub struct Request {
     pub build_args: BTreeMap<String, String>,
     /// Run every step again.
     pub no_cache: bool,
+    /// Remember nothing: what is made counts for this build alone. The layers are the caller's to discard.
+    pub apart: bool,
     /// Run every step of these stages again.
     pub no_cache_stages: Vec<String>,
     /// SOURCE_DATE_EPOCH: the time of the image, of its history, and of what the build itself makes.
@@ -161,6 +163,8 @@ pub struct Built {
     pub record: ImageRecord,
     /// Of its layers: keep them until the record is written, since until then nothing refers to them.
     pub locks: Vec<Lock>,
+    /// The layers that no earlier build had made, of all stages.
+    pub made: Vec<LayerId>,
 }
 
 /// Builds what `request` asks for. The layers are in the store, but not synced yet.
@@ -212,6 +216,7 @@ pub fn build(request: &Request, tools: Tools<'_>) -> Result<Built> {
         stop: Stop::new(signals)?,
         stages: Stages::new(&graph, dockerfile.stages.len(), &order),
         locks: Mutex::default(),
+        made: Mutex::default(),
         starting: Mutex::default(),
         numbers,
         count: AtomicUsize::new(count),
@@ -240,6 +245,7 @@ fn finish(shared: &Shared<'_>, target: usize) -> Result<Built> {
     Ok(Built {
         record: stage.into_record(),
         locks: std::mem::take(&mut *worker::lock(&shared.locks)),
+        made: std::mem::take(&mut *worker::lock(&shared.made)),
     })
 }
 

@@ -112,7 +112,9 @@ impl Worker<'_, '_> {
             build.write(stage, &draft.diff(), &source, &picked, prepared)?;
             Ok(Made::Whole)
         })?;
-        if let Some(layer) = stage.layers.last() {
+        if let Some(layer) = stage.layers.last()
+            && !self.shared.request.apart
+        {
             self.shared.store.remember_step(&by_layers, &layer.id)?;
         }
         Ok(cached)

@@ -37,6 +37,8 @@ pub(super) struct Shared<'b> {
     pub(super) stages: Stages,
     /// Of every layer in use: nobody deletes it before the image is named.
     pub(super) locks: Mutex<Vec<Lock>>,
+    /// Layers that this build made.
+    pub(super) made: Mutex<Vec<LayerId>>,
     /// Held while a container starts: its first process has a part in this process's memory and descriptors until then.
     pub(super) starting: Mutex<()>,
     /// The number of each stage's first step.

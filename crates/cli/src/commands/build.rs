@@ -9,6 +9,7 @@ mod outputs;
 mod platforms;
 mod stopped;
 mod values;
+mod verify;
 
 use super::DryRun;
 use crate::error::{Failure, exit_code};
@@ -125,6 +126,9 @@ pub(crate) struct Arguments {
     /// Build nothing: print what would be done, as a script
     #[arg(long, value_name = "AS")]
     dry_run: Option<DryRun>,
+    /// Build again without the cache, and show which files differ
+    #[arg(long)]
+    verify: bool,
     /// Pull base images even where they are here
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pull: Option<bool>,
@@ -183,7 +187,7 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
     let own = &images.records[images.own()];
     report(&data, arguments, own, epoch)?;
     if !outputs.is_empty() && !arguments.load && !outputs.iter().any(Output::is_image) {
-        return Ok(ExitCode::SUCCESS);
+        return finish(&data, &signals, arguments, (&input, &contexts), &images);
     }
     let image = images.keep(&data, arguments)?;
     if is_quiet(arguments) {
@@ -191,7 +195,25 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
     } else {
         println!("{}", chain(&data, own));
     }
-    Ok(ExitCode::SUCCESS)
+    finish(&data, &signals, arguments, (&input, &contexts), &images)
+}
+
+/// What comes after the result is told.
+fn finish(
+    data: &data::Data,
+    signals: &Signals,
+    arguments: &Arguments,
+    sources: (&Input, &Contexts),
+    images: &Images,
+) -> Result<ExitCode, Failure> {
+    if !arguments.verify {
+        return Ok(ExitCode::SUCCESS);
+    }
+    match verify::run(data, signals, arguments, sources, images) {
+        Err(Stopped::Interrupted(signal)) => Ok(exit_code(128 + signal)),
+        Err(Stopped::Failed(failure)) => Err(failure),
+        Ok(code) => Ok(code),
+    }
 }
 
 /// What docker has and wiac can't do yet.
@@ -284,6 +306,7 @@ fn request(
         target: arguments.target.clone(),
         build_args: values::build_arguments(&arguments.build_arg),
         no_cache: arguments.no_cache,
+        apart: false,
         no_cache_stages: arguments.no_cache_filter.clone(),
         epoch: epoch(arguments)?,
         contexts: contexts.directories.clone(),
@@ -322,20 +345,30 @@ fn make(
     platform: Option<&Platform>,
 ) -> Result<Built, Stopped> {
     let request = request(arguments, (input, contexts), platform)?;
+    carry_out(data, signals, arguments, &input.file_name, &request)
+}
+
+fn carry_out(
+    data: &data::Data,
+    signals: &Signals,
+    arguments: &Arguments,
+    file_name: &str,
+    request: &Request,
+) -> Result<Built, Stopped> {
     let mut view = progress::view(is_quiet(arguments));
     let tools = Tools {
         store: &data.store,
-        images: &mut AllImages::new(data, pulling(arguments, platform)),
+        images: &mut AllImages::new(data, pulling(arguments, request.platform.as_ref())),
         fetcher: &fetching::Network::new(data.caller.uid),
         progress: &mut *view,
         signals,
         user_namespace: data.user_namespace.as_ref(),
     };
-    let result = wiac_build::dockerfile::build(&request, tools);
+    let result = wiac_build::dockerfile::build(request, tools);
     let is_shown = view.has_shown_failure();
     // What it shows is complete before anything else is said.
     drop(view);
-    result.map_err(|error| stopped(error, &input.file_name, &request.text, is_shown))
+    result.map_err(|error| stopped(error, file_name, &request.text, is_shown))
 }
 
 /// The directories of the layers, topmost first, ready for `wiac run`.

@@ -39,7 +39,7 @@ impl Images {
             locks: Vec::new(),
         };
         for platform in platforms {
-            let Built { mut record, locks } = make(data, signals, arguments, sources, platform)?;
+            let Built { mut record, locks, .. } = make(data, signals, arguments, sources, platform)?;
             let built_for = platform.cloned().unwrap_or_else(Platform::host);
             record.annotations = images.annotations.of(&built_for);
             images.records.push(record);

@@ -16,6 +16,7 @@ mod remote_files;
 mod repositories;
 mod sharing;
 mod stages;
+mod verify;
 
 use crate::harness::Place;
 
