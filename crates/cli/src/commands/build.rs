@@ -15,7 +15,7 @@ use super::DryRun;
 use crate::error::{Failure, exit_code};
 use crate::fetching;
 use crate::images::AllImages;
-use crate::progress;
+use crate::progress::Style;
 use crate::pulling::{Policy, Pulling};
 use crate::{Global, data};
 use calls::{Asked, Call};
@@ -114,9 +114,9 @@ pub(crate) struct Arguments {
     /// An annotation of the manifest or index: [manifest|index:]NAME=VALUE
     #[arg(long, value_name = "ANNOTATION")]
     annotation: Vec<String>,
-    /// How progress is shown: auto, plain or quiet
-    #[arg(long, value_name = "STYLE", default_value = "auto", value_parser = progress)]
-    progress: String,
+    /// How progress is shown: auto, plain, tty, quiet or rawjson (default: BUILDKIT_PROGRESS, or auto)
+    #[arg(long, value_name = "STYLE")]
+    progress: Option<Style>,
     /// Keep the image in the store, as is done anyway
     #[arg(long)]
     load: bool,
@@ -132,14 +132,6 @@ pub(crate) struct Arguments {
     /// Pull base images even where they are here
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pull: Option<bool>,
-}
-
-fn progress(text: &str) -> Result<String, String> {
-    match text {
-        "auto" | "plain" | "quiet" => Ok(text.to_owned()),
-        "tty" | "rawjson" => Err("it isn't there yet: auto, plain and quiet are".to_owned()),
-        _ => Err("the styles are auto, plain and quiet".to_owned()),
-    }
 }
 
 /// Runs the command.
@@ -167,6 +159,7 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
     }
     let outputs = arguments.output.iter().map(|text| Output::parse(text));
     let outputs: Vec<Output> = outputs.collect::<Result<_, _>>()?;
+    let chosen = style(arguments)?;
     let data = data::open(global)?;
     // Until signals are caught they end the command at once, whatever is being fetched.
     let input = read(&data, arguments)?;
@@ -190,7 +183,7 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
         return finish(&data, &signals, arguments, (&input, &contexts), &images);
     }
     let image = images.keep(&data, arguments)?;
-    if is_quiet(arguments) {
+    if chosen == Style::Quiet {
         println!("{}", image.id);
     } else {
         println!("{}", chain(&data, own));
@@ -226,8 +219,12 @@ fn refuse(arguments: &Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-fn is_quiet(arguments: &Arguments) -> bool {
-    arguments.quiet || arguments.progress == "quiet"
+/// How progress is shown.
+fn style(arguments: &Arguments) -> Result<Style, Failure> {
+    if arguments.quiet {
+        return Ok(Style::Quiet);
+    }
+    Style::choose(arguments.progress)
 }
 
 /// The time that everything gets: a build argument or variable of the name SOURCE_DATE_EPOCH, or 1970 where all times
@@ -311,7 +308,7 @@ fn request(
         epoch: epoch(arguments)?,
         contexts: contexts.directories.clone(),
         image_contexts: contexts.images.clone(),
-        separate_streams: false,
+        separate_streams: style(arguments)? == Style::RawJson,
         network: arguments.network,
         secrets: values::secrets(&arguments.secret)?,
         ssh: values::agents(&arguments.ssh)?,
@@ -355,7 +352,7 @@ fn carry_out(
     file_name: &str,
     request: &Request,
 ) -> Result<Built, Stopped> {
-    let mut view = progress::view(is_quiet(arguments));
+    let mut view = style(arguments)?.view();
     let tools = Tools {
         store: &data.store,
         images: &mut AllImages::new(data, pulling(arguments, request.platform.as_ref())),

@@ -1,11 +1,20 @@
-//! A build's progress on standard error.
+//! A build's progress on standard error: `--progress`.
 
 mod plain;
+mod rawjson;
+mod rows;
+mod terminal;
 mod text;
 
+use crate::error::Failure;
 use plain::Plain;
+use rawjson::RawJson;
 use std::time::Duration;
+use terminal::Terminal;
 use wiac_build::progress::{Event, Progress};
+
+/// The variable that docker takes the style from where `--progress` isn't given.
+const VARIABLE: &str = "BUILDKIT_PROGRESS";
 
 /// A way to show progress. What is shown is complete once it is dropped.
 pub(crate) trait View: Progress + Send {
@@ -13,12 +22,68 @@ pub(crate) trait View: Progress + Send {
     fn has_shown_failure(&self) -> bool;
 }
 
-/// The view of this style.
-pub(crate) fn view(is_quiet: bool) -> Box<dyn View> {
-    if is_quiet {
-        Box::new(Quiet)
-    } else {
-        Box::new(Plain::default())
+/// What `--progress` names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// The terminal's where standard error is one, plain lines elsewhere.
+    Auto,
+    /// Lines.
+    Plain,
+    /// What runs now, and what it says.
+    Terminal,
+    /// Nothing.
+    Quiet,
+    /// An object per line, as docker's.
+    RawJson,
+}
+
+impl std::str::FromStr for Style {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "plain" => Ok(Self::Plain),
+            "tty" => Ok(Self::Terminal),
+            "quiet" => Ok(Self::Quiet),
+            "rawjson" => Ok(Self::RawJson),
+            _ => Err("the styles are auto, plain, tty, quiet and rawjson".to_owned()),
+        }
+    }
+}
+
+impl Style {
+    /// The style that is meant: the one given, or the environment's, and what `auto` comes to.
+    ///
+    /// # Errors
+    /// The environment names none, or a terminal is asked for and isn't there.
+    pub(crate) fn choose(given: Option<Self>) -> Result<Self, Failure> {
+        let named = std::env::var(VARIABLE).ok().filter(|text| !text.is_empty());
+        let style = match (given, named) {
+            (Some(style), _) => style,
+            (None, Some(text)) => text
+                .parse()
+                .map_err(|error| Failure::usage(format!("{VARIABLE}={text}: {error}")))?,
+            (None, None) => Self::Auto,
+        };
+        match style {
+            Self::Auto if terminal::is_here() => Ok(Self::Terminal),
+            Self::Auto => Ok(Self::Plain),
+            Self::Terminal if !terminal::is_here() => Err(Failure::usage(
+                "--progress=tty needs a terminal as standard error, and this isn't one; plain needs none",
+            )),
+            style => Ok(style),
+        }
+    }
+
+    /// A view of this style.
+    pub(crate) fn view(self) -> Box<dyn View> {
+        match self {
+            Self::Auto | Self::Plain => Box::new(Plain::default()),
+            Self::Terminal => Box::new(Terminal::new()),
+            Self::Quiet => Box::new(Quiet),
+            Self::RawJson => Box::new(RawJson::default()),
+        }
     }
 }
 
@@ -28,7 +93,7 @@ struct Quiet;
 impl Progress for Quiet {
     fn event(&mut self, event: Event<'_>) {
         if let Event::Warning(text) = event {
-            warn(text);
+            write(&format!("{}\n", warning(text)));
         }
     }
 }
@@ -39,9 +104,9 @@ impl View for Quiet {
     }
 }
 
-/// Shows a warning.
-fn warn(message: &str) {
-    write(&format!("wiac: warning: {}\n", text::clean(message.as_bytes(), false)));
+/// A warning's line.
+fn warning(message: &str) -> String {
+    format!("wiac: warning: {}", text::clean(message.as_bytes(), false))
 }
 
 /// Writes at once, so that lines of several processes on one terminal don't mix. Nobody may be listening any more.

@@ -2,7 +2,7 @@
 //! apart.
 
 use super::text::{self, Lines};
-use super::{View, duration, warn, write};
+use super::{View, duration, warning, write};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use wiac_build::progress::{Event, Progress};
@@ -42,7 +42,7 @@ impl Progress for Plain {
     fn event(&mut self, event: Event<'_>) {
         match event {
             Event::Planned { .. } => {}
-            Event::Warning(message) => warn(message),
+            Event::Warning(message) => write(&format!("{}\n", warning(message))),
             Event::Started { step } => write(&format!(
                 "#{} [{} {}/{}] {}\n",
                 step.number,

@@ -11,6 +11,7 @@ mod mounts;
 mod outputs;
 mod parallel;
 mod platforms;
+mod progress;
 mod remote_contexts;
 mod remote_files;
 mod repositories;

@@ -4,6 +4,7 @@ use super::call::Call;
 use super::tools;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::OpenptFlags;
 use rustix::termios::{Winsize, tcsetwinsize};
 use std::fs::File;
@@ -143,6 +144,11 @@ impl OnTerminal {
             std::thread::sleep(Duration::from_millis(5));
         }
         self
+    }
+
+    /// Sends the command a signal: setsid(1) has become it.
+    pub fn gets(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("the command is there");
     }
 
     /// Changes the window's size.
