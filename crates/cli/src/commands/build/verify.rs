@@ -6,6 +6,7 @@ use super::platforms::Images;
 use super::stopped::Stopped;
 use super::{Arguments, carry_out, epoch, request};
 use crate::data::Data;
+use crate::progress::Style;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 use wiac_build::verify::{StepDifference, Verdict, verify};
@@ -27,7 +28,7 @@ pub(super) fn run(
         let mut request = request(arguments, sources, platform)?;
         request.no_cache = true;
         request.apart = true;
-        if !super::is_quiet(arguments) {
+        if super::style(arguments)? != Style::Quiet {
             eprintln!("wiac: building again, without the cache");
         }
         let second = carry_out(data, signals, arguments, &sources.0.file_name, &request)?;
