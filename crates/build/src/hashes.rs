@@ -17,10 +17,13 @@ use std::io::Read;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use wiac_oci::digest::{Algorithm, Hasher};
-use wiac_store::Store;
+use wiac_store::{LayerId, Store};
 
 /// Begins the file: another version of it is not read.
-const MAGIC: &[u8] = b"wiac file hashes 3\n";
+const MAGIC: &[u8] = b"wiac file hashes 4\n";
+
+/// What follows: a random name of this state of the table, by which it is known again.
+const NAME: usize = 16;
 
 /// Half a SHA-256: of a path, or of what the kernel says of a file.
 type Short = [u8; 16];
@@ -40,6 +43,10 @@ pub(crate) type ContentHash = [u8; 32];
 /// The table of one directory tree.
 pub(crate) struct HashTable {
     name: String,
+    /// The name of its state when it was read; `None` where there was none.
+    state: Option<String>,
+    /// Copies to remember when it is written: key → layer.
+    copies: Mutex<Vec<(String, LayerId)>>,
     /// What earlier builds remembered: sorted records.
     known: Vec<u8>,
     /// Where in them to look.
@@ -81,13 +88,19 @@ impl HashTable {
         key.add(root.as_os_str().as_encoded_bytes());
         let name = key.finish();
         let mut known = store.file_table(&name)?.unwrap_or_default();
-        if known.starts_with(MAGIC) && (known.len() - MAGIC.len()).is_multiple_of(RECORD) {
-            known.drain(..MAGIC.len());
+        let head = MAGIC.len() + NAME;
+        let is_ours = known.starts_with(MAGIC) && known.len() >= head && (known.len() - head).is_multiple_of(RECORD);
+        let mut state = None;
+        if is_ours {
+            state = known[MAGIC.len()..head].try_into().ok().map(hex);
+            known.drain(..head);
         } else {
             known.clear();
         }
         Ok(Self {
             name,
+            state,
+            copies: Mutex::default(),
             starts: starts(&known),
             known,
             new: Mutex::default(),
@@ -141,22 +154,49 @@ impl HashTable {
         Some((found[16..32].try_into().ok()?, found[32..].try_into().ok()?))
     }
 
-    /// Keeps what is known for the next build.
-    pub(crate) fn save(&self, store: &Store) -> Result<()> {
-        if self.added().is_empty() {
-            return Ok(());
-        }
-        Ok(store.write_file_table(&self.name, &self.encode())?)
+    /// Whether the table, as it was read, has this very file: it has not changed since that state was written.
+    pub(crate) fn had(&self, path: &[u8], stat: &Stat) -> bool {
+        let found = self.find_known(&short(path));
+        found.is_some_and(|(known, _)| known == short(&describe(stat)))
     }
 
-    /// Old records and new ones, of which the latter count, in order.
-    fn encode(&self) -> Vec<u8> {
+    /// The name of the state that was read.
+    pub(crate) fn state(&self) -> Option<&str> {
+        self.state.as_deref()
+    }
+
+    /// Remembers, once the table is written, that `layer` has the files as they are in it.
+    pub(crate) fn remember_copy(&self, key: String, layer: LayerId) {
+        let mut copies = self.copies.lock().unwrap_or_else(PoisonError::into_inner);
+        copies.push((key, layer));
+    }
+
+    /// Keeps what is known for the next build.
+    pub(crate) fn save(&self, store: &Store) -> Result<()> {
+        let mut state = self.state.clone();
+        if !self.added().is_empty() {
+            let new = short(LayerId::random()?.as_str().as_bytes());
+            store.write_file_table(&self.name, &self.encode(new))?;
+            state = Some(hex(new));
+        }
+        let copies = self.copies.lock().unwrap_or_else(PoisonError::into_inner);
+        for (key, layer) in copies.iter() {
+            if let Some(state) = &state {
+                store.remember_copy(key, layer, state)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Old records and new ones, of which the latter count, in order, as the state with this name.
+    fn encode(&self, state: Short) -> Vec<u8> {
         let added = self.added();
         let mut new: Vec<_> = added.iter().collect();
         new.sort();
-        let mut bytes = Vec::with_capacity(MAGIC.len() + self.known.len() + new.len() * RECORD);
+        let mut bytes = Vec::with_capacity(MAGIC.len() + NAME + self.known.len() + new.len() * RECORD);
         let mut new = new.into_iter().peekable();
         bytes.extend(MAGIC);
+        bytes.extend(state);
         let add = |(path, (described, hash)): (&Short, &(Short, ContentHash)), bytes: &mut Vec<u8>| {
             bytes.extend(path);
             bytes.extend(described);
@@ -197,6 +237,11 @@ fn bucket(path: &Short, buckets: usize) -> usize {
     first.copy_from_slice(&path[..8]);
     let place = (u128::from(u64::from_be_bytes(first)) * buckets as u128) >> 64;
     usize::try_from(place).unwrap_or(0)
+}
+
+/// The name of a state, as text.
+fn hex(name: Short) -> String {
+    format!("{:032x}", u128::from_be_bytes(name))
 }
 
 /// Half the SHA-256 of some bytes.
@@ -248,16 +293,18 @@ mod tests {
         let entry = |number: u32| (short(&number.to_le_bytes()), (short(b"described"), [7; 32]));
         let mut table = HashTable {
             name: String::new(),
+            state: None,
+            copies: Mutex::default(),
             known: Vec::new(),
             starts: Vec::new(),
             new: Mutex::new((0..100).map(entry).collect()),
         };
-        table.known = table.encode().split_off(MAGIC.len());
+        table.known = table.encode([1; NAME]).split_off(MAGIC.len() + NAME);
         table.new = Mutex::new((100..200).map(entry).collect());
         // One that was known changes.
         let changed = short(&5_u32.to_le_bytes());
         table.added().insert(changed, (short(b"other"), [8; 32]));
-        table.known = table.encode().split_off(MAGIC.len());
+        table.known = table.encode([1; NAME]).split_off(MAGIC.len() + NAME);
         table.added().clear();
         table.starts = starts(&table.known);
         assert_eq!(table.known.len(), 200 * RECORD);

@@ -39,6 +39,36 @@ impl Store {
         self.write_whole(&self.step_path(key), format!("{layer}\n").as_bytes())
     }
 
+    /// The layer that a COPY or ADD like this one made last, held, and the table of file hashes that was right then; `None`
+    /// where there was none, or its layer is gone. `key` is hexadecimal: of all that makes the step but its files' contents.
+    pub fn last_copy(&self, key: &str) -> Result<Option<(HeldLayer, String)>> {
+        let path = self.last_copy_path(key);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).on("read", &path),
+        };
+        let mut words = text.split_whitespace();
+        let (Some(layer), Some(table)) = (words.next().and_then(LayerId::parse), words.next()) else {
+            return Ok(None);
+        };
+        if let Some(held) = self.hold_layer(layer)? {
+            return Ok(Some((held, table.to_owned())));
+        }
+        // Nobody asks for it under another key.
+        let _ = fs::remove_file(&path);
+        Ok(None)
+    }
+
+    /// Remembers which layer a COPY or ADD made, under the table of file hashes called `table`.
+    pub fn remember_copy(&self, key: &str, layer: &LayerId, table: &str) -> Result<()> {
+        self.write_whole(&self.last_copy_path(key), format!("{layer} {table}\n").as_bytes())
+    }
+
+    fn last_copy_path(&self, key: &str) -> PathBuf {
+        self.path("cache/files").join(format!("{key}.copy"))
+    }
+
     /// Reads a remembered table of file hashes; `None` where there is none yet.
     pub fn file_table(&self, name: &str) -> Result<Option<Vec<u8>>> {
         let path = self.path("cache/files").join(name);

@@ -1,5 +1,6 @@
 //! Copies one entry that isn't a directory: a file, a symlink, a device, or a further name of a file.
 
+use super::again::Earlier;
 use super::data::{Contents, Pair, devices};
 use super::dress::{Copy, To};
 use super::entry::{At, FileKind, Identity, Wanted, file_type, identity, kind, mode};
@@ -74,10 +75,16 @@ impl Engine {
         from: At<'_>,
         expected: FileType,
         to: At<'_>,
-        facts: &mut Facts,
+        (facts, earlier): (&mut Facts, Option<&dyn Earlier>),
         spot: Spot<'_>,
     ) -> Result<(), Fault> {
         if expected == FileType::RegularFile {
+            if let Some(earlier) = earlier
+                && !facts.default_acl
+                && self.again(from, to, spot, earlier)?
+            {
+                return Ok(());
+            }
             return self.file(from, to, facts, spot);
         }
         let stat = statat(from.dir, from.name, AtFlags::SYMLINK_NOFOLLOW).reading("fstatat", || from.show())?;
@@ -243,7 +250,7 @@ impl Engine {
     }
 }
 
-fn original(stat: &Stat) -> Original {
+pub(super) fn original(stat: &Stat) -> Original {
     Original {
         kind: kind(file_type(stat)),
         identity: identity(stat),

@@ -9,6 +9,7 @@
 //! with the set-group-id bit gets it only if its source has it; the copy stops at the first error; overlay's own
 //! attributes are left out and whiteouts refused.
 
+mod again;
 mod data;
 mod directory;
 mod dress;
@@ -26,6 +27,7 @@ mod walk;
 mod words;
 mod xattrs;
 
+pub use again::Earlier;
 pub use entry::{FileKind, Place};
 pub use error::Error;
 pub use layer::copy_into_layer;
@@ -64,7 +66,7 @@ impl Copier {
     /// # Errors
     /// The first entry that can't be copied; of that nothing is left, what was copied before it stays.
     pub fn copy(&mut self, from: &Place<'_>, to: &Place<'_>) -> Result<(), Error> {
-        self.run(from, to, None)
+        self.run(from, to, None, None)
     }
 
     /// As [`Copier::copy`], and `filter` is asked about each entry below the directory `from`, by its path from there,
@@ -75,7 +77,18 @@ impl Copier {
         to: &Place<'_>,
         filter: &mut dyn FnMut(&Path, FileKind) -> Choice,
     ) -> Result<(), Error> {
-        self.run(from, to, Some(filter))
+        self.run(from, to, Some(filter), None)
+    }
+
+    /// As [`Copier::copy_filtered`], and a file that `earlier` has a copy of becomes another name of that.
+    pub fn copy_again<'f>(
+        &mut self,
+        from: &Place<'_>,
+        to: &Place<'_>,
+        filter: &'f mut dyn FnMut(&Path, FileKind) -> Choice,
+        earlier: &'f dyn Earlier,
+    ) -> Result<(), Error> {
+        self.run(from, to, Some(filter), Some(earlier))
     }
 
     /// What has been copied so far.
@@ -83,7 +96,13 @@ impl Copier {
         self.engine.report()
     }
 
-    fn run(&mut self, from: &Place<'_>, to: &Place<'_>, filter: Option<Filter<'_>>) -> Result<(), Error> {
+    fn run<'f>(
+        &mut self,
+        from: &Place<'_>,
+        to: &Place<'_>,
+        filter: Option<Filter<'f>>,
+        earlier: Option<&'f dyn Earlier>,
+    ) -> Result<(), Error> {
         let (from_name, to_name) = (name(from)?, name(to)?);
         let source = At {
             dir: from.dir,
@@ -93,12 +112,18 @@ impl Copier {
             dir: to.dir,
             name: &to_name,
         };
-        let (result, relative) = self.entry(source, target, filter);
+        let (result, relative) = self.entry(source, target, filter, earlier);
         result.map_err(|fault| fault.between(below(from.shown, &relative), below(to.shown, &relative)))
     }
 
     /// Copies an entry; with an error comes the path below it where it happened.
-    fn entry(&mut self, from: At<'_>, to: At<'_>, filter: Option<Filter<'_>>) -> (Result<(), Fault>, PathBuf) {
+    fn entry<'f>(
+        &mut self,
+        from: At<'_>,
+        to: At<'_>,
+        filter: Option<Filter<'f>>,
+        earlier: Option<&'f dyn Earlier>,
+    ) -> (Result<(), Fault>, PathBuf) {
         self.engine.links.start();
         let found = statat(from.dir, from.name, AtFlags::SYMLINK_NOFOLLOW).reading("fstatat", || from.show());
         let stat = match found {
@@ -112,13 +137,15 @@ impl Copier {
                 name: Path::new(OsStr::from_bytes(to.name.to_bytes())),
                 relative: Path::new(""),
             };
-            let result = self.engine.copy(from, file_type(&stat), to, &mut facts, spot);
+            let result = self
+                .engine
+                .copy(from, file_type(&stat), to, (&mut facts, earlier), spot);
             return (result, PathBuf::new());
         }
         if let Err(fault) = refuse_itself(identity(&stat), to) {
             return (Err(fault), PathBuf::new());
         }
-        let mut walk = Walk::new(&mut self.engine, to, facts, filter);
+        let mut walk = Walk::new(&mut self.engine, to, facts, (filter, earlier));
         let result = walk.run(from);
         let relative = walk.relative().to_owned();
         walk.abandon();

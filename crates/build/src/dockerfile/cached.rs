@@ -63,6 +63,23 @@ impl Worker<'_, '_> {
         Ok(false)
     }
 
+    /// As [`Worker::cached_or`], for a layer that was made before its key was known.
+    pub(super) fn cached_or_take(
+        &mut self,
+        stage: &mut Stage,
+        key: &str,
+        said: String,
+        (draft, made): (Draft, Made),
+    ) -> Result<bool> {
+        if self.use_cached(stage, key, &said)? {
+            return Ok(true);
+        }
+        let is_forced = self.is_forced(stage);
+        let (layer, info) = self.commit(draft, key, &said, made, is_forced)?;
+        stage.push_layer(layer, info, said);
+        Ok(false)
+    }
+
     /// The right to carry out the step `key`, which one alone has among all builds and their stages. Whoever waits for it
     /// has no other lock that a step could wait for: those of cache mounts come after it.
     fn turn(&self, key: &str) -> Result<Turn> {

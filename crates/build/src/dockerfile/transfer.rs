@@ -2,11 +2,12 @@
 
 use super::add::{refuse_remotes, without_user};
 use super::cached::Made;
+use super::earlier::{self, Before, EarlierLayer};
 use super::hashing::{self, Fingerprint};
 use super::prepared::Prepared;
 use super::stage::Stage;
 use super::tree::{self, Picked};
-use super::worker::Worker;
+use super::worker::{Shared, Worker};
 use super::writer::Writer;
 use super::{archive, unpack};
 use crate::context::Source;
@@ -17,6 +18,7 @@ use wiac_dockerfile::stages::Source as StageSource;
 use wiac_dockerfile::{Copy, Transfer, Word};
 use wiac_layer::Form;
 use wiac_layer::merged::LayerStack;
+use wiac_store::layer::Draft;
 use wiac_sys::root::Root;
 
 /// Where files come from.
@@ -28,6 +30,25 @@ pub(super) enum Origin {
         layers: Vec<(PathBuf, String)>,
         description: String,
     },
+}
+
+/// What is to be copied from a build context, a stage or an image.
+struct Transferred<'t> {
+    /// Of the build context.
+    name: Option<&'t str>,
+    prepared: &'t Prepared,
+    source: &'t Source,
+    picked: &'t [Picked],
+}
+
+impl Transferred<'_> {
+    /// The key of the step, and what the file system said of the files.
+    fn key(&self, stage: &Stage) -> Result<(String, Fingerprint)> {
+        let kind = if self.prepared.unpack { "ADD" } else { "COPY" };
+        self.prepared.key(stage, kind, |key| {
+            hashing::add_to_key(self.source, self.picked, &self.prepared.exclude, false, key)
+        })
+    }
 }
 
 impl Worker<'_, '_> {
@@ -54,17 +75,77 @@ impl Worker<'_, '_> {
         said: String,
         name: Option<&str>,
     ) -> Result<bool> {
-        let kind = if prepared.unpack { "ADD" } else { "COPY" };
-        let source = self.local(name)?;
+        let shared = self.shared;
+        let source = shared.local(name)?;
         let picked = pick(source, prepared)?;
-        let (key, before) = prepared.key(stage, kind, |key| {
-            hashing::add_to_key(source, &picked, &prepared.exclude, false, key)
+        let last = earlier::key(stage, prepared, source, &picked)?;
+        let before = match &last {
+            Some(_) if self.is_forced(stage) => Before::Never,
+            Some(key) => earlier::find(shared.store, key, source)?,
+            None => Before::NotAsked,
+        };
+        let transfer = Transferred {
+            name,
+            prepared,
+            source,
+            picked: &picked,
+        };
+        let (cached, made) = match &before {
+            Before::Never => self.copy_while_hashing(stage, &transfer, said)?,
+            Before::Once(earlier) => self.hash_then_copy(stage, &transfer, said, earlier.as_ref())?,
+            Before::NotAsked => self.hash_then_copy(stage, &transfer, said, None)?,
+        };
+        if let (Some(key), Made::Whole, Some(layer), Some(table)) = (last, made, stage.layers.last(), &source.hashes) {
+            table.remember_copy(key, layer.id.clone());
+        }
+        Ok(cached)
+    }
+
+    /// The key first, which may tell that nothing is to be copied.
+    fn hash_then_copy(
+        &mut self,
+        stage: &mut Stage,
+        transfer: &Transferred<'_>,
+        said: String,
+        earlier: Option<&EarlierLayer<'_>>,
+    ) -> Result<(bool, Made)> {
+        let (key, before) = transfer.key(stage)?;
+        let mut made = Made::Whole;
+        let cached = self.cached_or(stage, &key, said, |build, stage, draft| {
+            build.write(stage, &draft.diff(), transfer, earlier)?;
+            made = build.check_unchanged(transfer.name, transfer.picked, transfer.prepared, &before)?;
+            Ok(made)
         })?;
-        self.cached_or(stage, &key, said, |build, stage, draft| {
-            let source = build.local(name)?;
-            build.write(stage, &draft.diff(), source, &picked, prepared)?;
-            build.check_unchanged(name, &picked, prepared, &before)
-        })
+        Ok((cached, made))
+    }
+
+    /// Where nothing like it was ever copied, the key can't be known: it is found out while the files are copied.
+    fn copy_while_hashing(
+        &mut self,
+        stage: &mut Stage,
+        transfer: &Transferred<'_>,
+        said: String,
+    ) -> Result<(bool, Made)> {
+        let draft = Draft::new(self.shared.store)?;
+        let below: &Stage = stage;
+        let (key, written) = std::thread::scope(|scope| {
+            let hashing = std::thread::Builder::new()
+                .name("hashing".to_owned())
+                .spawn_scoped(scope, || transfer.key(below));
+            let written = self.write(below, &draft.diff(), transfer, None);
+            let key = match hashing {
+                Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+                // Without another thread it takes longer.
+                Err(_) => transfer.key(below),
+            };
+            (key, written)
+        });
+        // What is wrong with a file is said as it is where nothing is copied meanwhile.
+        let (key, before) = key?;
+        written?;
+        let made = self.check_unchanged(transfer.name, transfer.picked, transfer.prepared, &before)?;
+        let cached = self.cached_or_take(stage, &key, said, (draft, made))?;
+        Ok((cached, made))
     }
 
     /// A file that was saved between being hashed and being copied has a new content under the old key: such a layer
@@ -109,7 +190,13 @@ impl Worker<'_, '_> {
             hashing::add_to_key(&source, &picked, &prepared.exclude, prepared.keeps_owners, key)
         })?;
         let cached = self.cached_or(stage, &by_content, said, |build, stage, draft| {
-            build.write(stage, &draft.diff(), &source, &picked, prepared)?;
+            let transfer = Transferred {
+                name: None,
+                prepared,
+                source: &source,
+                picked: &picked,
+            };
+            build.write(stage, &draft.diff(), &transfer, None)?;
             Ok(Made::Whole)
         })?;
         if let Some(layer) = stage.layers.last()
@@ -154,10 +241,7 @@ impl Worker<'_, '_> {
 
     /// The build context, or the one called `name`.
     pub(super) fn local(&self, name: Option<&str>) -> Result<&Source> {
-        match name {
-            None => Ok(&self.shared.context),
-            Some(name) => self.shared.contexts.get(name).ok_or_else(|| no_context(name)),
-        }
+        self.shared.local(name)
     }
 
     /// Opens the merged tree of some layers.
@@ -173,13 +257,25 @@ impl Worker<'_, '_> {
         Ok(Source::tree(root, PathBuf::from(&description), description))
     }
 
-    fn write(&self, stage: &Stage, diff: &Path, source: &Source, picked: &[Picked], prepared: &Prepared) -> Result<()> {
+    fn write(
+        &self,
+        stage: &Stage,
+        diff: &Path,
+        transfer: &Transferred<'_>,
+        earlier: Option<&EarlierLayer<'_>>,
+    ) -> Result<()> {
+        let Transferred {
+            prepared,
+            source,
+            picked,
+            ..
+        } = *transfer;
         let stack = if prepared.link {
             LayerStack::default()
         } else {
             stage.stack(self.shared.store)
         };
-        let mut writer = Writer::new(&stack, diff, prepared)?;
+        let mut writer = Writer::new(&stack, diff, prepared)?.with_earlier(earlier);
         for one in picked {
             let archive = if prepared.unpack && !one.is_directory {
                 archive::open(source, one)?
@@ -195,6 +291,16 @@ impl Worker<'_, '_> {
             writer.put_text(name, content)?;
         }
         Ok(())
+    }
+}
+
+impl Shared<'_> {
+    /// The build context, or the one called `name`.
+    fn local(&self, name: Option<&str>) -> Result<&Source> {
+        match name {
+            None => Ok(&self.context),
+            Some(name) => self.contexts.get(name).ok_or_else(|| no_context(name)),
+        }
     }
 }
 

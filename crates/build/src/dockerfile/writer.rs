@@ -3,6 +3,7 @@
 //! destination of a directory's contents keeps owner and mode and gets the source's time; directories below it get all
 //! of the source's; those above keep all.
 
+use super::earlier::EarlierLayer;
 use super::prepared::Prepared;
 use super::selection::Selection;
 use super::tree::{self, Picked};
@@ -49,6 +50,8 @@ pub(super) struct Writer<'w> {
     copier: Copier,
     prepared: &'w Prepared,
     pending: Vec<Pending>,
+    /// What this step copied the last time.
+    earlier: Option<&'w EarlierLayer<'w>>,
 }
 
 impl<'w> Writer<'w> {
@@ -74,7 +77,14 @@ impl<'w> Writer<'w> {
             copier: Copier::new(options),
             prepared,
             pending: Vec::new(),
+            earlier: None,
         })
+    }
+
+    /// What was copied before, and looks as it did then, is taken from there.
+    pub(super) fn with_earlier(mut self, earlier: Option<&'w EarlierLayer<'w>>) -> Self {
+        self.earlier = earlier;
+        self
     }
 
     /// Copies one picked entry of `source` to the destination.
@@ -311,7 +321,12 @@ impl<'w> Writer<'w> {
                     shown: target,
                 };
                 let mut filter = |below: &Path, kind: FileKind| selection.choose(&relative.join(below), kind);
-                Ok(self.copier.copy_filtered(&from_place, &to_place, &mut filter)?)
+                let Some(earlier) = self.earlier else {
+                    return Ok(self.copier.copy_filtered(&from_place, &to_place, &mut filter)?);
+                };
+                let source = selection.base.join(&relative);
+                let earlier = earlier.below(&source, target);
+                Ok(self.copier.copy_again(&from_place, &to_place, &mut filter, &earlier)?)
             }
         }
     }

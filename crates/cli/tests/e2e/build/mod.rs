@@ -1,6 +1,7 @@
 //! Building: what is run again and what isn't, the instructions, what goes into the context, and what failing says.
 
 mod add;
+mod again;
 mod bad_input;
 mod bases;
 mod by_hand;
