@@ -7,15 +7,17 @@ use super::entry::{At, Wanted, file_type};
 use super::error::{Fault, Side};
 use super::links::{self, Spot};
 use super::made::Made;
-use rustix::fs::{AtFlags, FileType, Stat, fstat, statat};
-use std::os::fd::{AsFd, OwnedFd};
+use rustix::fs::{AtFlags, FileType, Stat, linkat, statat};
+use std::ffi::CString;
+use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::rc::Rc;
 
 /// An earlier copy of the same tree that nobody changes any more.
 pub trait Earlier {
-    /// The copy of the file `below` the entry that is copied (empty for that itself), open for its path, where its contents
-    /// and extended attributes are for sure those of the file with this status.
-    fn copy_of(&self, below: &Path, stat: &Stat) -> Option<OwnedFd>;
+    /// The copy of the file `below` the entry that is copied (empty for that itself), where its contents and extended
+    /// attributes are for sure those of the file with this status: the directory that has it, and its name there.
+    fn copy_of(&self, below: &Path, stat: &Stat) -> Option<(Rc<OwnedFd>, CString)>;
 }
 
 impl Engine {
@@ -32,15 +34,17 @@ impl Engine {
         if file_type(&stat) != FileType::RegularFile || stat.st_nlink > 1 {
             return Ok(false);
         }
-        let Some(copy) = earlier.copy_of(spot.relative, &stat) else {
+        let Some((directory, name)) = earlier.copy_of(spot.relative, &stat) else {
             return Ok(false);
         };
-        let is = fstat(&copy).writing("fstat", || to.show())?;
+        let Ok(is) = statat(&directory, &name, AtFlags::SYMLINK_NOFOLLOW) else {
+            return Ok(false);
+        };
         if !self.is_what_a_copy_would_be(&is, &stat) {
             return Ok(false);
         }
-        let made = Made::new(to, original(&stat), self.options.conflict, "linkat", |name| {
-            links::link(copy.as_fd(), to.dir, name)
+        let made = Made::new(to, original(&stat), self.options.conflict, "linkat", |new| {
+            linkat(&directory, &name, to.dir, new, AtFlags::empty())
         });
         match made {
             Ok(((), made)) => made.finish(self.options.conflict)?,

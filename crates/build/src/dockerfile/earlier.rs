@@ -14,14 +14,19 @@ use crate::error::Result;
 use crate::hashes::HashTable;
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, Stat, openat2};
+use std::cell::RefCell;
+use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use wiac_store::{HeldLayer, Store};
 
 /// The layer of an earlier COPY.
 pub(super) struct EarlierLayer<'e> {
     diff: OwnedFd,
     table: &'e HashTable,
+    /// The directory of it that was asked for last.
+    last: RefCell<Option<(PathBuf, Rc<OwnedFd>)>>,
     /// Nobody deletes it meanwhile.
     _held: HeldLayer,
 }
@@ -88,6 +93,7 @@ pub(super) fn find<'e>(store: &Store, key: &str, source: &'e Source) -> Result<B
     Ok(Before::Once(Some(EarlierLayer {
         diff,
         table,
+        last: RefCell::default(),
         _held: held,
     })))
 }
@@ -101,10 +107,28 @@ impl EarlierLayer<'_> {
             target: target.strip_prefix("/").unwrap_or(target).to_owned(),
         }
     }
+
+    /// Opens a directory of it, reached without symlinks. The last one stays open: files come one directory after another.
+    fn directory(&self, path: &Path) -> Option<Rc<OwnedFd>> {
+        let mut last = self.last.borrow_mut();
+        if let Some((_, directory)) = last.as_ref().filter(|(known, _)| known == path) {
+            return Some(directory.clone());
+        }
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let inside = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        let name = if path.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            path
+        };
+        let directory = Rc::new(openat2(&self.diff, name, flags, Mode::empty(), inside).ok()?);
+        *last = Some((path.to_owned(), directory.clone()));
+        Some(directory)
+    }
 }
 
 impl Earlier for Below<'_> {
-    fn copy_of(&self, below: &Path, stat: &Stat) -> Option<OwnedFd> {
+    fn copy_of(&self, below: &Path, stat: &Stat) -> Option<(Rc<OwnedFd>, CString)> {
         let of = |top: &Path| {
             if below.as_os_str().is_empty() {
                 top.to_owned()
@@ -115,8 +139,8 @@ impl Earlier for Below<'_> {
         if !self.layer.table.had(of(&self.source).as_os_str().as_bytes(), stat) {
             return None;
         }
-        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let inside = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-        openat2(&self.layer.diff, of(&self.target), flags, Mode::empty(), inside).ok()
+        let target = of(&self.target);
+        let name = CString::new(target.file_name()?.as_bytes()).ok()?;
+        Some((self.layer.directory(target.parent()?)?, name))
     }
 }
