@@ -26,10 +26,13 @@ const MAGIC: &[u8] = b"wiac file hashes 4\n";
 const NAME: usize = 16;
 
 /// Half a SHA-256: of a path, or of what the kernel says of a file.
-type Short = [u8; 16];
+pub(crate) type Short = [u8; 16];
 
 /// The hash of a path, of what the kernel says, of the contents.
 const RECORD: usize = 16 + 16 + 32;
+
+/// As many changed files as are kept in mind.
+const MOST_CHANGED: usize = 16;
 
 /// Coarser than the timestamps of any local file system in use.
 const GRANULARITY: Duration = Duration::from_millis(50);
@@ -53,6 +56,7 @@ pub(crate) struct HashTable {
     starts: Vec<usize>,
     /// What this one adds, by path. Stages that are built at the same time share it, and read files side by side.
     new: Mutex<Added>,
+    changed: Mutex<Vec<String>>,
 }
 
 /// What was hashed now: path → what the kernel says, and the contents.
@@ -104,6 +108,7 @@ impl HashTable {
             starts: starts(&known),
             known,
             new: Mutex::default(),
+            changed: Mutex::default(),
         })
     }
 
@@ -119,17 +124,34 @@ impl HashTable {
         stat: &Stat,
     ) -> std::io::Result<ContentHash> {
         let identity = identity(stat);
-        let (path, described) = (short(path), short(&describe(stat)));
-        if let Some(hash) = self.find(&path, &described) {
+        let (short_path, described) = (short(path), short(&describe(stat)));
+        if let Some(hash) = self.find(&short_path, &described) {
             return Ok(hash);
         }
         // Asked before the file is read, which takes time: a change since its status was taken has to tell.
         let is_too_young = is_too_young(&identity);
         let hash = hash_file(directory, name)?;
+        if let Some((_, before)) = self.find_known(&short_path)
+            && before != hash
+        {
+            self.note_changed(path);
+        }
         if !is_too_young {
-            self.added().insert(path, (described, hash));
+            self.added().insert(short_path, (described, hash));
         }
         Ok(hash)
+    }
+
+    /// Files whose contents are others than an earlier build remembered, the first few of them.
+    pub(crate) fn changed(&self) -> Vec<String> {
+        self.changed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn note_changed(&self, path: &[u8]) {
+        let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+        if changed.len() < MOST_CHANGED {
+            changed.push(String::from_utf8_lossy(path).into_owned());
+        }
     }
 
     fn added(&self) -> MutexGuard<'_, Added> {
@@ -245,7 +267,7 @@ fn hex(name: Short) -> String {
 }
 
 /// Half the SHA-256 of some bytes.
-fn short(bytes: &[u8]) -> Short {
+pub(crate) fn short(bytes: &[u8]) -> Short {
     let mut hasher = Hasher::new(Algorithm::Sha256);
     hasher.update(bytes);
     let mut half = Short::default();
@@ -298,6 +320,7 @@ mod tests {
             known: Vec::new(),
             starts: Vec::new(),
             new: Mutex::new((0..100).map(entry).collect()),
+            changed: Mutex::default(),
         };
         table.known = table.encode([1; NAME]).split_off(MAGIC.len() + NAME);
         table.new = Mutex::new((100..200).map(entry).collect());

@@ -98,8 +98,11 @@ impl Worker<'_, '_> {
                     Item::Git(checkout) => checkout.add_to_key(key),
                 }
             }
-            hashing::add_to_key(&self.shared.context, &local, &prepared.exclude, false, key)
+            hashing::add_to_key_named(&self.shared.context, &local, &prepared.exclude, false, key)
         })?;
+        let (before, manifest) = before;
+        self.note_inputs(prepared.inputs(stage, "ADD", &said));
+        self.note_files(manifest);
         self.cached_or(stage, &key, said, |worker, stage, draft| {
             let mut made = Made::Whole;
             for item in &mut items {

@@ -1,6 +1,7 @@
 //! A step that makes a layer: looked up in the cache first, and only then carried out.
 
 use super::stage::Stage;
+use super::why::Outcome;
 use super::worker::{Worker, lock};
 use crate::error::Result;
 use std::time::Duration;
@@ -47,6 +48,7 @@ impl Worker<'_, '_> {
         make: impl FnOnce(&mut Self, &Stage, &Draft) -> Result<Made>,
     ) -> Result<bool> {
         if self.use_cached(stage, key, &said)? {
+            self.explain(stage, key, Outcome::Reused);
             return Ok(true);
         }
         let is_forced = self.is_forced(stage);
@@ -54,8 +56,11 @@ impl Worker<'_, '_> {
         let _turn = if is_forced { None } else { Some(self.turn(key)?) };
         // Somebody may have carried it out just now.
         if self.use_cached(stage, key, &said)? {
+            self.explain(stage, key, Outcome::Reused);
             return Ok(true);
         }
+        let outcome = if is_forced { Outcome::Forced } else { Outcome::Missing };
+        self.explain(stage, key, outcome);
         let draft = Draft::new(self.shared.store)?;
         let made = make(self, stage, &draft)?;
         let (layer, info) = self.commit(draft, key, &said, made, is_forced)?;
@@ -72,9 +77,12 @@ impl Worker<'_, '_> {
         (draft, made): (Draft, Made),
     ) -> Result<bool> {
         if self.use_cached(stage, key, &said)? {
+            self.explain(stage, key, Outcome::Reused);
             return Ok(true);
         }
         let is_forced = self.is_forced(stage);
+        let outcome = if is_forced { Outcome::Forced } else { Outcome::Missing };
+        self.explain(stage, key, outcome);
         let (layer, info) = self.commit(draft, key, &said, made, is_forced)?;
         stage.push_layer(layer, info, said);
         Ok(false)

@@ -20,6 +20,35 @@ use wiac_sys::root::FileKind;
 /// What the file system said of all files taken: another one means that something changed.
 pub(super) type Fingerprint = String;
 
+/// As many files as a [`Manifest`] names.
+const MOST_NAMED: usize = 4096;
+
+/// The files that a step takes, for whoever asks later what changed.
+#[derive(Debug, Default)]
+pub(super) struct Manifest {
+    /// Their paths, with a short hash of what they are; none where they are more than [`MOST_NAMED`].
+    pub(super) files: Vec<(String, String)>,
+    /// How many they are.
+    pub(super) count: usize,
+    /// Where they are too many: those whose remembered hash was another one.
+    pub(super) changed: Vec<String>,
+}
+
+impl Manifest {
+    fn add(&mut self, path: &Path, what: impl FnOnce() -> String) {
+        self.count += 1;
+        match self.count.cmp(&(MOST_NAMED + 1)) {
+            std::cmp::Ordering::Less => {
+                // One that was picked itself ends with a slash.
+                let path = path.to_string_lossy().trim_end_matches('/').to_owned();
+                self.files.push((path, what()));
+            }
+            std::cmp::Ordering::Equal => self.files = Vec::new(),
+            std::cmp::Ordering::Greater => {}
+        }
+    }
+}
+
 /// Adds what the picked entries are: names, types, modes, contents and attributes; no times, and owners only where
 /// they are kept.
 pub(super) fn add_to_key(
@@ -32,6 +61,24 @@ pub(super) fn add_to_key(
     let mut walk = Walk::new(Some(key), source.hashes.as_ref(), owners);
     walk.all(source, picked, exclude)?;
     Ok(walk.stats.finish())
+}
+
+/// The same, and what the files are by name.
+pub(super) fn add_to_key_named(
+    source: &Source,
+    picked: &[Picked],
+    exclude: &IgnorePatterns,
+    owners: bool,
+    key: &mut KeyMaker,
+) -> Result<(Fingerprint, Manifest)> {
+    let mut walk = Walk::new(Some(key), source.hashes.as_ref(), owners);
+    walk.manifest = Some(Manifest::default());
+    walk.all(source, picked, exclude)?;
+    let mut manifest = walk.manifest.take().unwrap_or_default();
+    if let (true, Some(table)) = (manifest.files.is_empty(), &source.hashes) {
+        manifest.changed = table.changed();
+    }
+    Ok((walk.stats.finish(), manifest))
 }
 
 /// The fingerprint alone, without reading any file.
@@ -50,6 +97,7 @@ struct Walk<'h> {
     owners: bool,
     /// Directories that count only once something in them does.
     pending: Vec<String>,
+    manifest: Option<Manifest>,
 }
 
 impl<'h> Walk<'h> {
@@ -60,6 +108,7 @@ impl<'h> Walk<'h> {
             stats: KeyMaker::new("stats"),
             owners,
             pending: Vec::new(),
+            manifest: None,
         }
     }
 
@@ -120,11 +169,15 @@ impl<'h> Walk<'h> {
         self.add(header);
         self.stats.add(hashes::describe(&stat));
         match kind {
-            FileType::Directory => self.directory(selection, directory, name, relative),
+            FileType::Directory => {
+                self.name(&path, &stat, &[]);
+                self.directory(selection, directory, name, relative)
+            }
             FileType::RegularFile => self.file(selection.source, directory, name, &path, &stat),
             FileType::Symlink => {
                 let text = rustix::fs::readlinkat(directory, name, Vec::new()).on("read", &place())?;
                 self.add(text.as_bytes());
+                self.name(&path, &stat, &hashes::short(text.as_bytes()));
                 Ok(())
             }
             // Another stage may have them; in a build context they are there by accident.
@@ -133,6 +186,26 @@ impl<'h> Walk<'h> {
                 Ok(())
             }
             _ => Err(special(&place())),
+        }
+    }
+
+    /// For the manifest, where one is wanted.
+    fn name(&mut self, path: &Path, stat: &Stat, content: &[u8]) {
+        /// Enough to tell a change by.
+        const BYTES: usize = 8;
+        let owner = self.owners.then_some((stat.st_uid, stat.st_gid));
+        if let Some(manifest) = &mut self.manifest {
+            manifest.add(path, || {
+                let mut what = format!("{:o}", stat.st_mode);
+                if let Some((uid, gid)) = owner {
+                    let _ = write!(what, " {uid}:{gid}");
+                }
+                what.push(' ');
+                for byte in &content[..content.len().min(BYTES)] {
+                    let _ = write!(what, "{byte:02x}");
+                }
+                what
+            });
         }
     }
 
@@ -198,10 +271,12 @@ impl<'h> Walk<'h> {
             None => hashes::hash_file(directory, name),
         };
         // A path is put together only for a message: there are very many files.
-        if let Err(error) = hash {
-            return Err(error).on("read", &source.place.join(path));
-        }
-        self.add(hash.unwrap_or_default());
+        let hash = match hash {
+            Ok(hash) => hash,
+            Err(error) => return Err(error).on("read", &source.place.join(path)),
+        };
+        self.add(hash);
+        self.name(path, stat, &hash);
         Ok(())
     }
 }

@@ -33,6 +33,7 @@ mod transfer;
 mod tree;
 mod unpack;
 mod web;
+mod why;
 mod workdir;
 mod worker;
 mod writer;
@@ -53,6 +54,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicUsize;
 use stop::Stop;
+use why::Ledger;
 use wiac_dockerfile::stages::{Globals, StageGraph};
 use wiac_dockerfile::{CheckOptions, Dockerfile};
 use wiac_oci::image::ImageConfig;
@@ -126,6 +128,8 @@ pub struct Request {
     pub platform: Option<Platform>,
     /// Which checks run, where the Dockerfile isn't to say that.
     pub check: Option<CheckOptions>,
+    /// Tell of each step why it was carried out or not.
+    pub explain: bool,
     /// Labels beside those of the Dockerfile, which they override.
     pub labels: BTreeMap<String, String>,
 }
@@ -202,7 +206,15 @@ pub fn build(request: &Request, tools: Tools<'_>) -> Result<Built> {
     for warning in &warnings {
         progress.event(Event::Warning(warning));
     }
+    let ledger = Ledger::new(
+        &context,
+        request.dockerfile_path.as_deref(),
+        &platform.to_string(),
+        request.explain,
+    );
+    ledger.prepare(store);
     let shared = Shared {
+        ledger,
         request,
         dockerfile: &dockerfile,
         globals: &globals,
@@ -232,8 +244,14 @@ fn finish(shared: &Shared<'_>, target: usize) -> Result<Built> {
     // Whatever happened, what was read need not be read again.
     let mut contexts = std::iter::once(&shared.context).chain(shared.contexts.values());
     let saved = contexts.try_for_each(|context| context.save_hashes(shared.store));
+    let recorded = if shared.request.apart {
+        Ok(())
+    } else {
+        shared.ledger.save(shared.store)
+    };
     result?;
     saved?;
+    recorded?;
     let stage = shared
         .stages
         .built(target)

@@ -2,6 +2,7 @@
 
 use super::chmod::Chmod;
 use super::stage::Stage;
+use super::why::Inputs;
 use super::worker::Worker;
 use crate::error::{Error, Result};
 use crate::key::KeyMaker;
@@ -126,6 +127,25 @@ impl Prepared {
         ));
         let result = add(&mut key)?;
         Ok((key.finish(), result))
+    }
+}
+
+impl Prepared {
+    /// The same for whoever asks later what changed.
+    pub(super) fn inputs(&self, stage: &Stage, kind: &str, said: &str) -> Inputs {
+        let mut inputs = Inputs::new(kind, stage);
+        if self.link {
+            inputs.on_nothing();
+        }
+        inputs.add("text", said);
+        inputs.add("the owner", format!("{}:{}", self.owner.0, self.owner.1));
+        for (name, content) in &self.inline {
+            inputs.add(format!("the heredoc {name}"), content);
+        }
+        for pattern in &self.excluded {
+            inputs.add(format!("--exclude={pattern}"), "");
+        }
+        inputs
     }
 }
 

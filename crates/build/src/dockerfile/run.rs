@@ -5,6 +5,7 @@ use super::cached::Made;
 use super::mounts::Wanted;
 use super::output::Output;
 use super::stage::{Stage, is_proxy};
+use super::why::Inputs;
 use super::worker::{Worker, lock};
 use super::{Entitlement, Request, config};
 use crate::container::{self, Wishes, Workspace};
@@ -42,6 +43,7 @@ impl Worker<'_, '_> {
         let said = said(stage, &script);
         let wanted = Self::wanted_mounts(stage, run)?;
         let key = self.run_key(stage, run, &script, &wanted)?;
+        self.note_inputs(self.run_inputs(stage, run, &said, &wanted));
         self.cached_or(stage, &key, said, |build, stage, draft| {
             build.run_container(stage, run, (&script, &wanted), draft)?;
             Ok(Made::Whole)
@@ -117,6 +119,39 @@ impl Worker<'_, '_> {
         }
         self.add_mounts_to_key(wanted, &mut key)?;
         Ok(key.finish())
+    }
+
+    /// The same for whoever asks later what changed.
+    fn run_inputs(&self, stage: &Stage, run: &Run, said: &str, wanted: &[Wanted]) -> Inputs {
+        let mut inputs = Inputs::new("RUN", stage);
+        let shell = format!("RUN {} ", stage.shell().join(" "));
+        let text = said.strip_prefix(&shell).or_else(|| said.strip_prefix("RUN "));
+        inputs.add("text", text.unwrap_or(said));
+        inputs.add("SHELL", stage.shell().join(" "));
+        let image = &stage.config.config;
+        inputs.add_variables("ENV", &image.env);
+        inputs.add_variables("ARG", &stage.visible_arguments());
+        inputs.add("USER", &image.user);
+        inputs.add("WORKDIR", &image.working_dir);
+        let Request {
+            hosts,
+            shm_size,
+            limits,
+            network,
+            ..
+        } = self.shared.request;
+        inputs.add("the network", format!("{:?} of {network:?}", run.network));
+        inputs.add("--security", format!("{:?}", run.security));
+        inputs.add("the platform", platform_of(&stage.config).to_string());
+        inputs.add(
+            "--add-host, --shm-size and --ulimit",
+            format!("{hosts:?} {shm_size:?} {limits:?}"),
+        );
+        for mount in wanted {
+            let (name, what) = mount.described();
+            inputs.add(name, what);
+        }
+        inputs
     }
 
     /// The stage's directories as the kernel takes them: of more layers than it does, the lowest are merged, and held as

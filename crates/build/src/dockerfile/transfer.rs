@@ -3,7 +3,7 @@
 use super::add::{refuse_remotes, without_user};
 use super::cached::Made;
 use super::earlier::{self, Before, EarlierLayer};
-use super::hashing::{self, Fingerprint};
+use super::hashing::{self, Fingerprint, Manifest};
 use super::prepared::Prepared;
 use super::stage::Stage;
 use super::tree::{self, Picked};
@@ -42,11 +42,14 @@ struct Transferred<'t> {
 }
 
 impl Transferred<'_> {
-    /// The key of the step, and what the file system said of the files.
-    fn key(&self, stage: &Stage) -> Result<(String, Fingerprint)> {
-        let kind = if self.prepared.unpack { "ADD" } else { "COPY" };
-        self.prepared.key(stage, kind, |key| {
-            hashing::add_to_key(self.source, self.picked, &self.prepared.exclude, false, key)
+    fn kind(&self) -> &'static str {
+        if self.prepared.unpack { "ADD" } else { "COPY" }
+    }
+
+    /// The key of the step, what the file system said of the files, and what they are by name.
+    fn key(&self, stage: &Stage) -> Result<(String, (Fingerprint, Manifest))> {
+        self.prepared.key(stage, self.kind(), |key| {
+            hashing::add_to_key_named(self.source, self.picked, &self.prepared.exclude, false, key)
         })
     }
 }
@@ -95,7 +98,9 @@ impl Worker<'_, '_> {
             Before::Once(earlier) => self.hash_then_copy(stage, &transfer, said, earlier.as_ref())?,
             Before::NotAsked => self.hash_then_copy(stage, &transfer, said, None)?,
         };
-        if let (Some(key), Made::Whole, Some(layer), Some(table)) = (last, made, stage.layers.last(), &source.hashes) {
+        if let (Some(key), Made::Whole, Some(layer), Some(table)) = (last, made, stage.layers.last(), &source.hashes)
+            && !shared.request.apart
+        {
             table.remember_copy(key, layer.id.clone());
         }
         Ok(cached)
@@ -109,7 +114,9 @@ impl Worker<'_, '_> {
         said: String,
         earlier: Option<&EarlierLayer<'_>>,
     ) -> Result<(bool, Made)> {
-        let (key, before) = transfer.key(stage)?;
+        let (key, (before, manifest)) = transfer.key(stage)?;
+        self.note_inputs(transfer.prepared.inputs(stage, transfer.kind(), &said));
+        self.note_files(manifest);
         let mut made = Made::Whole;
         let cached = self.cached_or(stage, &key, said, |build, stage, draft| {
             build.write(stage, &draft.diff(), transfer, earlier)?;
@@ -141,8 +148,10 @@ impl Worker<'_, '_> {
             (key, written)
         });
         // What is wrong with a file is said as it is where nothing is copied meanwhile.
-        let (key, before) = key?;
+        let (key, (before, manifest)) = key?;
         written?;
+        self.note_inputs(transfer.prepared.inputs(stage, transfer.kind(), &said));
+        self.note_files(manifest);
         let made = self.check_unchanged(transfer.name, transfer.picked, transfer.prepared, &before)?;
         let cached = self.cached_or_take(stage, &key, said, (draft, made))?;
         Ok((cached, made))
@@ -182,13 +191,16 @@ impl Worker<'_, '_> {
             Ok(())
         })?;
         if self.use_cached(stage, &by_layers, &said)? {
+            self.tell_reuse();
             return Ok(true);
         }
         let source = self.open_layers(layers, description)?;
         let picked = pick(&source, prepared)?;
-        let (by_content, _) = prepared.key(stage, "COPY", |key| {
-            hashing::add_to_key(&source, &picked, &prepared.exclude, prepared.keeps_owners, key)
+        let (by_content, (_, manifest)) = prepared.key(stage, "COPY", |key| {
+            hashing::add_to_key_named(&source, &picked, &prepared.exclude, prepared.keeps_owners, key)
         })?;
+        self.note_inputs(prepared.inputs(stage, "COPY", &said));
+        self.note_files(manifest);
         let cached = self.cached_or(stage, &by_content, said, |build, stage, draft| {
             let transfer = Transferred {
                 name: None,

@@ -3,6 +3,7 @@
 use super::cached::Made;
 use super::prepared::{Prepared, clean};
 use super::stage::Stage;
+use super::why::Inputs;
 use super::worker::Worker;
 use super::writer::Writer;
 use crate::error::{Error, Result};
@@ -41,6 +42,10 @@ impl Worker<'_, '_> {
             owner,
             ..Prepared::default()
         };
+        let mut inputs = Inputs::new("WORKDIR", stage);
+        inputs.add("text", &said);
+        inputs.add("the owner", format!("{}:{}", owner.0, owner.1));
+        self.note_inputs(inputs);
         self.cached_or(stage, &key.finish(), said, |build, stage, draft| {
             Writer::new(&stage.stack(build.shared.store), &draft.diff(), &prepared)?.make_directory(&path)?;
             Ok(Made::Whole)

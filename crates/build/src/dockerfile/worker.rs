@@ -4,6 +4,7 @@
 use super::stage::Stage;
 use super::stages::{Claim, Stages};
 use super::stop::Stop;
+use super::why::{Inputs, Ledger};
 use super::{BaseImages, Request, config};
 use crate::context::Source;
 use crate::error::{Error, Result};
@@ -21,6 +22,8 @@ use wiac_store::{LayerId, Lock, Store};
 
 /// What every worker of a build sees.
 pub(super) struct Shared<'b> {
+    /// What goes into the steps' keys, and went into them before.
+    pub(super) ledger: Ledger,
     pub(super) request: &'b Request,
     pub(super) dockerfile: &'b Dockerfile,
     pub(super) globals: &'b Globals,
@@ -54,6 +57,8 @@ pub(super) struct Worker<'w, 'b> {
     pub(super) shared: &'w Shared<'b>,
     /// The stages under way: more than one where a base image's ONBUILD names a further one.
     building: Vec<Building>,
+    /// What goes into the key that is looked up next.
+    pub(super) inputs: Option<Inputs>,
 }
 
 /// A stage under way.
@@ -106,6 +111,7 @@ where
         let mut worker = Worker {
             shared,
             building: Vec::new(),
+            inputs: None,
         };
         if let Err(error) = worker.build_stage(claim) {
             lock(&shared.failures).push((index, error));
@@ -185,6 +191,7 @@ impl Worker<'_, '_> {
             .step(&described.raw, |worker| worker.start_stage(index))
             .map_err(|e| e.at(described.span))?;
         let mut stage = base.stage;
+        shared.ledger.add_base(&stage);
         self.run_triggers(&mut stage, &base.triggers)
             .map_err(|e| e.at(described.span))?;
         let own = if base.is_replaced {
@@ -257,6 +264,11 @@ impl Worker<'_, '_> {
     /// The number of the step under way.
     pub(super) fn number(&self) -> usize {
         self.building.last().map_or(0, |building| building.number)
+    }
+
+    /// Which step of its stage is under way.
+    pub(super) fn position(&self) -> usize {
+        self.building.last().map_or(0, |building| building.position)
     }
 
     /// The stage under way.

@@ -126,6 +126,9 @@ pub(crate) struct Arguments {
     /// Build nothing: print what would be done, as a script
     #[arg(long, value_name = "AS")]
     dry_run: Option<DryRun>,
+    /// Tell of each step why it was carried out or not
+    #[arg(long)]
+    explain: bool,
     /// Build again without the cache, and show which files differ
     #[arg(long)]
     verify: bool,
@@ -304,6 +307,7 @@ fn request(
         build_args: values::build_arguments(&arguments.build_arg),
         no_cache: arguments.no_cache,
         apart: false,
+        explain: arguments.explain,
         no_cache_stages: arguments.no_cache_filter.clone(),
         epoch: epoch(arguments)?,
         contexts: contexts.directories.clone(),

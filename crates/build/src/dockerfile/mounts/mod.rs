@@ -35,6 +35,14 @@ pub(super) struct Wanted {
     target: Option<PathBuf>,
 }
 
+impl Wanted {
+    /// What to call it where it changes, and what it is; what it shows stays out.
+    pub(super) fn described(&self) -> (String, String) {
+        let place = self.target.as_deref().unwrap_or(Path::new("")).display();
+        (format!("the mount {place}"), format!("{:?}", self.mount))
+    }
+}
+
 /// What a RUN's mounts are while it runs. Dropping it unmounts, ends what forwards, and lets locks go.
 #[derive(Default)]
 pub(super) struct Ready {

@@ -28,6 +28,7 @@ pub(super) fn run(
         let mut request = request(arguments, sources, platform)?;
         request.no_cache = true;
         request.apart = true;
+        request.explain = false;
         if super::style(arguments)? != Style::Quiet {
             eprintln!("wiac: building again, without the cache");
         }

@@ -184,10 +184,7 @@ fn a_repository_is_a_build_context() {
         .fails(1)
         .complains(&["app.git", "none"]);
     assert_eq!(place.tree("data/tmp"), Vec::<String>::new());
+    // Of the steps of the local Dockerfile one record is kept.
     let remembered = place.tree("data/cache/files");
-    assert_eq!(
-        remembered,
-        Vec::<String>::new(),
-        "what was fetched isn't remembered by its place"
-    );
+    assert_eq!(remembered.len(), 1, "what was fetched isn't remembered by its place");
 }
