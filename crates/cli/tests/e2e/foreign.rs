@@ -1,7 +1,7 @@
 //! podman's and docker's images, used where they lie: run, built on, copied; while their tools go on.
 
 use crate::harness::call::Call;
-use crate::harness::{Place, as_users, tools};
+use crate::harness::{Place, as_users, debian, tools};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -174,33 +174,9 @@ const LOOK_AT_DEBIAN: &str = "cat /etc/built; dpkg-query -W | wc -l; \
 const DEBIAN_DOCKERFILE: &str = "FROM localhost/base\n\
     RUN rm -r /usr/share/doc && echo built >/etc/built && chmod 700 /var/mail && dpkg -l >/opt/list\n";
 
-/// A minimal Debian in a tar, made once on this machine.
-fn debian() -> PathBuf {
-    let directory = Path::new("/var/cache/wiac-test");
-    std::fs::create_dir_all(directory).expect("mkdir");
-    let lock = std::fs::File::open(directory).expect("open");
-    lock.lock().expect("locked");
-    let tar = directory.join("debian.tar");
-    if !tar.exists() {
-        let fresh = directory.join("unfinished.tar");
-        let mmdebstrap = tools::program("mmdebstrap").expect("mmdebstrap is needed (Debian: mmdebstrap)");
-        let status = std::process::Command::new(mmdebstrap)
-            .args(["--quiet", "--variant=essential", "stable"])
-            .arg(&fresh)
-            .arg("http://deb.debian.org/debian")
-            .status();
-        assert!(
-            status.expect("mmdebstrap runs").success(),
-            "mmdebstrap can't make a Debian"
-        );
-        std::fs::rename(&fresh, &tar).expect("renamed");
-    }
-    tar
-}
-
 as_users!(a_debian_image_runs_where_podman_has_it: root, user);
 fn a_debian_image_runs_where_podman_has_it(place: &Place) {
-    let debian = debian();
+    let debian = debian::tar();
     let _leftovers = Leftovers(place);
     place.write("context/Dockerfile", DEBIAN_DOCKERFILE);
     podman(place)
@@ -238,7 +214,7 @@ fn a_debian_image_runs_where_podman_has_it(place: &Place) {
 #[test]
 fn a_debian_image_runs_where_docker_has_it() {
     let place = Place::root();
-    let debian = debian();
+    let debian = debian::tar();
     place.write("context/Dockerfile", DEBIAN_DOCKERFILE);
     place.write("look", LOOK_AT_DEBIAN);
     let wiac = wiac_on(&place, tools::wiac());

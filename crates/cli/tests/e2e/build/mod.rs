@@ -13,6 +13,7 @@ mod mounts;
 mod outputs;
 mod parallel;
 mod platforms;
+mod programs;
 mod progress;
 mod remote_contexts;
 mod remote_files;

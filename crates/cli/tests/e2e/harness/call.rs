@@ -27,6 +27,7 @@ pub struct Call {
     directory: PathBuf,
     account: Option<Account>,
     input: Option<Vec<u8>>,
+    patience: Duration,
 }
 
 /// What a command that has run said.
@@ -55,7 +56,14 @@ impl Call {
             directory: directory.to_owned(),
             account: None,
             input: None,
+            patience: PATIENCE,
         }
+    }
+
+    /// It may take as long as downloads and compilers take.
+    pub fn that_takes_long(mut self) -> Self {
+        self.patience = Duration::from_mins(10);
+        self
     }
 
     /// More arguments.
@@ -184,9 +192,9 @@ impl Call {
             if let Some(status) = child.try_wait().expect("the command can be waited for") {
                 return status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
             }
-            if started.elapsed() > PATIENCE {
+            if started.elapsed() > self.patience {
                 let _ = child.kill();
-                panic!("not finished after {PATIENCE:?}: {}", self.describe());
+                panic!("not finished after {:?}: {}", self.patience, self.describe());
             }
             std::thread::sleep(Duration::from_millis(2));
         }

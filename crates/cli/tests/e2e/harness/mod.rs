@@ -1,6 +1,7 @@
 //! What the tests are written with: a place of their own, commands whose exit code has to be stated, tools of the host.
 
 pub mod call;
+pub mod debian;
 pub mod leftovers;
 pub mod place;
 pub mod programs;
