@@ -60,6 +60,12 @@ pub enum Error {
     /// A stage was ended since another one failed.
     #[error("ended, since another stage failed")]
     Cancelled,
+    /// A build cache of another machine had a layer before, and doesn't give it now. Without that cache the build works.
+    #[error("the build cache is lost: {reason}")]
+    CacheLost {
+        /// Why.
+        reason: String,
+    },
     /// A RUN ended with an exit code other than 0.
     #[error("the command failed with exit code {code}")]
     Failed {

@@ -13,6 +13,7 @@ pub mod dockerfile;
 pub mod error;
 pub mod fetch;
 mod hashes;
+pub mod import;
 mod key;
 mod network_files;
 pub mod progress;

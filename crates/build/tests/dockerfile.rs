@@ -91,6 +91,7 @@ impl Place {
             store: &self.store,
             images: &mut NoImages,
             fetcher: &NoNetwork,
+            cache: None,
             progress: &mut Silence,
             signals: &Signals::catch().expect("signals"),
             user_namespace: None,

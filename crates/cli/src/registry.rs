@@ -194,11 +194,22 @@ pub(crate) fn document(client: &Client, reference: &Reference, descriptor: &Desc
     Ok(bytes)
 }
 
-/// The layers of an image in a registry.
-struct Remote<'c> {
+/// Layers in a repository of a registry.
+pub(crate) struct Remote<'c> {
     client: &'c Client,
     reference: &'c Reference,
     transfers: &'c Transfers,
+}
+
+impl<'c> Remote<'c> {
+    /// Those of the repository that `reference` is in.
+    pub(crate) fn new(client: &'c Client, reference: &'c Reference, transfers: &'c Transfers) -> Self {
+        Self {
+            client,
+            reference,
+            transfers,
+        }
+    }
 }
 
 impl LayerSource for Remote<'_> {

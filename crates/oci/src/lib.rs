@@ -8,11 +8,13 @@
 //! | [`mod@reference`] | `host/repository:tag@digest` | distribution-spec; docker's defaults |
 //! | [`manifest`] | descriptors, manifests, indexes, the image layout | image-spec, manifest.md, image-index.md |
 //! | [`image`] | the image configuration with docker's extensions | image-spec, config.md |
+//! | [`build_cache`] | which steps made which layers | our own |
 //! | [`runtime`] | the runtime configuration (`config.json`) | runtime-spec 1.2, config.md, config-linux.md |
 //! | [`capability`] | the names of Linux capabilities, added and dropped | capabilities(7) |
 //! | [`user`] | the user of an image, looked up in passwd and group | docker's and runc's rules |
 //! | [`convert`] | image configuration + overrides → runtime configuration | image-spec, conversion.md |
 
+pub mod build_cache;
 pub mod capability;
 pub mod convert;
 pub mod digest;

@@ -6,6 +6,19 @@ use crate::layer::{HeldLayer, LayerId};
 use std::fs;
 use std::path::PathBuf;
 
+/// A step that was carried out before.
+#[derive(Debug)]
+pub struct CachedStep {
+    /// What it made.
+    pub layer: HeldLayer,
+    /// What the layer counts as for the keys of steps above it.
+    pub lineage: String,
+    /// When it was made, RFC 3339.
+    pub created: String,
+    /// Further keys of the same step.
+    pub other_keys: Vec<String>,
+}
+
 impl Store {
     fn step_path(&self, key: &str) -> PathBuf {
         self.path("cache/steps").join(key)
@@ -13,15 +26,30 @@ impl Store {
 
     /// The layer that a step with this key made before, held, if it is still there. `key` is hexadecimal.
     pub fn cached_step(&self, key: &str) -> Result<Option<HeldLayer>> {
+        Ok(self.find_step(key)?.map(|step| step.layer))
+    }
+
+    /// The same with what is known of the step.
+    pub fn find_step(&self, key: &str) -> Result<Option<CachedStep>> {
         let path = self.step_path(key);
-        match fs::read_to_string(&path) {
-            Ok(text) => match LayerId::parse(text.trim()) {
-                Some(id) => self.hold_layer(id),
-                None => Ok(None),
-            },
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error).on("read", &path),
-        }
+        let text = match fs::read_to_string(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            result => result.on("read", &path)?,
+        };
+        let Some(id) = layer_of_entry(&text) else {
+            return Ok(None);
+        };
+        let Some(layer) = self.hold_layer(id)? else {
+            return Ok(None);
+        };
+        let info = self.layer_info(&layer.id)?;
+        let mut words = text.split_whitespace().skip(1).map(str::to_owned);
+        Ok(Some(CachedStep {
+            layer,
+            lineage: words.next().unwrap_or(info.lineage),
+            created: info.created,
+            other_keys: words.collect(),
+        }))
     }
 
     /// The keys of all steps whose layers are remembered, and the layers.
@@ -37,6 +65,15 @@ impl Store {
     /// Remembers which layer a step made.
     pub fn remember_step(&self, key: &str, layer: &LayerId) -> Result<()> {
         self.write_whole(&self.step_path(key), format!("{layer}\n").as_bytes())
+    }
+
+    /// The same for a layer that counts as something else than its own description says for the keys of steps above it,
+    /// and for one that is known by other keys too.
+    pub fn remember_step_as(&self, key: &str, layer: &LayerId, lineage: &str, other_keys: &[String]) -> Result<()> {
+        let words = [layer.as_str(), lineage];
+        let words = words.into_iter().chain(other_keys.iter().map(String::as_str));
+        let text = words.collect::<Vec<_>>().join(" ");
+        self.write_whole(&self.step_path(key), format!("{text}\n").as_bytes())
     }
 
     /// The layer that a COPY or ADD like this one made last, held, and the table of file hashes that was right then; `None`
@@ -83,6 +120,11 @@ impl Store {
     pub fn write_file_table(&self, name: &str, bytes: &[u8]) -> Result<()> {
         self.write_whole(&self.path("cache/files").join(name), bytes)
     }
+}
+
+/// The layer that an entry of the cache names.
+pub(crate) fn layer_of_entry(text: &str) -> Option<LayerId> {
+    text.split_whitespace().next().and_then(LayerId::parse)
 }
 
 #[cfg(test)]

@@ -137,7 +137,7 @@ impl Worker<'_, '_> {
         let stack = if prepared.link {
             LayerStack::default()
         } else {
-            stage.stack(self.shared.store)
+            stage.stack(self.shared)?
         };
         let form = self.shared.store.form();
         let mut writer = Writer::new(&stack, diff, prepared)?;

@@ -127,7 +127,7 @@ impl Worker<'_, '_> {
         self.insert_steps(triggers.len());
         for text in triggers {
             let failed = |error: Error| match error {
-                Error::Interrupted { .. } | Error::Cancelled | Error::Failed { .. } => error,
+                Error::Interrupted { .. } | Error::Cancelled | Error::Failed { .. } | Error::CacheLost { .. } => error,
                 other => Error::wrong(format!("ONBUILD {text} of the base: {other}")),
             };
             let instruction = wiac_dockerfile::parse_trigger(text).map_err(|error| failed(error.into()))?;

@@ -1,6 +1,7 @@
 //! A step that makes a layer: looked up in the cache first, and only then carried out.
 
 use super::stage::Stage;
+use super::stage_layer::StageLayer;
 use super::why::Outcome;
 use super::worker::{Worker, lock};
 use crate::error::Result;
@@ -31,11 +32,17 @@ impl Worker<'_, '_> {
         if self.is_forced(stage) {
             return Ok(false);
         }
-        let Some(layer) = store.cached_step(key)? else {
+        if let Some(step) = store.find_step(key)? {
+            self.shared.keep(step.layer.lock);
+            let layer = StageLayer::of_step(step.layer.id, step.lineage, key);
+            stage.push_layer(layer.also(step.other_keys), step.created, said.to_owned());
+            return Ok(true);
+        }
+        let Some(step) = self.shared.cache.and_then(|cache| cache.find(key)) else {
             return Ok(false);
         };
-        self.shared.keep(layer.lock);
-        stage.add_layer(store, layer.id, said.to_owned())?;
+        let layer = StageLayer::imported(step.lineage, key);
+        stage.push_layer(layer.also(step.keys), step.created, said.to_owned());
         Ok(true)
     }
 
@@ -63,8 +70,7 @@ impl Worker<'_, '_> {
         self.explain(stage, key, outcome);
         let draft = Draft::new(self.shared.store)?;
         let made = make(self, stage, &draft)?;
-        let (layer, info) = self.commit(draft, key, &said, made, is_forced)?;
-        stage.push_layer(layer, info, said);
+        self.commit_to(stage, key, said, (draft, made), is_forced)?;
         Ok(false)
     }
 
@@ -83,8 +89,7 @@ impl Worker<'_, '_> {
         let is_forced = self.is_forced(stage);
         let outcome = if is_forced { Outcome::Forced } else { Outcome::Missing };
         self.explain(stage, key, outcome);
-        let (layer, info) = self.commit(draft, key, &said, made, is_forced)?;
-        stage.push_layer(layer, info, said);
+        self.commit_to(stage, key, said, (draft, made), is_forced)?;
         Ok(false)
     }
 
@@ -114,6 +119,24 @@ impl Worker<'_, '_> {
                 .no_cache_stages
                 .iter()
                 .any(|name| name.eq_ignore_ascii_case(&stage.name))
+    }
+
+    fn commit_to(
+        &mut self,
+        stage: &mut Stage,
+        key: &str,
+        said: String,
+        (draft, made): (Draft, Made),
+        is_forced: bool,
+    ) -> Result<()> {
+        let (layer, info) = self.commit(draft, key, &said, made, is_forced)?;
+        let mut layer = StageLayer::of_step(layer, info.lineage, key);
+        if made == Made::Unsure {
+            // Nobody is to take it for what the key says.
+            layer.keys.clear();
+        }
+        stage.push_layer(layer, info.created, said);
+        Ok(())
     }
 
     fn commit(

@@ -27,6 +27,7 @@ mod selection;
 pub mod shell;
 mod signals;
 mod stage;
+mod stage_layer;
 mod stages;
 mod stop;
 mod transfer;
@@ -41,13 +42,16 @@ mod writer;
 pub use change::apply_changes;
 pub use context_archive::{Arrived, receive_context};
 pub use mounts::Secret;
+pub use stage_layer::BuiltLayer;
 
 use crate::container::Network;
 use crate::context::Source;
 use crate::error::{Error, Result};
 use crate::fetch::Fetcher;
+use crate::import::StepCache;
 use crate::progress::{Event, Progress};
 use stage::Stage;
+use stage_layer::StageLayer;
 use stages::Stages;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -153,6 +157,8 @@ pub struct Tools<'t> {
     pub images: &'t mut (dyn BaseImages + Send),
     /// Fetches what ADD names by an address.
     pub fetcher: &'t dyn Fetcher,
+    /// Knows of steps that were carried out elsewhere.
+    pub cache: Option<&'t dyn StepCache>,
     /// Is told what happens.
     pub progress: &'t mut (dyn Progress + Send),
     /// The caller's signals: one of them ends the build. They are blocked in the calling thread.
@@ -170,6 +176,8 @@ pub struct Built {
     pub locks: Vec<Lock>,
     /// The layers that no earlier build had made, of all stages.
     pub made: Vec<LayerId>,
+    /// The layers of every stage that was built, base first, the target's last: what a build cache may take along.
+    pub stages: Vec<Vec<BuiltLayer>>,
 }
 
 /// Builds what `request` asks for. The layers are in the store, but not synced yet.
@@ -182,6 +190,7 @@ pub fn build(request: &Request, tools: Tools<'_>) -> Result<Built> {
         store,
         images: base_images,
         fetcher,
+        cache,
         progress,
         signals,
         user_namespace,
@@ -225,6 +234,7 @@ pub fn build(request: &Request, tools: Tools<'_>) -> Result<Built> {
         user_namespace,
         images: Mutex::new(base_images),
         fetcher,
+        cache,
         progress: Mutex::new(progress),
         stop: Stop::new(signals)?,
         stages: Stages::new(&graph, dockerfile.stages.len(), &order),
@@ -235,11 +245,11 @@ pub fn build(request: &Request, tools: Tools<'_>) -> Result<Built> {
         count: AtomicUsize::new(count),
         failures: Mutex::default(),
     };
-    finish(&shared, target)
+    finish(&shared, &order, target)
 }
 
 /// Builds the stages and takes the target's image.
-fn finish(shared: &Shared<'_>, target: usize) -> Result<Built> {
+fn finish(shared: &Shared<'_>, order: &[usize], target: usize) -> Result<Built> {
     let result = worker::build_all(shared);
     // Whatever happened, what was read need not be read again.
     let mut contexts = std::iter::once(&shared.context).chain(shared.contexts.values());
@@ -261,8 +271,14 @@ fn finish(shared: &Shared<'_>, target: usize) -> Result<Built> {
     if let Some(warning) = checks::unused_arguments(shared.request, shared.dockerfile, shared.globals) {
         shared.tell(Event::Warning(&warning));
     }
+    let record = stage.into_record(shared)?;
+    let others = order.iter().filter(|index| **index != target).chain([&target]);
+    let stages = others.filter_map(|index| shared.stages.built(*index));
     Ok(Built {
-        record: stage.into_record(),
+        record,
+        stages: stages
+            .map(|stage| stage.layers.iter().map(StageLayer::built).collect())
+            .collect(),
         locks: std::mem::take(&mut *worker::lock(&shared.locks)),
         made: std::mem::take(&mut *worker::lock(&shared.made)),
     })

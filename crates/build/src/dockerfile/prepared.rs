@@ -81,7 +81,7 @@ impl Worker<'_, '_> {
     /// The owner that `--chown` or USER names, looked up in the image.
     pub(super) fn owner(&self, stage: &Stage, text: &str) -> Result<(u32, u32)> {
         let spec: UserSpec = text.parse()?;
-        let stack = stage.stack(self.shared.store);
+        let stack = stage.stack(self.shared)?;
         let read = |path: &str| -> Result<String> {
             if stack.is_empty() {
                 Ok(String::new())

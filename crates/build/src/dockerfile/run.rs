@@ -159,9 +159,10 @@ impl Worker<'_, '_> {
     fn mountable(&self, stage: &Stage) -> Result<(LayerStack, Vec<HeldLayer>)> {
         let store = self.shared.store;
         if stage.layers.len() <= MOST_LAYERS {
-            return Ok((stage.stack(store), Vec::new()));
+            return Ok((stage.stack(self.shared)?, Vec::new()));
         }
-        let ids: Vec<LayerId> = stage.layers.iter().map(|layer| layer.id.clone()).collect();
+        let ids = stage.layers.iter().map(|layer| self.shared.layer(layer));
+        let ids = ids.collect::<Result<Vec<LayerId>>>()?;
         let owners = match self.shared.user_namespace {
             Some(namespace) if namespace.is_single() => OwnerPolicy::Record,
             _ => OwnerPolicy::Set,

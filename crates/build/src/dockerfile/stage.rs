@@ -1,5 +1,7 @@
 //! The state of one stage while it is built: its layers, its image configuration, the arguments in effect.
 
+use super::stage_layer::StageLayer;
+use super::worker::Shared;
 use crate::error::Result;
 use crate::key::KeyMaker;
 use std::collections::BTreeMap;
@@ -9,7 +11,7 @@ use wiac_dockerfile::expand::{Expanded, Expander};
 use wiac_layer::merged::LayerStack;
 use wiac_oci::image::{History, ImageConfig};
 use wiac_oci::runtime::DEFAULT_PATH;
-use wiac_store::{ImageRecord, LayerId, LayerInfo, Store};
+use wiac_store::{ImageRecord, LayerId, Store};
 
 /// The shell of the shell forms where SHELL doesn't say.
 const DEFAULT_SHELL: [&str; 2] = ["/bin/sh", "-c"];
@@ -22,13 +24,6 @@ pub(super) fn is_proxy(name: &str) -> bool {
     PROXIES
         .iter()
         .any(|proxy| name == *proxy || name == proxy.to_ascii_lowercase())
-}
-
-/// One layer of a stage with what cache keys see of it.
-#[derive(Debug, Clone)]
-pub(super) struct StageLayer {
-    pub(super) id: LayerId,
-    pub(super) lineage: String,
 }
 
 /// A stage.
@@ -66,10 +61,7 @@ impl Stage {
         for id in layers {
             let info = store.layer_info(id)?;
             stage.created = Some(info.created);
-            stage.layers.push(StageLayer {
-                id: id.clone(),
-                lineage: info.lineage,
-            });
+            stage.layers.push(StageLayer::of_image(id.clone(), info.lineage));
         }
         if !stage.config.config.env.iter().any(|entry| entry.starts_with("PATH=")) {
             stage.config.config.env.insert(0, format!("PATH={DEFAULT_PATH}"));
@@ -85,30 +77,16 @@ impl Stage {
         key
     }
 
-    /// The stage's directories.
-    pub(super) fn stack(&self, store: &Store) -> LayerStack {
-        LayerStack::new(
-            self.layers
-                .iter()
-                .map(|layer| store.layer_diff(&layer.id))
-                .collect::<Vec<PathBuf>>(),
-        )
+    /// The stage's directories. Layers that are elsewhere are fetched for that.
+    pub(super) fn stack(&self, shared: &Shared<'_>) -> Result<LayerStack> {
+        let directories = shared.directories(&self.layers)?;
+        Ok(LayerStack::new(directories))
     }
 
-    /// Adds a layer, with its entry in the history.
-    pub(super) fn add_layer(&mut self, store: &Store, id: LayerId, created_by: String) -> Result<()> {
-        let info = store.layer_info(&id)?;
-        self.push_layer(id, info, created_by);
-        Ok(())
-    }
-
-    /// As [`Stage::add_layer`], for a layer whose description is known.
-    pub(super) fn push_layer(&mut self, id: LayerId, info: LayerInfo, created_by: String) {
-        self.layers.push(StageLayer {
-            id,
-            lineage: info.lineage,
-        });
-        self.created = Some(info.created);
+    /// Adds a layer that was made at some time, with its entry in the history.
+    pub(super) fn push_layer(&mut self, layer: StageLayer, created: String, created_by: String) {
+        self.layers.push(layer);
+        self.created = Some(created);
         self.add_history(created_by, false);
     }
 
@@ -165,13 +143,14 @@ impl Stage {
         std::path::Path::new("/").join(&self.config.config.working_dir)
     }
 
-    /// The finished image.
-    pub(super) fn into_record(mut self) -> ImageRecord {
+    /// The finished image, with all its layers here.
+    pub(super) fn into_record(mut self, shared: &Shared<'_>) -> Result<ImageRecord> {
         self.config.created = self.epoch.or(self.created);
-        ImageRecord {
-            layers: self.layers.into_iter().map(|layer| layer.id).collect(),
+        let layers = self.layers.iter().map(|layer| shared.layer(layer));
+        Ok(ImageRecord {
+            layers: layers.collect::<Result<_>>()?,
             config: self.config,
             ..ImageRecord::default()
-        }
+        })
     }
 }

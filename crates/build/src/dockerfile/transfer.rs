@@ -6,6 +6,7 @@ use super::earlier::{self, Before, EarlierLayer};
 use super::hashing::{self, Fingerprint, Manifest};
 use super::prepared::Prepared;
 use super::stage::Stage;
+use super::stage_layer::StageLayer;
 use super::tree::{self, Picked};
 use super::worker::{Shared, Worker};
 use super::writer::Writer;
@@ -18,6 +19,7 @@ use wiac_dockerfile::stages::Source as StageSource;
 use wiac_dockerfile::{Copy, Transfer, Word};
 use wiac_layer::Form;
 use wiac_layer::merged::LayerStack;
+use wiac_store::LayerId;
 use wiac_store::layer::Draft;
 use wiac_sys::root::Root;
 
@@ -27,7 +29,7 @@ pub(super) enum Origin {
     Local(Option<String>),
     /// Layers of a stage or an image, each with its lineage, base first.
     Layers {
-        layers: Vec<(PathBuf, String)>,
+        layers: Vec<StageLayer>,
         description: String,
     },
 }
@@ -98,10 +100,11 @@ impl Worker<'_, '_> {
             Before::Once(earlier) => self.hash_then_copy(stage, &transfer, said, earlier.as_ref())?,
             Before::NotAsked => self.hash_then_copy(stage, &transfer, said, None)?,
         };
-        if let (Some(key), Made::Whole, Some(layer), Some(table)) = (last, made, stage.layers.last(), &source.hashes)
+        let layer = stage.layers.last().and_then(StageLayer::id);
+        if let (Some(key), Made::Whole, Some(layer), Some(table)) = (last, made, layer, &source.hashes)
             && !shared.request.apart
         {
-            table.remember_copy(key, layer.id.clone());
+            table.remember_copy(key, layer);
         }
         Ok(cached)
     }
@@ -182,11 +185,11 @@ impl Worker<'_, '_> {
         stage: &mut Stage,
         prepared: &Prepared,
         said: String,
-        layers: &[(PathBuf, String)],
+        layers: &[StageLayer],
         description: String,
     ) -> Result<bool> {
         let (by_layers, ()) = prepared.key(stage, "COPY", |key| {
-            let lineages: Vec<&String> = layers.iter().map(|(_, lineage)| lineage).collect();
+            let lineages: Vec<&String> = layers.iter().map(|layer| &layer.lineage).collect();
             key.add_all(&lineages);
             Ok(())
         })?;
@@ -211,10 +214,12 @@ impl Worker<'_, '_> {
             build.write(stage, &draft.diff(), &transfer, None)?;
             Ok(Made::Whole)
         })?;
-        if let Some(layer) = stage.layers.last()
-            && !self.shared.request.apart
-        {
-            self.shared.store.remember_step(&by_layers, &layer.id)?;
+        if let Some(layer) = stage.layers.last_mut() {
+            if let Some(id) = layer.id().filter(|_| !self.shared.request.apart) {
+                let store = self.shared.store;
+                store.remember_step_as(&by_layers, &id, &layer.lineage, &layer.keys)?;
+            }
+            layer.keys.push(by_layers);
         }
         Ok(cached)
     }
@@ -231,9 +236,8 @@ impl Worker<'_, '_> {
         let is_renamed = self.shared.request.image_contexts.contains_key(&word.text);
         if !is_renamed && let StageSource::Stage(index) = self.shared.dockerfile.source(word)? {
             let stage = self.stage(index)?;
-            let layer = |layer: &super::stage::StageLayer| (store.layer_diff(&layer.id), layer.lineage.clone());
             return Ok(Origin::Layers {
-                layers: stage.layers.iter().map(layer).collect(),
+                layers: stage.layers.clone(),
                 description: format!("stage {}", self.shared.dockerfile.stages[index].display_name()),
             });
         }
@@ -244,7 +248,7 @@ impl Worker<'_, '_> {
             });
         }
         let (ids, _, _) = self.base_image(&word.text, &self.target_platform())?;
-        let layer = |id| Ok((store.layer_diff(id), store.layer_info(id)?.lineage));
+        let layer = |id: &LayerId| Ok(StageLayer::of_image(id.clone(), store.layer_info(id)?.lineage));
         Ok(Origin::Layers {
             layers: ids.iter().map(layer).collect::<Result<_>>()?,
             description: format!("image {word}"),
@@ -257,8 +261,8 @@ impl Worker<'_, '_> {
     }
 
     /// Opens the merged tree of some layers.
-    pub(super) fn open_layers(&self, layers: &[(PathBuf, String)], description: String) -> Result<Source> {
-        let directories: Vec<PathBuf> = layers.iter().map(|(path, _)| path.clone()).collect();
+    pub(super) fn open_layers(&self, layers: &[StageLayer], description: String) -> Result<Source> {
+        let directories = self.shared.directories(layers)?;
         if directories.is_empty() {
             return Err(Error::wrong(format!(
                 "{description} is empty: there is nothing to copy from it"
@@ -285,7 +289,7 @@ impl Worker<'_, '_> {
         let stack = if prepared.link {
             LayerStack::default()
         } else {
-            stage.stack(self.shared.store)
+            stage.stack(self.shared)?
         };
         let mut writer = Writer::new(&stack, diff, prepared)?.with_earlier(earlier);
         for one in picked {

@@ -24,7 +24,7 @@ impl Worker<'_, '_> {
         let path = clean(&stage.working_directory().join(&text));
         let said = format!("WORKDIR {}", path.display());
         stage.config.config.working_dir = path.to_string_lossy().into_owned();
-        if exists(&stage.stack(self.shared.store), &path)? {
+        if exists(&stage.stack(self.shared)?, &path)? {
             stage.add_history(said, true);
             return Ok(true);
         }
@@ -47,7 +47,7 @@ impl Worker<'_, '_> {
         inputs.add("the owner", format!("{}:{}", owner.0, owner.1));
         self.note_inputs(inputs);
         self.cached_or(stage, &key.finish(), said, |build, stage, draft| {
-            Writer::new(&stage.stack(build.shared.store), &draft.diff(), &prepared)?.make_directory(&path)?;
+            Writer::new(&stage.stack(build.shared)?, &draft.diff(), &prepared)?.make_directory(&path)?;
             Ok(Made::Whole)
         })
     }

@@ -9,6 +9,7 @@ use super::{BaseImages, Request, config};
 use crate::context::Source;
 use crate::error::{Error, Result};
 use crate::fetch::{Fetcher, Surroundings};
+use crate::import::StepCache;
 use crate::progress::{Event, Progress, Step};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -35,6 +36,7 @@ pub(super) struct Shared<'b> {
     pub(super) user_namespace: Option<&'b UserNamespace>,
     pub(super) images: Mutex<&'b mut (dyn BaseImages + Send)>,
     pub(super) fetcher: &'b dyn Fetcher,
+    pub(super) cache: Option<&'b dyn StepCache>,
     pub(super) progress: Mutex<&'b mut (dyn Progress + Send)>,
     pub(super) stop: Stop<'b>,
     pub(super) stages: Stages,

@@ -2,6 +2,7 @@
 
 mod annotations;
 mod by_hand;
+mod caches;
 mod calls;
 mod contexts;
 mod input;
@@ -18,6 +19,7 @@ use crate::images::AllImages;
 use crate::progress::Style;
 use crate::pulling::{Policy, Pulling};
 use crate::{Global, data};
+use caches::{CacheFrom, CacheTo, Imports};
 use calls::{Asked, Call};
 use clap::Args;
 use contexts::Contexts;
@@ -30,6 +32,7 @@ pub(crate) use stopped::Stopped;
 use stopped::stopped;
 use wiac_build::container::Network;
 use wiac_build::dockerfile::{Built, Request, Tools};
+use wiac_build::import::StepCache;
 use wiac_oci::manifest::Platform;
 use wiac_oci::reference::Reference;
 use wiac_run::attach::Signals;
@@ -90,6 +93,12 @@ pub(crate) struct Arguments {
     /// A label of the image
     #[arg(long, value_name = "NAME=VALUE")]
     label: Vec<String>,
+    /// Use a build cache of another machine: type=local,src=DIR, type=registry,ref=NAME, or NAME
+    #[arg(long, value_name = "CACHE")]
+    cache_from: Vec<String>,
+    /// Write a build cache: type=local,dest=DIR, type=registry,ref=NAME, type=inline; mode=max for every stage
+    #[arg(long, value_name = "CACHE")]
+    cache_to: Vec<String>,
     /// Write the result elsewhere: a directory, - for a tar, or type=local|tar|oci|docker|image,dest=FILE
     #[arg(short, long, value_name = "OUTPUT")]
     output: Vec<String>,
@@ -160,8 +169,9 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
         };
         return asked.answer(call);
     }
-    let outputs = arguments.output.iter().map(|text| Output::parse(text));
-    let outputs: Vec<Output> = outputs.collect::<Result<_, _>>()?;
+    let outputs: Vec<Output> = parsed(&arguments.output, Output::parse)?;
+    let cache_from: Vec<CacheFrom> = parsed(&arguments.cache_from, CacheFrom::parse)?;
+    let cache_to: Vec<CacheTo> = parsed(&arguments.cache_to, CacheTo::parse)?;
     let chosen = style(arguments)?;
     let data = data::open(global)?;
     // Until signals are caught they end the command at once, whatever is being fetched.
@@ -170,8 +180,11 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
     if arguments.dry_run == Some(DryRun::Shell) {
         return by_hand::print(&data, arguments, (&input, &contexts));
     }
+    let imports = Imports::open(&data, &cache_from, arguments.platform.first());
     let signals = Signals::catch()?;
-    let images = match Images::build(&data, &signals, arguments, (&input, &contexts)) {
+    let sources = (&input, &contexts);
+    let is_inline = cache_to.iter().any(CacheTo::is_inline);
+    let images = match Images::build(&data, &signals, arguments, sources, &imports, is_inline) {
         Err(Stopped::Interrupted(signal)) => return Ok(exit_code(128 + signal)),
         Err(Stopped::Failed(failure)) => return Err(failure),
         Ok(images) => images,
@@ -182,7 +195,12 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
     }
     let own = &images.records[images.own()];
     report(&data, arguments, own, epoch)?;
+    // The image is kept all the same where its cache can't be written.
+    let written = cache_to
+        .iter()
+        .try_for_each(|to| caches::export(&data, (to, epoch), &images.stages, &imports));
     if !outputs.is_empty() && !arguments.load && !outputs.iter().any(Output::is_image) {
+        written?;
         return finish(&data, &signals, arguments, (&input, &contexts), &images);
     }
     let image = images.keep(&data, arguments)?;
@@ -191,6 +209,7 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
     } else {
         println!("{}", chain(&data, own));
     }
+    written?;
     finish(&data, &signals, arguments, (&input, &contexts), &images)
 }
 
@@ -210,6 +229,11 @@ fn finish(
         Err(Stopped::Failed(failure)) => Err(failure),
         Ok(code) => Ok(code),
     }
+}
+
+/// The values of an option that may be repeated.
+fn parsed<T>(written: &[String], parse: impl Fn(&str) -> Result<T, Failure>) -> Result<Vec<T>, Failure> {
+    written.iter().map(|text| parse(text)).collect()
 }
 
 /// What docker has and wiac can't do yet.
@@ -280,7 +304,7 @@ pub(crate) fn build_directory(
         ..Arguments::default()
     };
     let input = Input::local(&arguments.path, None)?;
-    let built = make(data, signals, &arguments, (&input, &Contexts::default()), None)?;
+    let built = make(data, signals, &arguments, ((&input, &Contexts::default()), None), None)?;
     Ok((data.store.add_image(&built.record)?, built.record))
 }
 
@@ -342,25 +366,26 @@ fn make(
     data: &data::Data,
     signals: &Signals,
     arguments: &Arguments,
-    (input, contexts): (&Input, &Contexts),
+    ((input, contexts), imports): ((&Input, &Contexts), Option<&Imports<'_>>),
     platform: Option<&Platform>,
 ) -> Result<Built, Stopped> {
     let request = request(arguments, (input, contexts), platform)?;
-    carry_out(data, signals, arguments, &input.file_name, &request)
+    carry_out(data, signals, arguments, imports, (&input.file_name, &request))
 }
 
 fn carry_out(
     data: &data::Data,
     signals: &Signals,
     arguments: &Arguments,
-    file_name: &str,
-    request: &Request,
+    imports: Option<&Imports<'_>>,
+    (file_name, request): (&str, &Request),
 ) -> Result<Built, Stopped> {
     let mut view = style(arguments)?.view();
     let tools = Tools {
         store: &data.store,
         images: &mut AllImages::new(data, pulling(arguments, request.platform.as_ref())),
         fetcher: &fetching::Network::new(data.caller.uid),
+        cache: imports.map(|imports| imports as &dyn StepCache),
         progress: &mut *view,
         signals,
         user_namespace: data.user_namespace.as_ref(),
@@ -369,6 +394,12 @@ fn carry_out(
     let is_shown = view.has_shown_failure();
     // What it shows is complete before anything else is said.
     drop(view);
+    if let (Err(error), Some(_)) = (&result, imports)
+        && matches!(error.cause(), wiac_build::Error::CacheLost { .. })
+    {
+        eprintln!("wiac: warning: {}; building without it", error.cause());
+        return carry_out(data, signals, arguments, None, (file_name, request));
+    }
     result.map_err(|error| stopped(error, file_name, &request.text, is_shown))
 }
 

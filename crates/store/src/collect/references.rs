@@ -50,7 +50,7 @@ pub(crate) fn step_entries(store: &Store) -> Result<Vec<(PathBuf, Option<LayerId
     for entry in fs::read_dir(&directory).on("read", &directory)? {
         let path = entry.on("read", &directory)?.path();
         match fs::read_to_string(&path) {
-            Ok(text) => entries.push((path, LayerId::parse(text.trim()))),
+            Ok(text) => entries.push((path, crate::cache::layer_of_entry(&text))),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(error).on("read", &path),
         }

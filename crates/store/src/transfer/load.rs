@@ -22,6 +22,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use wiac_layer::merged::LayerStack;
 use wiac_layer::unpack::{self, UnpackOptions, Unpacked};
 use wiac_oci::digest::{ChainId, DiffId, Digest};
+use wiac_oci::image::{History, ImageConfig};
 use wiac_oci::manifest::Descriptor;
 
 /// What came of it.
@@ -45,6 +46,36 @@ pub fn load(store: &Store, image: &Incoming, source: &dyn LayerSource, owners: u
     loading.unpack_all();
     let ready = loading.finish()?;
     record::write(store, image, source, ready)
+}
+
+/// Takes a single layer into the store, which belongs to no image there. `made`: what is said of it.
+///
+/// # Errors
+/// As [`load`]; a layer that needs those below it, too.
+pub fn load_layer(
+    store: &Store,
+    shown: &str,
+    (layer, made): (IncomingLayer, History),
+    source: &dyn LayerSource,
+    owners: unpack::OwnerPolicy,
+) -> Result<HeldLayer> {
+    let mut config = ImageConfig::default();
+    config.rootfs.diff_ids.push(layer.diff_id.clone());
+    config.history.push(made);
+    let image = Incoming {
+        shown: shown.to_owned(),
+        names: Vec::new(),
+        config_bytes: Vec::new(),
+        config,
+        manifest: None,
+        layers: vec![layer],
+    };
+    let mut loading = Loading::new(store, &image, source, owners)?;
+    loading.unpack_all();
+    match loading.finish()?.pop() {
+        Some(State::Here(held) | State::Fresh(held, _)) => Ok(held),
+        _ => Err(Error::image(shown, "the layer wasn't unpacked")),
+    }
 }
 
 /// Where one layer stands.

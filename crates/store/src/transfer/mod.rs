@@ -4,6 +4,7 @@
 //! [`load`] takes one into the store. [`prepare`] makes one ready to go out, [`save_to`] writes it.
 
 mod archive;
+mod cache;
 mod copy;
 mod docker_archive;
 mod import;
@@ -25,10 +26,11 @@ mod stream;
 mod tar_split;
 
 pub use archive::{Archive, Content};
+pub use cache::{CacheLayer, CacheLayout, CachePacker, CachePlace, save_cache};
 pub use copy::{Copied, copy_layer};
 pub use import::{import, import_directory};
 pub use incoming::{Incoming, IncomingLayer, LayerSource};
-pub use load::{Loaded, load};
+pub use load::{Loaded, load, load_layer};
 pub use outgoing::{Outgoing, OutgoingLayer, Packing, diff_ids, prepare};
 pub use save::{Format, OutgoingIndex, Wanted, prepare_index, save_into, save_to};
 pub use sink::write_file;

@@ -78,7 +78,7 @@ impl OutgoingLayer {
 }
 
 /// An image being prepared.
-struct Preparing<'a> {
+pub(super) struct Preparing<'a> {
     store: &'a Store,
     wanted: &'a Wanted,
     packing: &'a Packing,
@@ -201,7 +201,33 @@ fn remember_tar(
     Ok(())
 }
 
-impl Preparing<'_> {
+impl<'a> Preparing<'a> {
+    /// Layers that lie on each other, whatever image they are of.
+    pub(super) fn of_layers(
+        store: &'a Store,
+        wanted: &'a Wanted,
+        packing: &'a Packing,
+        room: &'a Temporary,
+        packed: &'a Packed,
+    ) -> Result<Self> {
+        Ok(Self {
+            store,
+            wanted,
+            packing,
+            room,
+            packed,
+            stack: Stack::new(store, hold_all(store, &wanted.record)?),
+            export: None,
+        })
+    }
+
+    /// What is known of a layer's tar, without packing it.
+    pub(super) fn known(&self, number: usize) -> Result<Option<LayerTar>> {
+        let layer = &self.stack.layers[number];
+        let digests = self.store.layer_digests(&layer.id)?;
+        Ok(own_tar(self.store, layer, &digests, self.packing.clamp)?.cloned())
+    }
+
     /// The manifest that the image came with, where every blob of it is here.
     fn as_it_came(&self) -> Result<Option<Outgoing>> {
         let Some(export) = &self.export else {
@@ -249,7 +275,7 @@ impl Preparing<'_> {
     }
 
     /// One layer: a blob of it that is here, else it is packed.
-    fn layer(&self, number: usize) -> Result<OutgoingLayer> {
+    pub(super) fn layer(&self, number: usize) -> Result<OutgoingLayer> {
         let layer = &self.stack.layers[number];
         let digests = self.store.layer_digests(&layer.id)?;
         if let Some(tar) = own_tar(self.store, layer, &digests, self.packing.clamp)? {

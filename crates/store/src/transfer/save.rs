@@ -291,7 +291,7 @@ fn to_directory(images: &[Wanted], outgoing: &[OutgoingIndex], path: &Path) -> R
 }
 
 /// The index of a layout that is there; an empty one for an empty directory.
-fn existing_index(path: &Path) -> Result<Index> {
+pub(super) fn existing_index(path: &Path) -> Result<Index> {
     let is_empty = std::fs::read_dir(path).on("read", path)?.next().is_none();
     if is_empty {
         return Ok(Index::new(Vec::new()));

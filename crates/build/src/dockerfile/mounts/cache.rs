@@ -138,7 +138,7 @@ impl Worker<'_, '_> {
         let text = serde_json::to_string(description).unwrap_or_default();
         key.add(&text);
         if let Origin::Layers { layers, .. } = self.origin(word(description.from).as_ref())? {
-            key.add_all(&layers.iter().map(|(_, lineage)| lineage).collect::<Vec<_>>());
+            key.add_all(&layers.iter().map(|layer| &layer.lineage).collect::<Vec<_>>());
         }
         let key = key.finish();
         let top = self.shared.store.root().join("cache/mounts").join(&key[..32]);

@@ -119,7 +119,7 @@ impl Worker<'_, '_> {
     fn add_source_to_key(&mut self, from: Option<&str>, source: &str, key: &mut KeyMaker) -> Result<()> {
         match self.origin(word(from).as_ref())? {
             Origin::Layers { layers, .. } => {
-                let lineages: Vec<&String> = layers.iter().map(|(_, lineage)| lineage).collect();
+                let lineages: Vec<&String> = layers.iter().map(|layer| &layer.lineage).collect();
                 key.add_all(&lineages);
             }
             Origin::Local(name) => {

@@ -72,7 +72,7 @@ impl Worker<'_, '_> {
                 if layers.is_empty() {
                     return Ok(room.to_owned());
                 }
-                let directories: Vec<PathBuf> = layers.into_iter().map(|(path, _)| path).collect();
+                let directories = self.shared.directories(&layers)?;
                 let form = self.shared.store.form();
                 let merged = wiac_run::view::open_merged(&directories, form == Form::User)?;
                 let copy = merged.try_clone().on("open", Path::new(&description))?;

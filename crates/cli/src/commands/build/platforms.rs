@@ -1,13 +1,14 @@
 //! What was built, for one platform or several.
 
 use super::annotations::Annotations;
+use super::caches::{self, Imports};
 use super::contexts::Contexts;
 use super::input::Input;
 use super::stopped::Stopped;
 use super::{Arguments, make};
 use crate::data::Data;
 use crate::error::Failure;
-use wiac_build::dockerfile::Built;
+use wiac_build::dockerfile::{Built, BuiltLayer};
 use wiac_oci::manifest::Platform;
 use wiac_run::attach::Signals;
 use wiac_store::{HeldImage, ImageRecord, Lock};
@@ -18,6 +19,8 @@ pub(super) struct Images {
     pub(super) records: Vec<ImageRecord>,
     pub(super) annotations: Annotations,
     locks: Vec<Lock>,
+    /// Of each build the layers of its stages, the target's last.
+    pub(super) stages: Vec<Vec<Vec<BuiltLayer>>>,
 }
 
 impl Images {
@@ -27,6 +30,8 @@ impl Images {
         signals: &Signals,
         arguments: &Arguments,
         sources: (&Input, &Contexts),
+        imports: &Imports<'_>,
+        is_inline: bool,
     ) -> Result<Self, Stopped> {
         let annotations = Annotations::parse(&arguments.annotation, arguments.platform.len() > 1)?;
         let platforms: Vec<Option<&Platform>> = match arguments.platform.as_slice() {
@@ -37,9 +42,18 @@ impl Images {
             records: Vec::with_capacity(platforms.len()),
             annotations,
             locks: Vec::new(),
+            stages: Vec::with_capacity(platforms.len()),
         };
         for platform in platforms {
-            let Built { mut record, locks, .. } = make(data, signals, arguments, sources, platform)?;
+            let Built {
+                mut record,
+                locks,
+                stages,
+                ..
+            } = make(data, signals, arguments, (sources, Some(imports)), platform)?;
+            let target = stages.last().map(Vec::as_slice).unwrap_or_default();
+            caches::write_inline(&mut record.config, target, is_inline);
+            images.stages.push(stages);
             let built_for = platform.cloned().unwrap_or_else(Platform::host);
             record.annotations = images.annotations.of(&built_for);
             images.records.push(record);

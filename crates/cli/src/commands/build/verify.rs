@@ -32,7 +32,7 @@ pub(super) fn run(
         if super::style(arguments)? != Style::Quiet {
             eprintln!("wiac: building again, without the cache");
         }
-        let second = carry_out(data, signals, arguments, &sources.0.file_name, &request)?;
+        let second = carry_out(data, signals, arguments, None, (&sources.0.file_name, &request))?;
         let verdict = verify(&data.store, first, &second.record, epoch(arguments)?);
         // Whatever came of it: the layers go as soon as nobody holds them.
         drop(second.locks);

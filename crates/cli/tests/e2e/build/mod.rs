@@ -20,6 +20,7 @@ mod remote_files;
 mod repositories;
 mod sharing;
 mod stages;
+mod travelling;
 mod verify;
 
 use crate::harness::Place;
