@@ -271,6 +271,34 @@ fn dockers_image_runs_where_it_lies() {
     assert_eq!(said.text(), format!("{SEEN}\n3\nhello"));
 }
 
+#[test]
+fn docker_goes_on_while_its_image_runs() {
+    let place = Place::root();
+    sources(&place);
+    place.mkdir("shared");
+    let wiac = wiac_on(&place, tools::wiac());
+    // What a process has open stays; docker doesn't wait, and the container ends as it would have.
+    let script = format!(
+        "$docker import base.tar localhost/base >/dev/null
+        $docker build --quiet --network=none --tag built:1 context >/dev/null 2>&1
+        {wiac} run -v ./shared:/mnt docker-storage:[$PWD/docker]built:1 \
+            sh -c 'exec 3</hello; touch /mnt/started; while ! test -e /mnt/removed; do sleep 0.1; done; cat <&3; exit 7' >said &
+        container=$!
+        for try in $(seq 300); do test -e shared/started && break; sleep 0.1; done
+        $docker tag built:1 again:1
+        $docker run --rm --network=none again:1
+        $docker rmi --force built:1 again:1 >/dev/null
+        touch shared/removed
+        code=0; wait $container || code=$?
+        cat said
+        echo $code
+        ! {wiac} run docker-storage:[$PWD/docker]built:1"
+    );
+    let said = with_docker(&place, &script).succeeds();
+    let said = said.complains(&["no image \"built:1\""]);
+    assert_eq!(said.text(), "hello\nhello\n7");
+}
+
 fn wiac_on(place: &Place, program: &Path) -> String {
     format!("env WIAC_DATA={} {}", place.data().display(), program.display())
 }
