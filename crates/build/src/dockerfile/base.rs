@@ -108,6 +108,8 @@ impl Worker<'_, '_> {
             .get(name)
             .map_or(name, String::as_str);
         if let Some(programs) = name.strip_prefix(bundle::SCHEME) {
+            // One at a time: two stages on the same programs get the same layer.
+            let _alone = lock(&self.shared.images);
             let bundle = bundle::layer(self.shared.store, programs)?;
             self.shared.keep(bundle.layer.lock);
             return Ok((vec![bundle.layer.id], bundle.config, bundle.cached));

@@ -82,11 +82,13 @@ impl Worker<'_, '_> {
         said: String,
         (draft, made): (Draft, Made),
     ) -> Result<bool> {
+        let is_forced = self.is_forced(stage);
+        // Of several that made it at the same time all take the same: the image doesn't depend on who was last.
+        let _turn = if is_forced { None } else { Some(self.turn(key)?) };
         if self.use_cached(stage, key, &said)? {
             self.explain(stage, key, Outcome::Reused);
             return Ok(true);
         }
-        let is_forced = self.is_forced(stage);
         let outcome = if is_forced { Outcome::Forced } else { Outcome::Missing };
         self.explain(stage, key, outcome);
         self.commit_to(stage, key, said, (draft, made), is_forced)?;

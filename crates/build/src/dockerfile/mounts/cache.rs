@@ -3,12 +3,13 @@
 
 use super::super::transfer::Origin;
 use super::super::worker::Worker;
-use super::lock::CacheLock;
+use super::lock::{Attempt, CacheLock};
 use super::{Ready, Wanted, word};
 use crate::copy::{Copier, Options, Place};
-use crate::error::{Error, IoExt, Result};
+use crate::error::{IoExt, Result};
 use crate::key::KeyMaker;
-use rustix::fs::{Gid, Mode, Uid};
+use rustix::fs::{CWD, Gid, Mode, RenameFlags, Uid, renameat_with};
+use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::fd::AsFd;
@@ -112,24 +113,27 @@ impl Worker<'_, '_> {
         room: &Path,
         ready: &mut Ready,
     ) -> Result<(PathBuf, CacheLock)> {
-        for number in 0_u32.. {
+        let is_alone = sharing != Sharing::Shared;
+        let mut is_told = false;
+        let mut number = 0_u32;
+        loop {
             let directory = top.join(number.to_string());
             if !directory.is_dir() {
                 self.make_cache(description, &directory, room, ready)?;
             }
-            match sharing {
-                Sharing::Private => {
-                    if let Some(lock) = CacheLock::try_exclusive(&directory)? {
-                        return Ok((directory, lock));
+            match CacheLock::attempt(&directory, is_alone)? {
+                Attempt::Held(lock) => return Ok((directory, lock)),
+                Attempt::Gone => {}
+                Attempt::Taken if sharing == Sharing::Private => number += 1,
+                Attempt::Taken => {
+                    if !is_told {
+                        self.tell_waiting("for a cache mount that another step uses");
+                        is_told = true;
                     }
-                }
-                Sharing::Shared | Sharing::Locked => {
-                    let lock = self.wait_for_cache(&directory, sharing == Sharing::Locked)?;
-                    return Ok((directory, lock));
+                    self.shared.stop.pause(PAUSE)?;
                 }
             }
         }
-        Err(Error::wrong("there are too many copies of a cache mount"))
     }
 
     /// `cache/mounts/<key>`, with its description. As in BuildKit, a cache that begins otherwise is another one.
@@ -175,30 +179,10 @@ impl Worker<'_, '_> {
             let mode = Mode::from_raw_mode(description.mode.unwrap_or(0o755));
             rustix::fs::fchmod(&made, mode).on("change the mode of", &draft)?;
         }
-        match std::fs::rename(&draft, directory) {
-            // Another build was faster.
-            Err(_) if directory.is_dir() => Ok(()),
+        // Not over another build's: an empty directory would be replaced although it is in use.
+        match renameat_with(CWD, &draft, CWD, directory, RenameFlags::NOREPLACE) {
+            Err(Errno::EXIST) => std::fs::remove_dir_all(&draft).on("delete", &draft),
             result => result.on("move into place", &draft),
-        }
-    }
-
-    /// Waits for a cache mount; a signal ends the waiting.
-    fn wait_for_cache(&self, directory: &Path, is_alone: bool) -> Result<CacheLock> {
-        let mut is_told = false;
-        loop {
-            let lock = if is_alone {
-                CacheLock::try_exclusive(directory)?
-            } else {
-                CacheLock::try_shared(directory)?
-            };
-            if let Some(lock) = lock {
-                return Ok(lock);
-            }
-            if !is_told {
-                self.tell_waiting("for a cache mount that another step uses");
-                is_told = true;
-            }
-            self.shared.stop.pause(PAUSE)?;
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::error::{IoExt, Result};
 use rustix::fd::OwnedFd;
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use rustix::io::Errno;
 use std::path::Path;
 
@@ -20,22 +20,39 @@ impl Drop for CacheLock {
     }
 }
 
-impl CacheLock {
-    /// The lock of one among several users; `None` where somebody wants to be alone.
-    pub(super) fn try_shared(directory: &Path) -> Result<Option<Self>> {
-        attempt(directory, FlockOperation::NonBlockingLockShared)
-    }
-
-    /// The lock of the only user; `None` where there is another one.
-    pub(super) fn try_exclusive(directory: &Path) -> Result<Option<Self>> {
-        attempt(directory, FlockOperation::NonBlockingLockExclusive)
-    }
+/// What came of asking for a lock.
+#[derive(Debug)]
+pub(super) enum Attempt {
+    Held(CacheLock),
+    /// Somebody else has it.
+    Taken,
+    /// The directory was removed, or made anew, meanwhile.
+    Gone,
 }
 
-fn attempt(path: &Path, operation: FlockOperation) -> Result<Option<CacheLock>> {
-    let directory = crate::directory::open(path)?;
-    match rustix::io::retry_on_intr(|| flock(&directory, operation)) {
-        Err(Errno::WOULDBLOCK) => Ok(None),
-        result => result.on("lock", path).map(|()| Some(CacheLock { directory })),
+impl CacheLock {
+    /// Asks for the lock of a directory, as the only user or as one among several, without waiting.
+    pub(super) fn attempt(path: &Path, is_alone: bool) -> Result<Attempt> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let directory = match rustix::fs::open(path, flags, Mode::empty()) {
+            Err(Errno::NOENT) => return Ok(Attempt::Gone),
+            result => result.on("open", path)?,
+        };
+        let operation = if is_alone {
+            FlockOperation::NonBlockingLockExclusive
+        } else {
+            FlockOperation::NonBlockingLockShared
+        };
+        match rustix::io::retry_on_intr(|| flock(&directory, operation)) {
+            Err(Errno::WOULDBLOCK) => return Ok(Attempt::Taken),
+            result => result.on("lock", path)?,
+        }
+        let lock = Self { directory };
+        let held = rustix::fs::fstat(&lock.directory).on("look at", path)?;
+        match rustix::fs::lstat(path) {
+            Ok(found) if (found.st_dev, found.st_ino) == (held.st_dev, held.st_ino) => Ok(Attempt::Held(lock)),
+            Ok(_) | Err(Errno::NOENT) => Ok(Attempt::Gone),
+            Err(errno) => Err(errno).on("look at", path),
+        }
     }
 }

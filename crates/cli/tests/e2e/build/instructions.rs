@@ -2,6 +2,7 @@
 
 use super::{context, result};
 use crate::harness::Place;
+use std::fmt::Write as _;
 
 #[test]
 fn variables() {
@@ -157,4 +158,25 @@ fn what_is_not_there_yet_says_so() {
             call.fails(1).complains(&["Dockerfile:3", says]);
         }
     }
+}
+
+#[test]
+fn two_thousand_instructions() {
+    let place = Place::root();
+    context(&place);
+    let mut dockerfile = "FROM scratch\nCOPY root /\n".to_owned();
+    for number in 0..2000 {
+        let _ = match number % 50 {
+            0 => writeln!(dockerfile, "RUN echo $V{} >> /log", number - 1),
+            _ => writeln!(dockerfile, "ENV V{number}={number}"),
+        };
+    }
+    dockerfile = dockerfile.replace("$V-1", "begun");
+    place.build("context", &dockerfile).args(["-t", "long"]).succeeds();
+    place
+        .wiac(["run", "long", "sh", "-c", "wc -l < /log; tail -n 1 /log; echo $V1999"])
+        .succeeds()
+        .says("40\n1949\n1999");
+    let again = place.wiac(["build", "context"]).succeeds();
+    assert_eq!(again.stderr.matches(" unchanged\n").count(), 42);
 }

@@ -51,12 +51,16 @@ fn who_waits_runs_the_step_when_the_first_is_killed() {
         );
         let mut first = place.wiac(["build", "context"]).in_background();
         wait_until("the step runs", || runs(&place) == 1);
-        let second = place.wiac(["build", "-t", "second", "context"]);
-        let second = std::thread::spawn(move || second.succeeds());
-        std::thread::sleep(Duration::from_millis(300));
+        let mut second = place
+            .wiac(["build", "-t", "second", "context"])
+            .after("exec 2> second.log")
+            .in_background();
+        wait_until("the second waits", || {
+            place.has("second.log") && place.read("second.log").contains("waiting for another build")
+        });
         first.gets(signal);
         assert_eq!(first.exit_code(), code);
-        second.join().expect("built").complains(&["waiting for another build"]);
+        assert_eq!(second.exit_code(), 0);
         assert_eq!(runs(&place), 2);
         assert_nothing_within(Duration::from_secs(2), place.dir(), "no-such-word-anywhere");
         place.wiac(["images"]).succeeds();
@@ -86,8 +90,13 @@ fn a_signal_ends_the_waiting() {
     place.write("context/Dockerfile", counting("sleep 1000"));
     let mut first = place.wiac(["build", "context"]).in_background();
     wait_until("the step runs", || runs(&place) == 1);
-    let mut second = place.wiac(["build", "context"]).in_background();
-    std::thread::sleep(Duration::from_millis(300));
+    let mut second = place
+        .wiac(["build", "context"])
+        .after("exec 2> second.log")
+        .in_background();
+    wait_until("the second waits", || {
+        place.has("second.log") && place.read("second.log").contains("waiting for another build")
+    });
     second.gets(Signal::INT);
     assert_eq!(second.exit_code(), 130);
     first.gets(Signal::INT);
