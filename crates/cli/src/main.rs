@@ -16,6 +16,7 @@ mod network;
 mod overlay_hint;
 mod progress;
 mod pulling;
+mod refetch;
 mod registry;
 mod shown;
 mod terminal;
@@ -83,7 +84,8 @@ fn application() -> Command {
         .subcommand(commands::define::<commands::login::LogoutArguments>("logout", "Forget it again"))
         .subcommand(commands::define::<commands::tags::Arguments>("tags", "List a repository's tags"))
         .subcommand(commands::define::<commands::tags::SearchArguments>("search", "List a registry's repositories"))
-        .subcommand(commands::define::<commands::manifest::Arguments>("manifest", "Show manifests of registries"))
+        .subcommand(commands::define::<commands::manifest::Arguments>("manifest", "Show manifests of registries; put indexes together"))
+        .subcommand(commands::define::<commands::referrers::Arguments>("referrers", "List what refers to an image in its registry"))
         .subcommand(commands::define::<commands::transfer::Arguments>("transfer", "Copy an image from any place to another"))
         .subcommand(commands::define::<commands::cache::Arguments>("cache", "Show, export and free what builds keep"))
         .subcommand(commands::define::<commands::load::Arguments>("load", "Take images from an image layout or an archive"))
@@ -116,7 +118,8 @@ fn run(arguments: &[std::ffi::OsString]) -> Result<ExitCode, Failure> {
         "logout" => commands::login::logout(&parsed(matches)?),
         "tags" => commands::tags::run(&parsed(matches)?),
         "search" => commands::tags::search(&parsed(matches)?),
-        "manifest" => commands::manifest::run(&parsed(matches)?),
+        "manifest" => commands::manifest::run(&global, &parsed(matches)?),
+        "referrers" => commands::referrers::run(&parsed(matches)?),
         "transfer" => commands::transfer::run(&global, &parsed(matches)?),
         "cache" => commands::cache::run(&global, &parsed(matches)?),
         "load" => commands::load::run(&global, &parsed(matches)?),

@@ -358,7 +358,7 @@ impl Name {
 }
 
 /// The file of a name. What the name is stands in the file: one that is too long for a file's name is hashed.
-fn file_name(name: &str) -> String {
+pub(crate) fn file_name(name: &str) -> String {
     const LONGEST: usize = 200;
     // '+' stands in no reference.
     let readable = name.replace('/', "+");

@@ -17,6 +17,7 @@ pub mod error;
 pub mod image;
 pub mod layer;
 pub mod leases;
+pub mod lists;
 mod lock;
 pub mod merge;
 mod owners;

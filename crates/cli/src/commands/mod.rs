@@ -18,6 +18,7 @@ pub(crate) mod manifest;
 pub(crate) mod prune;
 pub(crate) mod pull;
 pub(crate) mod push;
+pub(crate) mod referrers;
 pub(crate) mod rmi;
 pub(crate) mod run;
 pub(crate) mod save;

@@ -1,11 +1,13 @@
 //! `wiac pull`: images from registries.
 
+use super::tags::meaning;
 use crate::error::Failure;
 use crate::registry::{RegistryOptions, pull};
 use crate::{Global, data};
 use clap::Args;
 use std::process::ExitCode;
 use wiac_oci::manifest::Platform;
+use wiac_registry::Client;
 
 // What may be written; clap makes the help of the comments below.
 #[derive(Debug, Args)]
@@ -13,6 +15,9 @@ pub(crate) struct Arguments {
     /// Images by name
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<String>,
+    /// Every tag of the repositories
+    #[arg(short, long)]
+    all_tags: bool,
     /// Print ids alone
     #[arg(short, long)]
     quiet: bool,
@@ -28,7 +33,12 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
     let data = data::open(global)?;
     let client = arguments.registry.client(data.caller.uid);
     let platform = arguments.platform.clone().unwrap_or_else(Platform::host);
-    for name in &arguments.images {
+    let names = if arguments.all_tags {
+        all_tags(&client, &arguments.images)?
+    } else {
+        arguments.images.clone()
+    };
+    for name in &names {
         let pulled = pull(&data, &client, name, &platform, arguments.quiet)?;
         if !arguments.quiet {
             let kept = match pulled.reused {
@@ -40,4 +50,20 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
         println!("{}", pulled.image.id);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The names of all tags of repositories.
+fn all_tags(client: &Client, repositories: &[String]) -> Result<Vec<String>, Failure> {
+    let mut names = Vec::new();
+    for name in repositories {
+        let reference = meaning(&client.candidates(name)?, name)?;
+        if reference.tag().is_some() || reference.digest().is_some() {
+            return Err(Failure::usage(format!(
+                "{name}: --all-tags takes a repository, without a tag"
+            )));
+        }
+        let tags = client.tags(&reference)?;
+        names.extend(tags.iter().map(|tag| format!("{}:{tag}", reference.name())));
+    }
+    Ok(names)
 }

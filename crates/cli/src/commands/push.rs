@@ -31,6 +31,9 @@ pub(crate) struct Arguments {
     /// Where to, if not under its own name
     #[arg(value_name = "NAME")]
     destination: Option<String>,
+    /// Every name that the repository IMAGE has here
+    #[arg(short, long, conflicts_with_all = ["destination", "digestfile"])]
+    all_tags: bool,
     /// Print the digest alone
     #[arg(short, long)]
     quiet: bool,
@@ -49,21 +52,51 @@ pub(crate) struct Arguments {
 
 /// Runs the command.
 pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Failure> {
+    if arguments.all_tags {
+        let data = data::open(global)?;
+        for name in all_tags(&data, &arguments.image)? {
+            push(&data, arguments, &name.to_string(), &name)?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
     let to = destination(arguments)?;
-    let data = data::open(global)?;
+    push(&data::open(global)?, arguments, &arguments.image, &to)
+}
+
+/// The names here that a repository has.
+fn all_tags(data: &Data, repository: &str) -> Result<Vec<Reference>, Failure> {
+    let wanted: Reference = repository.parse()?;
+    if wanted.tag().is_some() || wanted.digest().is_some() {
+        return Err(Failure::usage(format!(
+            "{repository}: --all-tags takes a repository, without a tag"
+        )));
+    }
+    let names = data.store.names()?;
+    let parsed = names.iter().filter_map(|name| name.name.parse::<Reference>().ok());
+    let found: Vec<Reference> = parsed
+        .filter(|name| name.name() == wanted.name() && name.tag().is_some())
+        .collect();
+    if found.is_empty() {
+        return Err(Failure::new(format!("{repository}: no image here is called so")));
+    }
+    Ok(found)
+}
+
+fn push(data: &Data, arguments: &Arguments, image: &str, to: &Reference) -> Result<ExitCode, Failure> {
     let client = arguments.registry.client(data.caller.uid);
-    let (images, _held) = wanted(&data, std::slice::from_ref(&arguments.image))?;
+    let (images, _held) = wanted(data, &[image.to_owned()])?;
     let [image] = images.as_slice() else {
-        return Err(Failure::new(format!("{}: one image is expected", arguments.image)));
+        return Err(Failure::new(format!("{image}: one image is expected")));
     };
+    let _blobs = crate::refetch::missing_blobs(data, &images)?;
     let room = Temporary::new(&data.store)?;
     let packing = packing(arguments.compression, arguments.compression_level)?;
     let outgoing = prepare_index(&data.store, image, &packing, &room)?;
-    send_index(&data, &client, &to, &outgoing, arguments.quiet)?;
+    send_index(data, &client, to, &outgoing, arguments.quiet)?;
     let descriptor = outgoing.descriptor();
     let digest = &descriptor.digest;
     if let Some(id) = &image.id {
-        note_name(&data, &to, id, digest)?;
+        note_name(data, to, id, digest)?;
     }
     if let Some(path) = &arguments.digestfile {
         std::fs::write(path, digest.as_str()).map_err(|error| {

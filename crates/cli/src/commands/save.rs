@@ -62,6 +62,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Failure> {
     let data = data::open(global)?;
     let (wanted, _held) = wanted(&data, &arguments.images)?;
+    let _blobs = crate::refetch::missing_blobs(&data, &wanted)?;
     let packing = packing(compression(arguments)?, arguments.compression_level)?;
     match arguments.output.as_deref().filter(|path| *path != Path::new("-")) {
         Some(path) => save_to(&data.store, &wanted, format(arguments.format, path), &packing, path)?,

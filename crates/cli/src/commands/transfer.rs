@@ -4,6 +4,7 @@ use super::save::{Compress, packing, wanted};
 use crate::data::Data;
 use crate::error::Failure;
 use crate::located::{Located, Origin, copy_into_store};
+use crate::refetch::missing_blobs;
 use crate::registry::{RegistryOptions, fetch};
 use crate::{Global, data};
 use clap::Args;
@@ -13,6 +14,7 @@ use wiac_oci::digest::Digest;
 use wiac_oci::manifest::Platform;
 use wiac_oci::reference::Reference;
 use wiac_store::HeldImage;
+use wiac_store::blobs::HeldBlob;
 use wiac_store::temporary::Temporary;
 use wiac_store::transfer::{Archive, Format, Wanted, load, prepare, save_to};
 
@@ -98,6 +100,8 @@ struct Source {
     /// It came into the store for this alone.
     is_new: bool,
     held: Vec<Located>,
+    /// Blobs that were fetched again.
+    _blobs: Vec<HeldBlob>,
 }
 
 fn read(data: &Data, arguments: &Arguments) -> Result<Source, Failure> {
@@ -106,6 +110,7 @@ fn read(data: &Data, arguments: &Arguments) -> Result<Source, Failure> {
     let (image, manifest, names) = match place(&arguments.source) {
         Place::Name(name) => {
             let (mut images, held) = wanted(data, &[name.to_owned()])?;
+            let blobs = missing_blobs(data, &images)?;
             let wanted = images.pop().ok_or_else(|| Failure::new(format!("{name}: no image")))?;
             return Ok(Source {
                 wanted,
@@ -113,6 +118,7 @@ fn read(data: &Data, arguments: &Arguments) -> Result<Source, Failure> {
                 is_new: false,
                 fetched: None,
                 held,
+                _blobs: blobs,
             });
         }
         Place::Registry(name) => {
@@ -149,6 +155,7 @@ fn read(data: &Data, arguments: &Arguments) -> Result<Source, Failure> {
         is_new: !before.contains(&image.id),
         fetched: Some(image),
         held: Vec::new(),
+        _blobs: Vec::new(),
     })
 }
 

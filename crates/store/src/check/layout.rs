@@ -29,10 +29,15 @@ impl Checker<'_> {
         let is_top =
             |name: &str| name == "format" || DIRECTORIES.iter().any(|known| known.split('/').next() == Some(name));
         self.foreign("", &is_top)?;
-        self.foreign("images", &|name| matches!(name, "names" | "records" | "exports"))?;
+        self.foreign("images", &|name| {
+            matches!(name, "names" | "records" | "exports" | "lists")
+        })?;
         self.foreign("cache", &|name| matches!(name, "steps" | "files" | "mounts"))?;
         self.foreign("layers", &|name| LayerId::parse(name).is_some())?;
         self.foreign("images/names", &is_json)?;
+        if self.store.path("images/lists").exists() {
+            self.foreign("images/lists", &is_json)?;
+        }
         self.foreign("images/records", &|name| name.strip_suffix(".json").is_some_and(is_hex))?;
         self.foreign("images/exports", &|name| name.strip_suffix(".json").is_some_and(is_hex))?;
         self.foreign("cache/steps", &is_hex)?;

@@ -32,6 +32,7 @@ pub use import::{import, import_directory};
 pub use incoming::{Incoming, IncomingLayer, LayerSource};
 pub use load::{Loaded, load, load_layer};
 pub use outgoing::{Outgoing, OutgoingLayer, Packing, diff_ids, prepare};
+pub use regain::regain_blob;
 pub use save::{Format, OutgoingIndex, Wanted, prepare_index, save_into, save_to};
 pub use sink::write_file;
 pub use tar_split::TarSplit;

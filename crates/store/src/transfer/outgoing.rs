@@ -259,7 +259,10 @@ impl<'a> Preparing<'a> {
         }
         let mut layers = Vec::new();
         for (descriptor, layer) in manifest.layers.iter().zip(&self.stack.layers) {
-            let Some(diff_id) = self.store.layer_info(&layer.id)?.unpacked_from else {
+            // What was made here may have come by as a blob, too.
+            let tars = self.store.layer_digests(&layer.id)?.tars;
+            let has = |tar: &LayerTar| tar.blobs.iter().any(|blob| blob.digest == descriptor.digest);
+            let Some(diff_id) = tars.into_iter().find(has).map(|tar| tar.diff_id) else {
                 return Ok(None);
             };
             let Some(blob) = self.store.hold_blob(&descriptor.digest)? else {
@@ -318,7 +321,7 @@ impl<'a> Preparing<'a> {
                 self.wanted.shown.as_str(),
                 format!(
                     "the blob of layer {} isn't held any more, and packing it gives other bytes than those it came \
-                     with ({}); load the image again, or delete and pull it",
+                     with ({}), and where it came from isn't known; load the image again, or delete and pull it",
                     number + 1,
                     expected.digest().short()
                 ),

@@ -8,6 +8,8 @@ use crate::layer::HeldLayer;
 use crate::temporary::Temporary;
 use std::io::Read;
 use std::path::Path;
+use wiac_oci::digest::Digest;
+use wiac_oci::manifest::Descriptor;
 
 /// Keeps the blob of a layer that is in the store already, where the store hasn't got it and the source is at hand. What
 /// isn't right is not kept, and no error: the layer was right when it came in.
@@ -33,10 +35,26 @@ pub(super) fn regain(
     let Ok(from) = source.open(layer) else {
         return Ok(None);
     };
+    let limit = descriptor.map_or(u64::MAX, |descriptor| descriptor.size);
+    keep(store, digest, limit, from)
+}
+
+/// Keeps the blob that a descriptor says, of an image that is here; `None` where other bytes come.
+///
+/// # Errors
+/// What the disk says, or whoever gives the bytes.
+pub fn regain_blob(store: &Store, descriptor: &Descriptor, from: impl Read) -> Result<Option<HeldBlob>> {
+    let held = keep(store, &descriptor.digest, descriptor.size, from)?;
+    if held.is_some() {
+        store.sync_all(&[], std::slice::from_ref(&descriptor.digest))?;
+    }
+    Ok(held)
+}
+
+fn keep(store: &Store, digest: &Digest, limit: u64, from: impl Read) -> Result<Option<HeldBlob>> {
     let room = Temporary::new(store)?;
     let mut blob = BlobDraft::new(&room, "blob", Some(digest))?;
-    let limit = descriptor.map_or(u64::MAX, |descriptor| descriptor.size);
-    std::io::copy(&mut from.take(limit.saturating_add(1)), &mut blob).on("copy", Path::new(&layer.place))?;
+    std::io::copy(&mut from.take(limit.saturating_add(1)), &mut blob).on("copy", Path::new(digest.as_str()))?;
     let blob = blob.finish();
     if blob.digest != *digest || blob.size > limit {
         return Ok(None);

@@ -6,10 +6,12 @@ pub mod web;
 
 mod access;
 mod hostile;
+mod indexes;
 mod killing;
 mod peers;
 mod pulling;
 mod pushing;
+mod regaining;
 mod running;
 mod transfer;
 

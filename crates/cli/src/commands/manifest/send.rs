@@ -1,0 +1,184 @@
+//! `wiac manifest push`: the manifests that a registry lacks, then the index.
+
+use super::lists::existing;
+use crate::commands::push;
+use crate::commands::save::{Compress, packing};
+use crate::data::Data;
+use crate::error::Failure;
+use crate::refetch::missing_blobs;
+use crate::registry::RegistryOptions;
+use clap::Args;
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use wiac_oci::digest::Digest;
+use wiac_oci::manifest::{Descriptor, Index, Manifest, media_type};
+use wiac_oci::reference::Reference;
+use wiac_registry::Client;
+use wiac_store::LocalId;
+use wiac_store::lists::{EntryPlace, IndexList};
+use wiac_store::temporary::Temporary;
+use wiac_store::transfer::{Wanted, prepare};
+
+// What may be written; clap makes the help of the comments below.
+#[derive(Debug, Args)]
+pub(super) struct Push {
+    /// The index
+    #[arg(value_name = "LIST")]
+    list: Reference,
+    /// Where to, if not under its own name
+    #[arg(value_name = "NAME")]
+    destination: Option<String>,
+    /// Accepted as podman has it: the manifests are sent in any case
+    #[arg(long)]
+    all: bool,
+    /// Delete the index here afterwards
+    #[arg(long, short, visible_alias = "rm")]
+    purge: bool,
+    /// Print the digest alone
+    #[arg(short, long)]
+    quiet: bool,
+    /// How layers made here are compressed; a layer that came in keeps its bytes
+    #[arg(long, value_name = "HOW", default_value = "gzip")]
+    compression: Compress,
+    /// How hard: gzip 1 to 12, zstd 1 to 19
+    #[arg(long, value_name = "LEVEL")]
+    compression_level: Option<i32>,
+    /// Write the index's digest to this file
+    #[arg(long, value_name = "FILE")]
+    digestfile: Option<PathBuf>,
+    #[command(flatten)]
+    registry: RegistryOptions,
+}
+
+impl Push {
+    pub(super) fn run(&self, data: &Data) -> Result<ExitCode, Failure> {
+        let list = existing(data, &self.list)?;
+        if list.entries.is_empty() {
+            return Err(Failure::new(format!(
+                "{}: nothing is in it; add images first (wiac manifest add)",
+                self.list.familiar()
+            )));
+        }
+        let to = match &self.destination {
+            Some(text) => text.strip_prefix("docker://").unwrap_or(text).parse()?,
+            None => self.list.clone(),
+        };
+        let to = to.with_default_tag();
+        let sending = Sending {
+            data,
+            client: self.registry.client(data.caller.uid),
+            to: &to,
+            push: self,
+        };
+        let index = sending.manifests(&list)?;
+        let bytes = serde_json::to_vec(&index)?;
+        let digest = sending.client.put_manifest(&to, media_type::INDEX, &bytes)?;
+        if let Some(path) = &self.digestfile {
+            std::fs::write(path, digest.as_str()).map_err(|error| {
+                Failure::new(format!(
+                    "can't write {}: {}",
+                    path.display(),
+                    crate::error::words(&error)
+                ))
+            })?;
+        }
+        if self.purge {
+            data.store.remove_list(&self.list)?;
+        }
+        if self.quiet {
+            println!("{digest}");
+        } else {
+            println!("{}: digest: {digest} size: {}", to.familiar(), bytes.len());
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+struct Sending<'s> {
+    data: &'s Data,
+    client: Client,
+    to: &'s Reference,
+    push: &'s Push,
+}
+
+impl Sending<'_> {
+    /// Sends what the registry lacks, and gives the index.
+    fn manifests(&self, list: &IndexList) -> Result<Index, Failure> {
+        let mut index = Index::new(Vec::new());
+        index.annotations.clone_from(&list.annotations);
+        for entry in &list.entries {
+            let mut descriptor = match &entry.place {
+                EntryPlace::Image(id) => self.image(id, &entry.name)?,
+                EntryPlace::Registry { reference, descriptor } => {
+                    self.copy(&reference.parse()?)?;
+                    (**descriptor).clone()
+                }
+            };
+            descriptor.platform = Some(entry.platform.clone());
+            descriptor.annotations.clone_from(&entry.annotations);
+            index.manifests.push(descriptor);
+        }
+        Ok(index)
+    }
+
+    /// The name of a manifest beside the index.
+    fn beside(&self, digest: &Digest) -> Result<Reference, Failure> {
+        Ok(format!("{}@{digest}", self.to.name()).parse()?)
+    }
+
+    /// An image of the store.
+    fn image(&self, id: &LocalId, name: &str) -> Result<Descriptor, Failure> {
+        let wanted = [Wanted {
+            id: Some(id.clone()),
+            record: self.data.store.image(id)?,
+            config_bytes: None,
+            shown: name.to_owned(),
+            names: Vec::new(),
+            others: Vec::new(),
+            index_annotations: BTreeMap::new(),
+        }];
+        let _blobs = missing_blobs(self.data, &wanted)?;
+        let room = Temporary::new(&self.data.store)?;
+        let packing = packing(self.push.compression, self.push.compression_level)?;
+        let outgoing = prepare(&self.data.store, &wanted[0], &packing, &room)?;
+        let to = self.beside(&outgoing.descriptor.digest)?;
+        push::send(self.data, &self.client, &to, &outgoing, self.push.quiet)?;
+        Ok(outgoing.descriptor)
+    }
+
+    /// A manifest of a registry, from repository to repository: nothing of it is kept here.
+    fn copy(&self, from: &Reference) -> Result<(), Failure> {
+        if from.registry() == self.to.registry() && from.repository() == self.to.repository() {
+            return Ok(());
+        }
+        // Who we are to the place the index goes to is nothing that another registry needs to know.
+        let is_own = from.registry() == self.to.registry();
+        let source = if is_own {
+            self.client.clone()
+        } else {
+            RegistryOptions::default().client(self.data.caller.uid)
+        };
+        let found = source.manifest(from)?;
+        let manifest: Manifest = serde_json::from_slice(&found.bytes)
+            .map_err(|error| Failure::new(format!("{}: its manifest can't be read: {error}", from.familiar())))?;
+        for blob in manifest.layers.iter().chain([&manifest.config]) {
+            if self.client.has_blob(self.to, blob)? || self.client.mount_blob(self.to, from, &blob.digest)? {
+                continue;
+            }
+            let open = |at: u64| {
+                let blob = source.blob(from, blob, at)?;
+                Ok(Box::new(blob) as Box<dyn Read>)
+            };
+            self.client.upload(self.to, blob, &open, &|_| {})?;
+            if !self.push.quiet {
+                eprintln!("{}: {}: sent", blob.digest.short(), crate::format::size(blob.size));
+            }
+        }
+        let to = self.beside(&found.descriptor.digest)?;
+        self.client
+            .put_manifest(&to, &found.descriptor.media_type, &found.bytes)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,94 @@
+//! Blobs that were let go of (`wiac prune --blobs`), or never came since their layers were here already: an image goes out
+//! as it came, so they are fetched from where it came from.
+
+use crate::data::Data;
+use crate::error::Failure;
+use crate::registry::RegistryOptions;
+use wiac_oci::manifest::{Descriptor, Manifest};
+use wiac_oci::reference::Reference;
+use wiac_store::blobs::HeldBlob;
+use wiac_store::transfer::{Wanted, regain_blob};
+
+/// Fetches what is missing of images that are about to go out. Where that fails it is told: packing their layers gives
+/// the same image, under another digest.
+///
+/// # Errors
+/// What the disk says.
+pub(crate) fn missing_blobs(data: &Data, images: &[Wanted]) -> Result<Vec<HeldBlob>, Failure> {
+    let mut held = Vec::new();
+    for image in images {
+        let Some((manifest, blobs)) = missing(data, image)? else {
+            continue;
+        };
+        let Some(name) = origin(data, image)? else { continue };
+        match fetch(data, &name, &manifest, &blobs) {
+            Ok(fetched) => held.extend(fetched),
+            Err(failure) => eprintln!(
+                "wiac: warning: {}: the blobs that it came with aren't held, and can't be fetched again: {failure}; \
+                 packing its layers, which may give it another digest",
+                image.shown
+            ),
+        }
+    }
+    Ok(held)
+}
+
+/// The newest manifest that an image came or went with, and what isn't here of its layers' blobs; `None` where it was made
+/// here, or all is here.
+fn missing(data: &Data, image: &Wanted) -> Result<Option<(Descriptor, Vec<Descriptor>)>, Failure> {
+    let Some(id) = &image.id else { return Ok(None) };
+    let Some(export) = data.store.export(id)? else {
+        return Ok(None);
+    };
+    let is_from_elsewhere = export.config.hex() == id.as_str();
+    for descriptor in export.manifests.into_iter().rev() {
+        let Some(document) = data.store.hold_blob(&descriptor.digest)? else {
+            continue;
+        };
+        let Ok(manifest) = serde_json::from_slice::<Manifest>(&document.read()?) else {
+            continue;
+        };
+        if manifest.layers.len() != image.record.layers.len() {
+            continue;
+        }
+        let mut missing = Vec::new();
+        for (blob, layer) in manifest.layers.into_iter().zip(&image.record.layers) {
+            // What was made here is packed, unless the whole image came in: then its bytes are known by its manifest.
+            let came_in = is_from_elsewhere || data.store.layer_info(layer)?.unpacked_from.is_some();
+            if came_in && data.store.hold_blob(&blob.digest)?.is_none() {
+                missing.push(blob);
+            }
+        }
+        return Ok((!missing.is_empty()).then_some((descriptor, missing)));
+    }
+    Ok(None)
+}
+
+/// A name that an image has, or had a manifest under, in a registry.
+fn origin(data: &Data, image: &Wanted) -> Result<Option<Reference>, Failure> {
+    let names = data.store.names()?;
+    let mut came = names
+        .into_iter()
+        .filter(|name| Some(&name.image) == image.id.as_ref() && name.manifest.is_some());
+    Ok(came.find_map(|name| name.name.parse().ok()))
+}
+
+fn fetch(data: &Data, name: &Reference, manifest: &Descriptor, blobs: &[Descriptor]) -> Result<Vec<HeldBlob>, Failure> {
+    // Who we are to the place an image goes to is nothing that the place it came from needs to know.
+    let client = RegistryOptions::default().client(data.caller.uid);
+    let reference: Reference = format!("{}@{}", name.name(), manifest.digest).parse()?;
+    let mut held = Vec::new();
+    for blob in blobs {
+        let from = client.blob(&reference, blob, 0)?;
+        let fetched = regain_blob(&data.store, blob, from)?;
+        held.push(fetched.ok_or_else(|| {
+            Failure::new(format!(
+                "{} gives other bytes than those of blob {}",
+                name.registry(),
+                blob.digest.short()
+            ))
+        })?);
+    }
+    eprintln!("{}: {} blobs fetched again", name.familiar(), held.len());
+    Ok(held)
+}

@@ -1,0 +1,170 @@
+//! Indexes put together by hand, all tags of a repository, and what refers to an image.
+
+use super::debian::Registry;
+use super::{assert_whole, json, wiac_on};
+use crate::harness::{Place, as_users};
+use serde_json::json;
+
+/// The manifest or index that the registry has, as skopeo reads it.
+fn raw(place: &Place, name: &str) -> serde_json::Value {
+    let script = format!("skopeo inspect --raw --tls-verify=false docker://{name}");
+    json(place.host(&script).env("REGISTRY_AUTH_FILE", place.path("none.json")))
+}
+
+as_users!(an_index_is_put_together_and_sent: root, user);
+fn an_index_is_put_together_and_sent(place: &Place) {
+    let registry = Registry::start();
+    let (elsewhere, list) = (registry.name("elsewhere/arm:1"), registry.name("team/app:1"));
+    place.image("amd", "CMD [\"echo\", \"amd\"]");
+    place.write("arm/file", "arm");
+    place
+        .build("arm", "FROM scratch\nCOPY file /\n")
+        .args(["--platform", "linux/arm/v6", "-t", "arm"])
+        .succeeds();
+    let wiac = |arguments: &[&str]| wiac_on(place, "data", arguments.iter().copied());
+    wiac(&["push", "-q", "arm", &elsewhere]).succeeds();
+    wiac(&[
+        "manifest",
+        "create",
+        "--annotation",
+        "org.example.team=us",
+        &list,
+        "amd",
+    ])
+    .succeeds();
+    wiac(&["manifest", "create", &list])
+        .fails(1)
+        .complains(&["--amend", "manifest rm"]);
+    wiac(&[
+        "manifest",
+        "add",
+        "--variant",
+        "v7",
+        &list,
+        &format!("docker://{elsewhere}"),
+    ])
+    .succeeds();
+    wiac(&["manifest", "annotate", "--annotation", "org.example.a=b", &list, "amd"]).succeeds();
+    wiac(&["manifest", "annotate", "--arch", "x", &list, "amx"])
+        .fails(1)
+        .complains(&["amx", "did you mean amd?"]);
+    wiac(&["manifest", "inspect", &list])
+        .succeeds()
+        .mentions("\"v7\"")
+        .mentions("org.example.a");
+    let said = wiac(&["manifest", "push", "--all", &list]).succeeds();
+    let index = raw(place, &list);
+    assert_eq!(index["annotations"], json!({ "org.example.team": "us" }));
+    let manifests = index["manifests"].as_array().expect("manifests");
+    assert_eq!(manifests.len(), 2, "{index:#}");
+    assert_eq!(manifests[0]["annotations"], json!({ "org.example.a": "b" }));
+    assert_eq!(
+        manifests[1]["platform"],
+        json!({ "architecture": "arm", "os": "linux", "variant": "v7" })
+    );
+    assert_eq!(
+        manifests[1]["digest"].as_str(),
+        Some(super::digest_of(place, &elsewhere).as_str())
+    );
+    assert!(said.stdout.contains("digest: sha256:"), "{}", said.stdout);
+    // Whoever pulls gets its own platform's.
+    wiac_on(place, "other", ["run", "--rm", &list]).succeeds().says("amd");
+    wiac_on(place, "other", ["pull", "-q", "--platform", "linux/arm/v7", &list]).succeeds();
+    place
+        .host(&format!(
+            "skopeo copy -q --src-tls-verify=false --override-arch arm docker://{list} dir:copied"
+        ))
+        .env("REGISTRY_AUTH_FILE", place.path("none.json"))
+        .succeeds();
+    // An index of an index's parts, sent to another name and forgotten.
+    let second = registry.name("team/second:1");
+    wiac(&["manifest", "create", "--all", "mine", &format!("docker://{list}")]).succeeds();
+    wiac(&[
+        "manifest",
+        "remove",
+        "mine",
+        manifests[1]["digest"].as_str().expect("a digest"),
+    ])
+    .succeeds();
+    wiac(&["manifest", "push", "-q", "--rm", "mine", &second]).succeeds();
+    assert_eq!(raw(place, &second)["manifests"].as_array().map(Vec::len), Some(1));
+    wiac(&["manifest", "rm", "mine"]).fails(1).complains(&["no such index"]);
+    wiac(&["manifest", "rm", &list]).succeeds();
+    wiac(&["manifest", "create", "empty"]).succeeds();
+    wiac(&["manifest", "push", "empty", &second])
+        .fails(1)
+        .complains(&["nothing is in it"]);
+    wiac(&["manifest", "rm", "empty"]).succeeds();
+    assert_whole(place, "data");
+}
+
+#[test]
+fn all_tags_go_and_come() {
+    let (place, registry) = (Place::root(), Registry::start());
+    let repository = registry.name("team/app");
+    for tag in ["1", "2", "last"] {
+        place.write("context/file", tag);
+        let name = format!("{repository}:{tag}");
+        place
+            .build("context", "FROM scratch\nCOPY file /\n")
+            .args(["-t", &name])
+            .succeeds();
+    }
+    let wiac = |data: &str, arguments: &[&str]| wiac_on(&place, data, arguments.iter().copied());
+    wiac(
+        "data",
+        &["tag", &format!("{repository}:1"), &registry.name("team/app-two:1")],
+    )
+    .succeeds();
+    wiac("data", &["push", "--all-tags", &repository]).succeeds();
+    wiac("other", &["tags", &repository]).succeeds().says("1\n2\nlast");
+    wiac("other", &["pull", "-q", "--all-tags", &repository]).succeeds();
+    let images = wiac("other", &["images", "--format", "{{.Tag}}"]).succeeds();
+    let mut tags = images.lines();
+    tags.sort_unstable();
+    assert_eq!(tags, ["1", "2", "last"]);
+    for (arguments, why) in [
+        (["push", "--all-tags", &format!("{repository}:1")], "without a tag"),
+        (["pull", "--all-tags", &format!("{repository}:1")], "without a tag"),
+    ] {
+        wiac("data", &arguments).fails(125).complains(&[why]);
+    }
+    wiac("data", &["push", "--all-tags", "nothing"])
+        .fails(1)
+        .complains(&["no image here"]);
+}
+
+#[test]
+fn what_refers_to_an_image_is_listed() {
+    let (place, registry) = (Place::root(), Registry::start());
+    place.image("app", "");
+    let name = registry.name("team/app:1");
+    wiac_on(&place, "data", ["push", "-q", "app", &name]).succeeds();
+    wiac_on(&place, "data", ["referrers", &name]).succeeds().says("");
+    // Debian's registry has no API for it: then a tag lists them, which whoever adds one writes.
+    let digest = super::digest_of(&place, &name);
+    let referrer = format!(
+        "{{\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\",\"digest\":\"{digest}\",\"size\":7,\
+         \"artifactType\":\"application/spdx+json\"}}"
+    );
+    let script = format!(
+        "curl -sSf -X PUT -H 'content-type: application/vnd.oci.image.index.v1+json' --data-binary @- \
+         http://{}/v2/team/app/manifests/{} <<<'{{\"schemaVersion\":2,\"mediaType\":\
+         \"application/vnd.oci.image.index.v1+json\",\"manifests\":[{referrer}]}}'",
+        registry.authority(),
+        digest.replace(':', "-"),
+    );
+    place.host(&script).succeeds();
+    wiac_on(&place, "data", ["referrers", &name])
+        .succeeds()
+        .says(&format!("{digest}  application/spdx+json  7B"));
+    let found = json(wiac_on(&place, "data", ["referrers", "--format", "json", &name]));
+    assert_eq!(found["digest"].as_str(), Some(digest.as_str()));
+    assert_eq!(found["manifests"][0]["artifactType"], "application/spdx+json");
+    wiac_on(&place, "data", ["referrers", "--artifact-type", "other", &name])
+        .succeeds()
+        .says("");
+    wiac_on(&place, "data", ["referrers", &registry.name("none")])
+        .fails(1)
+        .complains(&["none"]);
+}
