@@ -180,7 +180,7 @@ impl<'w> Emitter<'w> {
     }
 
     fn zeros(&mut self, mut count: u64) -> Result<()> {
-        static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+        static ZEROS: [u8; 8 << 10] = [0; 8 << 10];
         while count > 0 {
             let now = count.min(ZEROS.len() as u64);
             let piece = usize::try_from(now).unwrap_or(ZEROS.len());
