@@ -2,15 +2,28 @@
 
 use crate::format;
 use std::io::{self, IsTerminal, Read, Write};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How often the line changes.
 const TICK: Duration = Duration::from_millis(100);
 
+/// Shows a line that changes, instead of this module; an empty one takes it away.
+pub(crate) type Note = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// Who has the terminal: a build's progress, which shows how far its transfers are by itself.
+static TAKEN: Mutex<Option<Note>> = Mutex::new(None);
+
+/// Gives the terminal to `note`, or back.
+pub(crate) fn take_terminal(note: Option<Note>) {
+    *TAKEN.lock().unwrap_or_else(PoisonError::into_inner) = note;
+}
+
 /// Transfers of one image.
 pub(crate) struct Transfers {
+    /// Who shows it.
+    note: Option<Note>,
     quiet: bool,
     terminal: bool,
     /// Bytes of everything, as far as it isn't here yet.
@@ -24,8 +37,10 @@ impl Transfers {
     /// None yet.
     pub(crate) fn new(quiet: bool, total: u64) -> Self {
         let now = Instant::now();
+        let note = TAKEN.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Self {
-            quiet,
+            quiet: quiet || note.is_some(),
+            note,
             terminal: io::stderr().is_terminal(),
             total,
             done: AtomicU64::new(0),
@@ -66,7 +81,7 @@ impl Transfers {
     /// Counts bytes that came or went.
     pub(crate) fn count(&self, bytes: u64) {
         let done = self.done.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        if self.quiet || !self.terminal {
+        if self.note.is_none() && (self.quiet || !self.terminal) {
             return;
         }
         // Whoever has the line now writes it; the next tick comes soon.
@@ -75,18 +90,24 @@ impl Transfers {
             *shown = Instant::now();
             let rate = rate(done, self.start);
             let left = self.total.saturating_sub(done).checked_div(rate).unwrap_or(0);
-            let _ = write!(
-                io::stderr(),
-                "\r{} of {}  {}/s  {left} s left\x1b[K",
+            let line = format!(
+                "{} of {}  {}/s  {left} s left",
                 format::size(done),
                 format::size(self.total),
                 format::size(rate)
             );
+            match &self.note {
+                Some(note) => note(&line),
+                None => drop(write!(io::stderr(), "\r{line}\x1b[K")),
+            }
         }
     }
 
     /// Takes the line away.
     pub(crate) fn finish(&self) {
+        if let Some(note) = &self.note {
+            note("");
+        }
         if self.terminal && !self.quiet {
             let _ = write!(io::stderr(), "\r\x1b[K");
         }

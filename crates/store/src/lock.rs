@@ -51,6 +51,11 @@ impl Lock {
         }
     }
 
+    /// Whether the locked file still has a name: one that was deleted before the lock was given is nobody's any more.
+    pub(crate) fn is_somewhere(&self, path: &Path) -> Result<bool> {
+        Ok(rustix::fs::fstat(&self.fd).on("look at", path)?.st_nlink > 0)
+    }
+
     /// Whether what is locked still stands at `path`: it may have been moved away before the lock was given.
     pub fn is_of(&self, path: &Path) -> Result<bool> {
         let held = rustix::fs::fstat(&self.fd).on("look at", path)?;

@@ -33,7 +33,7 @@ impl Store {
                 return Ok(None);
             };
             // Whoever had it before, or a sweeper, may have deleted the file since it was opened.
-            if lock.is_of(&path)? {
+            if lock.is_somewhere(&path)? {
                 return Ok(Some(Turn { path, _lock: lock }));
             }
         }

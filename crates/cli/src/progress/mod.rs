@@ -7,8 +7,10 @@ mod terminal;
 mod text;
 
 use crate::error::Failure;
+use crate::transfers;
 use plain::Plain;
 use rawjson::RawJson;
+use std::sync::Arc;
 use std::time::Duration;
 use terminal::Terminal;
 use wiac_build::progress::{Event, Progress};
@@ -16,7 +18,7 @@ use wiac_build::progress::{Event, Progress};
 /// The variable that docker takes the style from where `--progress` isn't given.
 const VARIABLE: &str = "BUILDKIT_PROGRESS";
 
-/// A way to show progress. What is shown is complete once it is dropped.
+/// A way to show progress, and how far transfers are meanwhile. What is shown is complete once it is dropped.
 pub(crate) trait View: Progress + Send {
     /// Whether the last of what a failed step said is still to be seen, at the end of what was shown.
     fn has_shown_failure(&self) -> bool;
@@ -78,6 +80,10 @@ impl Style {
 
     /// A view of this style.
     pub(crate) fn view(self) -> Box<dyn View> {
+        // A line that changes would get between those of the steps.
+        let is_silent = self != Self::Plain || terminal::is_here();
+        let nobody: transfers::Note = Arc::new(|_| {});
+        transfers::take_terminal(is_silent.then_some(nobody));
         match self {
             Self::Auto | Self::Plain => Box::new(Plain::default()),
             Self::Terminal => Box::new(Terminal::new()),

@@ -18,6 +18,8 @@ pub(super) struct Board {
     running: BTreeMap<usize, Running>,
     pub(super) planned: usize,
     done: usize,
+    /// How far a transfer is; empty where there is none.
+    pub(super) note: String,
     began: Instant,
     has_colours: bool,
 }
@@ -48,6 +50,7 @@ impl Board {
             running: BTreeMap::new(),
             planned: 0,
             done: 0,
+            note: String::new(),
             began: now,
             has_colours,
         }
@@ -100,8 +103,9 @@ impl Board {
         if count == 0 || height < 2 {
             return Vec::new();
         }
-        // The last row is the sum.
-        let room = height - 1;
+        // The last row is the sum; above it stands the note, if there is one.
+        let has_note = !self.note.is_empty() && height > 2;
+        let room = height - 1 - usize::from(has_note);
         let shown = count.min(room);
         let lines_each = ((room - shown) / shown).min(MOST_LINES);
         let mut rows = Vec::new();
@@ -111,6 +115,9 @@ impl Board {
                 let line = cut(&line.replace('\t', " "), width - 4);
                 format!("    {}", self.look(Look::Faint, &line))
             }));
+        }
+        if has_note {
+            rows.push(self.look(Look::Faint, &cut(&self.note, width)));
         }
         let hidden = count - shown;
         let more = if hidden > 0 {
@@ -292,6 +299,7 @@ mod tests {
             );
             board.wait(number, "for a stage");
         }
+        board.note = "12 MB of 34 MB".to_owned();
         for width in 0..100 {
             for height in 0..40 {
                 let rows = board.rows(width, height, now);
@@ -302,6 +310,8 @@ mod tests {
                 assert_eq!(rows.is_empty(), height < 2);
             }
         }
+        assert_eq!(board.rows(80, 4, now)[2], "12 MB of 34 MB");
+        board.note.clear();
         assert!(board.rows(80, 4, now)[3].contains("7 running, 4 of them not shown"));
         board.end(3);
         assert!(

@@ -6,6 +6,7 @@
 
 use super::rows::{Board, Look, columns};
 use super::{View, duration, warning, write};
+use crate::transfers;
 use rustix::termios::tcgetwinsize;
 use std::fmt::Write as _;
 use std::io::IsTerminal;
@@ -58,6 +59,10 @@ impl Terminal {
             }),
             ended: Condvar::new(),
         });
+        let noting = Arc::clone(&shared);
+        transfers::take_terminal(Some(Arc::new(move |text| {
+            text.clone_into(&mut noting.screen().board.note);
+        })));
         let drawing = Arc::clone(&shared);
         // Without it everything is shown at the end.
         let drawer = std::thread::Builder::new().name("progress".to_owned());
@@ -166,6 +171,7 @@ impl View for Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
+        transfers::take_terminal(None);
         self.shared.screen().is_over = true;
         self.shared.ended.notify_all();
         if let Some(drawer) = self.drawer.take() {

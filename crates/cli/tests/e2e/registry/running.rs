@@ -1,7 +1,8 @@
 //! `run IMAGE` and `FROM IMAGE` fetch what isn't here; `--pull` says when.
 
 use super::debian::Registry;
-use super::{assert_whole, wiac_on};
+use super::throttle::Throttle;
+use super::{assert_whole, large_image, wiac_on};
 use crate::harness::{Place, as_users};
 
 /// Puts an image that says `word` under a name of the registry.
@@ -106,4 +107,24 @@ fn an_image_as_a_build_context_is_pulled() {
     assert_eq!(registry.fetched(), fetched, "it is here");
     let none = format!("lib=docker-image://{}", registry.name("none"));
     build(&none).fails(1).complains(&["none", "Dockerfile:3"]);
+}
+
+#[test]
+fn a_build_on_a_terminal_shows_how_far_its_base_is() {
+    let (place, registry) = (Place::root(), Registry::start());
+    large_image(&place, "app", 2, 3 << 20);
+    place.wiac(["push", "-q", "app", &registry.name("app")]).succeeds();
+    let throttle = Throttle::start(&registry.authority(), 2 << 20);
+    let dockerfile = format!("FROM {}\nRUN echo it is here\n", throttle.name("app"));
+    place.write("built/Dockerfile", dockerfile);
+    let build = wiac_on(&place, "data2", ["build", "built"]);
+    let mut build = build.on_terminal(24, 80);
+    build.shows("/s  ").shows("0 of 2 steps done, 1 running");
+    let screen = build.ends(0);
+    // Nothing but the display draws: each frame hides the cursor first.
+    for (at, _) in screen.match_indices("/s  ") {
+        let frame = screen[..at].rfind("\u{1b}[?25l").expect("a frame");
+        assert!(!screen[frame..at].contains("\u{1b}[?25h"), "{screen}");
+    }
+    assert!(screen.contains("RUN echo it is here"), "{screen}");
 }
