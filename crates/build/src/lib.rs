@@ -8,6 +8,7 @@ pub mod container;
 pub mod container_layer;
 pub mod context;
 pub mod copy;
+pub mod debug;
 mod directory;
 pub mod dockerfile;
 pub mod error;

@@ -69,6 +69,10 @@ fn application() -> Command {
         .subcommand(commands::define::<commands::rmi::Arguments>("rmi", "Take names away, and images with their last name"))
         .subcommand(commands::define::<commands::inspect::Arguments>("inspect", "Show everything about images"))
         .subcommand(commands::define::<commands::history::Arguments>("history", "Show what made an image"))
+        .subcommand(commands::define::<commands::debug::Arguments>(
+            "debug",
+            "Open a shell where a build failed",
+        ))
         .subcommand(commands::define::<commands::prune::Arguments>("prune", "Free what nobody needs"))
         .subcommand(commands::define::<commands::df::Arguments>("df", "Show what the space is used for"))
         .subcommand(commands::define::<commands::store::Arguments>("store", "Check the data directory, and mend it"))
@@ -128,6 +132,7 @@ fn run(arguments: &[std::ffi::OsString]) -> Result<ExitCode, Failure> {
         "rmi" => commands::rmi::run(&global, &parsed(matches)?),
         "inspect" => commands::inspect::run(&global, &parsed(matches)?),
         "history" => commands::history::run(&global, &parsed(matches)?),
+        "debug" => commands::debug::run(&global, &parsed(matches)?),
         "prune" => commands::prune::run(&global, &parsed(matches)?),
         "df" => commands::df::run(&global, &parsed(matches)?),
         "store" => commands::store::run(&global, &parsed(matches)?),

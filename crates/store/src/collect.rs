@@ -37,6 +37,8 @@ pub struct Selection<'s> {
     pub quarantine: bool,
     /// Downloads that were cut off and that nobody goes on with.
     pub downloads: bool,
+    /// Failed steps of builds.
+    pub failures: bool,
     /// Only look.
     pub dry_run: bool,
 }
@@ -50,6 +52,7 @@ impl Selection<'_> {
             layer_blobs: false,
             quarantine: false,
             downloads: false,
+            failures: false,
             dry_run: false,
         }
     }
@@ -149,6 +152,7 @@ impl Collector<'_> {
         let images = self.images()?;
         let mut references = References::of_images(self.store, &images)?;
         self.leases(&mut references)?;
+        self.failures(&mut references)?;
         self.steps(&mut references)?;
         let unused: Vec<LayerId> = self.store.layers()?;
         let unused: Vec<LayerId> = unused
@@ -212,6 +216,18 @@ impl Collector<'_> {
             match lease.filter(|lease| self.store.is_valid(lease)) {
                 Some(lease) => references.layers.extend(lease.layers),
                 None => self.dangling(&path)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Failed steps keep theirs, unless they are to go.
+    fn failures(&mut self, references: &mut References) -> Result<()> {
+        for failure in self.store.failures()? {
+            if !self.selection.failures {
+                references.layers.extend(failure.layers);
+            } else if !self.selection.dry_run {
+                self.store.remove_failure(&failure)?;
             }
         }
         Ok(())

@@ -14,7 +14,7 @@ const FORMAT: &str = "wiac 2";
 const OLDER: &str = "wiac 1";
 
 /// The directories of the layout.
-pub(crate) const DIRECTORIES: [&str; 14] = [
+pub(crate) const DIRECTORIES: [&str; 15] = [
     "layers",
     "blobs",
     "partial",
@@ -25,6 +25,7 @@ pub(crate) const DIRECTORIES: [&str; 14] = [
     "cache/steps",
     "cache/files",
     "containers",
+    "failures",
     "leases",
     "unsynced",
     "tmp",

@@ -69,7 +69,13 @@ impl Worker<'_, '_> {
         let outcome = if is_forced { Outcome::Forced } else { Outcome::Missing };
         self.explain(stage, key, outcome);
         let draft = Draft::new(self.shared.store)?;
-        let made = make(self, stage, &draft)?;
+        let made = match make(self, stage, &draft) {
+            Ok(made) => made,
+            Err(error) => {
+                self.keep_failure(stage, draft, &said);
+                return Err(error);
+            }
+        };
         self.commit_to(stage, key, said, (draft, made), is_forced)?;
         Ok(false)
     }

@@ -19,6 +19,7 @@ mod context_archive;
 mod earlier;
 mod git;
 mod hashing;
+mod kept;
 mod mounts;
 mod output;
 mod prepared;
@@ -41,6 +42,7 @@ mod writer;
 
 pub use change::apply_changes;
 pub use context_archive::{Arrived, receive_context};
+pub use kept::{KeptRun, KeptSecret};
 pub use mounts::Secret;
 pub use stage_layer::BuiltLayer;
 
@@ -132,6 +134,8 @@ pub struct Request {
     pub platform: Option<Platform>,
     /// Which checks run, where the Dockerfile isn't to say that.
     pub check: Option<CheckOptions>,
+    /// Gets the ids of failed steps that were kept.
+    pub kept: Mutex<Vec<String>>,
     /// Tell of each step why it was carried out or not.
     pub explain: bool,
     /// Labels beside those of the Dockerfile, which they override.

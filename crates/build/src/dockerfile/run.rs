@@ -208,9 +208,13 @@ impl Worker<'_, '_> {
         }
         let seen = stack.with_upper(&draft.diff());
         let plan = Plan::new(&runtime, &rootfs, &settings)?;
-        self.execute(&seen, &runtime, plan)
-            .map_err(|error| explain_platform(error, &platform_of(&stage.config)))?;
-        stubs::remove(&stack, &draft.diff(), &container::mount_targets(&runtime))
+        let result = self.execute(&seen, &runtime, plan);
+        if let Err(error) = &result {
+            self.note_failure(stage, error, &wishes, (wanted, &ready.mounts), room.path());
+        }
+        let cleaned = stubs::remove(&stack, &draft.diff(), &container::mount_targets(&runtime));
+        result.map_err(|error| explain_platform(error, &platform_of(&stage.config)))?;
+        cleaned
     }
 
     /// What RUN sees beside the image's own variables: the arguments in effect, and the proxies that were given,

@@ -1,6 +1,7 @@
 //! What all stages of a build share, and who builds one of them: stages that don't need each other are built at the same
 //! time, by a thread each.
 
+use super::kept::KeptRun;
 use super::stage::Stage;
 use super::stages::{Claim, Stages};
 use super::stop::Stop;
@@ -61,6 +62,8 @@ pub(super) struct Worker<'w, 'b> {
     building: Vec<Building>,
     /// What goes into the key that is looked up next.
     pub(super) inputs: Option<Inputs>,
+    /// How the step ran that has just failed.
+    pub(super) failed: Option<KeptRun>,
 }
 
 /// A stage under way.
@@ -114,6 +117,7 @@ where
             shared,
             building: Vec::new(),
             inputs: None,
+            failed: None,
         };
         if let Err(error) = worker.build_stage(claim) {
             lock(&shared.failures).push((index, error));

@@ -5,6 +5,7 @@ mod by_hand;
 mod caches;
 mod calls;
 mod contexts;
+mod failed;
 mod input;
 mod outputs;
 mod platforms;
@@ -37,6 +38,13 @@ use wiac_oci::manifest::Platform;
 use wiac_oci::reference::Reference;
 use wiac_run::attach::Signals;
 use wiac_store::{HeldImage, ImageRecord};
+
+/// What is done where a step fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum OnError {
+    /// A shell in its state.
+    Shell,
+}
 
 // What may be written; clap makes the help of the comments below.
 #[derive(Debug, Default, Args)]
@@ -135,6 +143,9 @@ pub(crate) struct Arguments {
     /// Build nothing: print what would be done, as a script
     #[arg(long, value_name = "AS")]
     dry_run: Option<DryRun>,
+    /// Where a step fails: shell opens a shell in its state, on a terminal
+    #[arg(long, value_name = "DO", value_enum)]
+    on_error: Option<OnError>,
     /// Tell of each step why it was carried out or not
     #[arg(long)]
     explain: bool,
@@ -332,6 +343,7 @@ fn request(
         no_cache: arguments.no_cache,
         apart: false,
         explain: arguments.explain,
+        kept: std::sync::Mutex::default(),
         no_cache_stages: arguments.no_cache_filter.clone(),
         epoch: epoch(arguments)?,
         contexts: contexts.directories.clone(),
@@ -400,7 +412,11 @@ fn carry_out(
         eprintln!("wiac: warning: {}; building without it", error.cause());
         return carry_out(data, signals, arguments, None, (file_name, request));
     }
-    result.map_err(|error| stopped(error, file_name, &request.text, is_shown))
+    result.map_err(|error| {
+        let stopped = stopped(error, file_name, &request.text, is_shown);
+        let kept = request.kept.lock().ok().and_then(|mut kept| kept.pop());
+        failed::after(data, signals, stopped, kept.as_deref(), arguments.on_error.is_some())
+    })
 }
 
 /// The directories of the layers, topmost first, ready for `wiac run`.

@@ -5,6 +5,7 @@ pub(crate) mod bundle;
 pub(crate) mod cache;
 pub(crate) mod commit;
 pub(crate) mod copy;
+pub(crate) mod debug;
 pub(crate) mod df;
 pub(crate) mod export;
 pub(crate) mod history;

@@ -97,6 +97,7 @@ fn collect(data: &Data, arguments: &Arguments, filters: &Filters) -> Result<Coll
         layer_blobs: arguments.blobs,
         quarantine: arguments.all,
         downloads: true,
+        failures: true,
         dry_run: arguments.dry_run,
     })?)
 }

@@ -36,6 +36,16 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
+    /// What is mounted.
+    pub(super) fn mount(&self) -> &Mount {
+        &self.mount
+    }
+
+    /// Where it is seen.
+    pub(super) fn target(&self) -> Option<&Path> {
+        self.target.as_deref()
+    }
+
     /// What to call it where it changes, and what it is; what it shows stays out.
     pub(super) fn described(&self) -> (String, String) {
         let place = self.target.as_deref().unwrap_or(Path::new("")).display();

@@ -7,6 +7,7 @@ mod bases;
 mod by_hand;
 mod cache;
 mod copy;
+mod debugging;
 mod explain;
 mod instructions;
 mod mounts;

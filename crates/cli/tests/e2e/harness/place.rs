@@ -159,6 +159,14 @@ impl Place {
         String::from_utf8_lossy(&value[..length]).into_owned()
     }
 
+    /// The contents of all files in a directory, one after the other.
+    pub fn read_all(&self, relative: &str) -> String {
+        let entries = fs::read_dir(self.path(relative)).expect("a directory");
+        entries
+            .map(|entry| fs::read_to_string(entry.expect("an entry").path()).expect("text"))
+            .collect()
+    }
+
     /// Reads a file.
     pub fn read(&self, relative: &str) -> String {
         let path = self.path(relative);
