@@ -118,6 +118,7 @@ fn is_confirmed(arguments: &Arguments) -> Result<bool, Failure> {
     if arguments.blobs {
         things.push("layers in the form they came in");
     }
+    things.push("failed steps of builds");
     things.push("layers and blobs that nothing refers to");
     eprint!("This deletes {}. Go on? [y/N] ", things.join(", "));
     std::io::stderr().flush()?;

@@ -132,3 +132,22 @@ fn among_many_files_the_changed_one_is_named() {
     std::fs::remove_file(place.path("context/many/78")).expect("remove");
     assert_eq!(reasons(&place, dockerfile, &[]), ["4999 files instead of 5000"]);
 }
+
+#[test]
+fn programs_get_the_reasons_as_logs() {
+    let place = Place::root();
+    context(&place);
+    let said = place
+        .build("context", "FROM scratch\nCOPY root /\n")
+        .args(["--explain", "--progress=rawjson"])
+        .succeeds();
+    // "why: never built before\n" in base64.
+    let log = "d2h5OiBuZXZlciBidWlsdCBiZWZvcmUK";
+    assert!(
+        said.stderr
+            .lines()
+            .any(|line| line.contains("\"logs\"") && line.contains(log)),
+        "{}",
+        said.stderr
+    );
+}
