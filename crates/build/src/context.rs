@@ -1,8 +1,10 @@
 //! The build context: a directory whose files COPY may take, without those that .dockerignore leaves out.
 
+use crate::dockerfile::Stop;
 use crate::error::{Error, IoExt, Result};
 use crate::hashes::HashTable;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use wiac_dockerfile::ignore::IgnorePatterns;
 use wiac_store::Store;
 use wiac_sys::root::Root;
@@ -21,6 +23,8 @@ pub struct Source {
     pub description: String,
     /// A directory of this machine: the owners of its files mean nothing in an image, and they may change meanwhile.
     pub is_local: bool,
+    /// Ends the reading of many files.
+    stop: Option<Arc<Stop>>,
 }
 
 impl Source {
@@ -52,6 +56,7 @@ impl Source {
             hashes,
             description: "the build context".to_owned(),
             is_local: true,
+            stop: None,
         })
     }
 
@@ -74,7 +79,28 @@ impl Source {
             hashes: None,
             description,
             is_local: false,
+            stop: None,
         }
+    }
+
+    /// The same, and whoever goes through it ends when `stop` says so.
+    #[must_use]
+    pub(crate) fn until(mut self, stop: &Arc<Stop>) -> Self {
+        self.stop = Some(Arc::clone(stop));
+        self
+    }
+
+    /// Whether to go on to the next file.
+    pub(crate) fn goes_on(&self) -> bool {
+        self.stop.as_ref().is_none_or(|stop| stop.goes_on())
+    }
+
+    /// Says why, where something wasn't gone on with.
+    ///
+    /// # Errors
+    /// As [`Stop::check`].
+    pub(crate) fn check(&self) -> Result<()> {
+        self.stop.as_ref().map_or(Ok(()), |stop| stop.check())
     }
 
     /// Keeps the hashes that were computed, for the next build.

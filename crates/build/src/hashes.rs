@@ -122,6 +122,7 @@ impl HashTable {
         name: &OsStr,
         path: &[u8],
         stat: &Stat,
+        goes_on: &dyn Fn() -> bool,
     ) -> std::io::Result<ContentHash> {
         let identity = identity(stat);
         let (short_path, described) = (short(path), short(&describe(stat)));
@@ -130,7 +131,7 @@ impl HashTable {
         }
         // Asked before the file is read, which takes time: a change since its status was taken has to tell.
         let is_too_young = is_too_young(&identity);
-        let hash = hash_file(directory, name)?;
+        let hash = hash_file(directory, name, goes_on)?;
         if let Some((_, before)) = self.find_known(&short_path)
             && before != hash
         {
@@ -282,7 +283,15 @@ fn finished(hasher: Hasher) -> ContentHash {
     hash
 }
 
-pub(crate) fn hash_file(directory: BorrowedFd<'_>, name: &OsStr) -> std::io::Result<ContentHash> {
+/// The hash of a file; `goes_on` is asked now and then.
+///
+/// # Errors
+/// When it can't be read, or isn't to be any more.
+pub(crate) fn hash_file(
+    directory: BorrowedFd<'_>,
+    name: &OsStr,
+    goes_on: &dyn Fn() -> bool,
+) -> std::io::Result<ContentHash> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = rustix::fs::openat(directory.as_fd(), name, flags, Mode::empty())?;
     let mut file = std::fs::File::from(file);
@@ -291,6 +300,7 @@ pub(crate) fn hash_file(directory: BorrowedFd<'_>, name: &OsStr) -> std::io::Res
     loop {
         match file.read(&mut buffer)? {
             0 => break,
+            _ if !goes_on() => return Err(std::io::ErrorKind::Interrupted.into()),
             length => hasher.update(&buffer[..length]),
         }
     }

@@ -44,6 +44,17 @@ impl Signals {
         })
     }
 
+    /// The same signals for somebody else too: each of them is read once, by whoever is first.
+    ///
+    /// # Errors
+    /// When the kernel has no descriptor left.
+    pub fn share(&self) -> Result<Self, Error> {
+        let copy = rustix::io::fcntl_dupfd_cloexec(&self.descriptor, 3);
+        Ok(Self {
+            descriptor: copy.call("fcntl", || "F_DUPFD_CLOEXEC")?,
+        })
+    }
+
     /// Readable when a signal has come.
     pub fn descriptor(&self) -> &OwnedFd {
         &self.descriptor

@@ -6,21 +6,31 @@ use super::error::{Fault, Side};
 use rustix::fs::{SeekFrom, Stat, copy_file_range, fstat, ftruncate, ioctl_ficlone, seek};
 use rustix::io::{Errno, read, write};
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 
 /// The size of the buffer, and of the files that are copied by one read and one write: cheaper than setting up
 /// anything cleverer.
 const SMALL: usize = 128 * 1024;
-/// What one `copy_file_range` is asked for, so that a signal can get in between.
-const PIECE: u64 = 1 << 30;
+/// What one `copy_file_range` is asked for, so that a signal, or somebody who wants it ended, can get in between.
+const PIECE: u64 = 64 << 20;
+
+/// Says whether to go on.
+pub(super) type GoesOn = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// Copies contents; remembers what the file systems can't do.
-#[derive(Debug)]
 pub(super) struct Contents {
     buffer: Vec<u8>,
     /// The devices of source and destination between which extents can't be shared.
     no_clone: Option<(u64, u64)>,
     /// The devices between which `copy_file_range` isn't there.
     no_range: Option<(u64, u64)>,
+    goes_on: Option<GoesOn>,
+}
+
+impl std::fmt::Debug for Contents {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Contents").finish_non_exhaustive()
+    }
 }
 
 /// An open source and an open, empty destination.
@@ -38,6 +48,18 @@ impl Contents {
             buffer: vec![0; SMALL],
             no_clone: None,
             no_range: None,
+            goes_on: None,
+        }
+    }
+
+    pub(super) fn until(&mut self, goes_on: GoesOn) {
+        self.goes_on = Some(goes_on);
+    }
+
+    fn go_on(&self) -> Result<(), Fault> {
+        match &self.goes_on {
+            Some(goes_on) if !goes_on() => Err(Errno::CANCELED).writing("write", String::new),
+            _ => Ok(()),
         }
     }
 
@@ -109,6 +131,7 @@ impl Contents {
         }
         let mut copied = 0;
         while copied < length {
+            self.go_on()?;
             let piece = usize::try_from((length - copied).min(PIECE)).unwrap_or(usize::MAX);
             match copy_file_range(pair.from, None, pair.to, None, piece) {
                 // Some file systems say 0 for files that have content (/proc): reading finds out.
@@ -129,6 +152,7 @@ impl Contents {
     fn by_hand(&mut self, pair: Pair<'_>, length: u64) -> Result<u64, Fault> {
         let mut copied = 0;
         while copied < length {
+            self.go_on()?;
             let wanted = usize::try_from(length - copied).unwrap_or(SMALL).min(SMALL);
             let count = match read(pair.from, &mut self.buffer[..wanted]) {
                 Ok(0) => break,

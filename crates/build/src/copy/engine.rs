@@ -62,6 +62,10 @@ impl Engine {
         }
     }
 
+    pub(super) fn until(&mut self, goes_on: super::data::GoesOn) {
+        self.contents.until(goes_on);
+    }
+
     pub(super) fn report(&self) -> Report {
         Report {
             xattrs_lost: self.xattrs.lost,

@@ -91,6 +91,11 @@ impl Copier {
         self.run(from, to, Some(filter), Some(earlier))
     }
 
+    /// Asks now and then whether to go on; the copy fails where it isn't to.
+    pub fn until(&mut self, goes_on: std::sync::Arc<dyn Fn() -> bool + Send + Sync>) {
+        self.engine.until(goes_on);
+    }
+
     /// What has been copied so far.
     pub fn report(&self) -> Report {
         self.engine.report()

@@ -125,7 +125,8 @@ impl<'h> Walk<'h> {
                 self.entry(&selection, directory.as_fd(), name, Path::new(""))?;
             }
         }
-        Ok(())
+        // Where that wasn't gone on with, something is missing.
+        source.check()
     }
 
     fn add(&mut self, part: impl AsRef<[u8]>) {
@@ -266,14 +267,18 @@ impl<'h> Walk<'h> {
         if self.key.is_none() {
             return Ok(());
         }
+        let goes_on = || source.goes_on();
         let hash = match self.table {
-            Some(table) => table.hash(directory, name, path.as_os_str().as_bytes(), stat),
-            None => hashes::hash_file(directory, name),
+            Some(table) => table.hash(directory, name, path.as_os_str().as_bytes(), stat, &goes_on),
+            None => hashes::hash_file(directory, name, &goes_on),
         };
         // A path is put together only for a message: there are very many files.
         let hash = match hash {
             Ok(hash) => hash,
-            Err(error) => return Err(error).on("read", &source.place.join(path)),
+            Err(error) => {
+                source.check()?;
+                return Err(error).on("read", &source.place.join(path));
+            }
         };
         self.add(hash);
         self.name(path, stat, &hash);

@@ -40,6 +40,8 @@ mod workdir;
 mod worker;
 mod writer;
 
+pub(crate) use stop::Stop;
+
 pub use change::apply_changes;
 pub use context_archive::{Arrived, receive_context};
 pub use kept::{KeptRun, KeptSecret};
@@ -57,9 +59,8 @@ use stage_layer::StageLayer;
 use stages::Stages;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Mutex;
 use std::sync::atomic::AtomicUsize;
-use stop::Stop;
+use std::sync::{Arc, Mutex};
 use why::Ledger;
 use wiac_dockerfile::stages::{Globals, StageGraph};
 use wiac_dockerfile::{CheckOptions, Dockerfile};
@@ -209,10 +210,11 @@ pub fn build(request: &Request, tools: Tools<'_>) -> Result<Built> {
     let images = globals.images(&dockerfile)?;
     let graph = StageGraph::new(&dockerfile, &images)?;
     let order = graph.reachable(target)?;
-    let context = Source::context(store, &request.context, request.dockerfile_path.as_deref())?;
+    let stop = Arc::new(Stop::new(signals)?);
+    let context = Source::context(store, &request.context, request.dockerfile_path.as_deref())?.until(&stop);
     let mut contexts = BTreeMap::new();
     for (name, directory) in &request.contexts {
-        contexts.insert(name.clone(), Source::named(store, name, directory)?);
+        contexts.insert(name.clone(), Source::named(store, name, directory)?.until(&stop));
     }
     let (numbers, count) = number_steps(&dockerfile, &order);
     progress.event(Event::Planned { steps: count });
@@ -240,7 +242,7 @@ pub fn build(request: &Request, tools: Tools<'_>) -> Result<Built> {
         fetcher,
         cache,
         progress: Mutex::new(progress),
-        stop: Stop::new(signals)?,
+        stop,
         stages: Stages::new(&graph, dockerfile.stages.len(), &order),
         locks: Mutex::default(),
         made: Mutex::default(),

@@ -67,7 +67,7 @@ impl Output {
     pub(super) fn until_end(
         &mut self,
         container: &mut Container,
-        stop: &Stop<'_>,
+        stop: &Stop,
         mut tell: impl FnMut(Stream, &[u8]),
     ) -> Result<Ended> {
         let mut buffer = vec![0; CHUNK];

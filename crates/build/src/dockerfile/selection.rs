@@ -46,8 +46,12 @@ pub(super) struct Selection<'s> {
 
 impl Selection<'_> {
     /// What becomes of the entry at `relative`, counted from the directory. As in BuildKit the ignore file comes first:
-    /// what it leaves out isn't there at all.
+    /// what it leaves out isn't there at all. Nothing is taken any more once the build is to end: whoever goes through the
+    /// tree says so when that is done ([`Source::check`]).
     pub(super) fn choose(&self, relative: &Path, kind: FileKind) -> Choice {
+        if !self.source.goes_on() {
+            return Choice::Exclude;
+        }
         let is_directory = kind == FileKind::Directory;
         if !self.is_seen(relative, is_directory) {
             return Choice::Exclude;

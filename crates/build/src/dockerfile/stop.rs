@@ -4,8 +4,12 @@ use crate::error::{Error, Result};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fd::OwnedFd;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use wiac_run::attach::Signals;
+
+/// How often [`Stop::goes_on`] looks for a signal: every so many times.
+const SELDOM: u32 = 64;
 
 /// Why.
 #[derive(Debug, Clone, Copy)]
@@ -17,25 +21,27 @@ enum Reason {
 }
 
 /// The end of a build, once there is a reason for it.
-pub(super) struct Stop<'s> {
-    signals: &'s Signals,
+pub(crate) struct Stop {
+    signals: Signals,
     reason: OnceLock<Reason>,
     /// Readable from the moment that there is a reason: wakes everybody who waits for a container.
     wake: OwnedFd,
+    asked: AtomicU32,
 }
 
-impl<'s> Stop<'s> {
+impl Stop {
     /// No reason yet.
     ///
     /// # Errors
     /// No descriptor is left.
-    pub(super) fn new(signals: &'s Signals) -> Result<Self> {
+    pub(super) fn new(signals: &Signals) -> Result<Self> {
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
             .map_err(|errno| wiac_run::Error::from(wiac_sys::Error::new("eventfd", "", errno)))?;
         Ok(Self {
-            signals,
+            signals: signals.share()?,
             reason: OnceLock::new(),
             wake,
+            asked: AtomicU32::new(0),
         })
     }
 
@@ -43,7 +49,7 @@ impl<'s> Stop<'s> {
     ///
     /// # Errors
     /// [`Error::Interrupted`] after a signal, [`Error::Cancelled`] after another stage's failure.
-    pub(super) fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         // One thread alone sees a signal: it is told to the others.
         if let Some(signal) = self.signals.next_request_to_end() {
             self.end(Reason::Signal(signal));
@@ -53,6 +59,12 @@ impl<'s> Stop<'s> {
             Some(Reason::Signal(signal)) => Err(Error::Interrupted { signal: *signal }),
             Some(Reason::Failure) => Err(Error::Cancelled),
         }
+    }
+
+    /// Whether to go on with something long: cheap enough to be asked for every file. After a "no" [`Stop::check`] says why.
+    pub(crate) fn goes_on(&self) -> bool {
+        let is_turn = self.asked.fetch_add(1, Ordering::Relaxed).is_multiple_of(SELDOM);
+        self.reason.get().is_none() && (!is_turn || self.check().is_ok())
     }
 
     /// Ends the other stages after a failure.

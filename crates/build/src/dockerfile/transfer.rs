@@ -270,7 +270,7 @@ impl Worker<'_, '_> {
         }
         let fd = wiac_run::view::open_merged(&directories, self.shared.store.form() == Form::User)?;
         let root = Root::from_fd(fd).on("open", Path::new(&description))?;
-        Ok(Source::tree(root, PathBuf::from(&description), description))
+        Ok(Source::tree(root, PathBuf::from(&description), description).until(&self.shared.stop))
     }
 
     fn write(
@@ -291,17 +291,22 @@ impl Worker<'_, '_> {
         } else {
             stage.stack(self.shared)?
         };
-        let mut writer = Writer::new(&stack, diff, prepared)?.with_earlier(earlier);
+        let mut writer = Writer::new(&stack, diff, prepared)?
+            .with_earlier(earlier)
+            .until(&self.shared.stop);
         for one in picked {
             let archive = if prepared.unpack && !one.is_directory {
                 archive::open(source, one)?
             } else {
                 None
             };
-            match archive {
-                Some(archive) => unpack::unpack(&mut writer, self.shared.store.form(), prepared, archive)?,
-                None => writer.put(source, one, &prepared.exclude)?,
-            }
+            let result = match archive {
+                Some(archive) => unpack::unpack(&mut writer, self.shared.store.form(), prepared, archive),
+                None => writer.put(source, one, &prepared.exclude),
+            };
+            // Something that was broken off failed for no reason of its own.
+            self.shared.stop.check()?;
+            result?;
         }
         for (name, content) in &prepared.inline {
             writer.put_text(name, content)?;

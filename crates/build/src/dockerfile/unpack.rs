@@ -69,6 +69,9 @@ impl Unpacking<'_, '_> {
     fn all<R: Read>(&mut self, reader: &mut Reader<R>) -> Result<()> {
         let mut entry = Entry::default();
         while reader.next(&mut entry)? {
+            if !self.writer.goes_on() {
+                return Err(Error::Cancelled);
+            }
             self.take(&entry, reader)?;
         }
         for (path, times) in std::mem::take(&mut self.directories).into_iter().rev() {

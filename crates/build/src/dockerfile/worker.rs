@@ -14,7 +14,7 @@ use crate::import::StepCache;
 use crate::progress::{Event, Progress, Step};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, Scope};
 use std::time::Instant;
 use wiac_dockerfile::stages::{Globals, StageGraph};
@@ -39,7 +39,7 @@ pub(super) struct Shared<'b> {
     pub(super) fetcher: &'b dyn Fetcher,
     pub(super) cache: Option<&'b dyn StepCache>,
     pub(super) progress: Mutex<&'b mut (dyn Progress + Send)>,
-    pub(super) stop: Stop<'b>,
+    pub(super) stop: Arc<Stop>,
     pub(super) stages: Stages,
     /// Of every layer in use: nobody deletes it before the image is named.
     pub(super) locks: Mutex<Vec<Lock>>,

@@ -3,6 +3,7 @@
 //! destination of a directory's contents keeps owner and mode and gets the source's time; directories below it get all
 //! of the source's; those above keep all.
 
+use super::Stop;
 use super::earlier::EarlierLayer;
 use super::prepared::Prepared;
 use super::selection::Selection;
@@ -17,6 +18,7 @@ use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::io::Write;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 use wiac_dockerfile::ignore::IgnorePatterns;
 use wiac_layer::merged::{Found, LayerStack, MergedDirectory};
 use wiac_sys::root::FileKind;
@@ -52,6 +54,7 @@ pub(super) struct Writer<'w> {
     pending: Vec<Pending>,
     /// What this step copied the last time.
     earlier: Option<&'w EarlierLayer<'w>>,
+    stop: Option<Arc<Stop>>,
 }
 
 impl<'w> Writer<'w> {
@@ -78,6 +81,7 @@ impl<'w> Writer<'w> {
             prepared,
             pending: Vec::new(),
             earlier: None,
+            stop: None,
         })
     }
 
@@ -87,8 +91,28 @@ impl<'w> Writer<'w> {
         self
     }
 
+    /// The same, which ends when `stop` says so.
+    pub(super) fn until(mut self, stop: &Arc<Stop>) -> Self {
+        self.stop = Some(Arc::clone(stop));
+        let stop = Arc::clone(stop);
+        self.copier.until(Arc::new(move || stop.goes_on()));
+        self
+    }
+
+    /// Whether to go on with the next of many entries.
+    pub(super) fn goes_on(&self) -> bool {
+        self.stop.as_ref().is_none_or(|stop| stop.goes_on())
+    }
+
     /// Copies one picked entry of `source` to the destination.
     pub(super) fn put(&mut self, source: &Source, picked: &Picked, exclude: &IgnorePatterns) -> Result<()> {
+        let result = self.put_entry(source, picked, exclude);
+        // Where that wasn't gone on with, something is missing, or half there.
+        source.check()?;
+        result
+    }
+
+    fn put_entry(&mut self, source: &Source, picked: &Picked, exclude: &IgnorePatterns) -> Result<()> {
         if picked.is_directory {
             let from = tree::open_directory(source, &picked.path)?;
             let destination = self.real_destination()?;

@@ -97,6 +97,41 @@ fn a_signal_ends_all_stages_at_once() {
     }
 }
 
+#[test]
+fn long_copies_end_too() {
+    // Read for many seconds, though it takes no room.
+    let sparse = |place: &Place| {
+        context(place);
+        let file = std::fs::File::create(place.path("context/large")).expect("created");
+        file.set_len(40 << 30).expect("a sparse file");
+    };
+    let place = Place::root();
+    sparse(&place);
+    place.write("context/Dockerfile", format!("{BASE}COPY large /\n"));
+    let mut running = place.wiac(["build", "context"]).after("exec 2> log").in_background();
+    wait_until("it copies", || {
+        place.has("log") && place.read("log").contains("COPY large")
+    });
+    std::thread::sleep(Duration::from_millis(300));
+    let began = Instant::now();
+    running.gets(Signal::INT);
+    assert_eq!(running.exit_code(), 130);
+    assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
+    place.wiac(["images"]).succeeds();
+    assert_eq!(place.tree("data/tmp"), Vec::<String>::new());
+    // Another stage's failure ends it as well.
+    let place = Place::root();
+    sparse(&place);
+    let dockerfile = format!(
+        "{BASE}FROM base AS a\nCOPY large /\nFROM base AS b\nRUN sleep 0.5; exit 7\nFROM base\nCOPY --from=a /large /\nCOPY --from=b /x /\n"
+    );
+    let began = Instant::now();
+    let said = place.build("context", &dockerfile).fails(1);
+    said.complains(&["Dockerfile:6:1: the command failed with exit code 7"]);
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert_eq!(place.tree("data/tmp"), Vec::<String>::new());
+}
+
 /// Eight stages and one that takes something of each.
 fn eight() -> String {
     let mut dockerfile = BASE.to_owned();
