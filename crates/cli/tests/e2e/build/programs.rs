@@ -13,6 +13,7 @@ fn build(place: &Place, name: &str) {
     let programs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/programs");
     place
         .wiac(["import", "-q", &debian::tar().to_string_lossy(), "debian"])
+        .that_takes_long()
         .succeeds();
     place.write("certificates/ca-certificates.crt", certificates());
     place
@@ -30,7 +31,11 @@ fn certificates() -> Vec<u8> {
 
 /// The image goes to podman and docker, which run it as we do.
 fn runs_everywhere(place: &Place, name: &str, expected: &str) {
-    place.wiac(["run", "--rm", name]).succeeds().says(expected);
+    place
+        .wiac(["run", "--rm", name])
+        .that_takes_long()
+        .succeeds()
+        .says(expected);
     hand_over(place, name, |call| {
         call.succeeds().says(expected);
     });
@@ -38,25 +43,38 @@ fn runs_everywhere(place: &Place, name: &str, expected: &str) {
 
 /// `run` gets the command that runs the image in podman, then in docker.
 fn hand_over(place: &Place, name: &str, run: impl Fn(crate::harness::call::Call)) {
-    place.wiac(["save", "-o", "image.tar", name]).succeeds();
+    place
+        .wiac(["save", "-o", "image.tar", name])
+        .that_takes_long()
+        .succeeds();
     let _unmounted = Unmounted(place);
-    podman(place).args(["load", "-q", "-i", "image.tar"]).succeeds();
-    run(podman(place).args(["run", "--rm", "--network=host", name]));
+    podman(place)
+        .args(["load", "-q", "-i", "image.tar"])
+        .that_takes_long()
+        .succeeds();
+    run(podman(place)
+        .args(["run", "--rm", "--network=host", name])
+        .that_takes_long());
     let docker = Docker::start(place);
     place
         .wiac(["save", "--format", "docker-archive", "-o", "docker.tar", name])
+        .that_takes_long()
         .succeeds();
-    docker.call(["load", "-q", "-i", "docker.tar"]).succeeds();
-    run(docker.call(["run", "--rm", "--network=host", name]));
+    docker
+        .call(["load", "-q", "-i", "docker.tar"])
+        .that_takes_long()
+        .succeeds();
+    run(docker.call(["run", "--rm", "--network=host", name]).that_takes_long());
 }
 
 #[test]
 fn a_c_program_with_a_library() {
     let place = Place::root();
     build(&place, "c");
-    let said = place.wiac(["run", "--rm", "c"]).succeeds();
+    let said = place.wiac(["run", "--rm", "c"]).that_takes_long().succeeds();
     let version = place
         .wiac(["run", "--rm", "c", "cat", "/etc/debian_version"])
+        .that_takes_long()
         .succeeds();
     let expected = format!("crc32 {:08x}, zlib ", crc32(version.stdout.as_bytes()));
     assert!(said.stdout.starts_with(&expected), "{said:?}: {expected}");
@@ -79,13 +97,23 @@ fn a_rust_service() {
     // Nothing of what it was built with is in it.
     place
         .wiac(["run", "--rm", "--entrypoint", "sh", "rust", "-c", "! command -v cargo"])
+        .that_takes_long()
         .succeeds();
-    place.wiac(["save", "-o", "image.tar", "rust"]).succeeds();
+    place
+        .wiac(["save", "-o", "image.tar", "rust"])
+        .that_takes_long()
+        .succeeds();
     let _unmounted = Unmounted(&place);
-    podman(&place).args(["load", "-q", "-i", "image.tar"]).succeeds();
+    podman(&place)
+        .args(["load", "-q", "-i", "image.tar"])
+        .that_takes_long()
+        .succeeds();
     serves(|port| podman(&place).args(["run", "--rm", "--network=host", "-e", &format!("PORT={port}"), "rust"]));
     let docker = Docker::start(&place);
-    docker.call(["load", "-q", "-i", "image.tar"]).succeeds();
+    docker
+        .call(["load", "-q", "-i", "image.tar"])
+        .that_takes_long()
+        .succeeds();
     serves(|port| docker.call(["run", "--rm", "--network=host", "-e", &format!("PORT={port}"), "rust"]));
 }
 
@@ -119,7 +147,7 @@ fn ask(port: u16, path: &str) -> String {
 fn a_python_application() {
     let place = Place::root();
     build(&place, "python");
-    let listed = place.wiac(["cache", "ls"]).succeeds();
+    let listed = place.wiac(["cache", "ls"]).that_takes_long().succeeds();
     assert!(listed.stdout.contains("/root/.cache/pip"), "{listed:?}");
     runs_everywhere(&place, "python", "Hello, World & all");
 }
