@@ -130,8 +130,8 @@ fn a_url_is_a_context_or_a_dockerfile() {
     let mut slow = place.wiac(["build", &url("/slow")]).in_background();
     let begun = Instant::now();
     std::thread::sleep(Duration::from_millis(300));
-    slow.gets(Signal::INT);
-    assert_eq!(slow.exit_code(), 130);
+    slow.gets(Signal::TERM);
+    assert_eq!(slow.exit_code(), 143);
     assert!(begun.elapsed() < Duration::from_secs(10));
     place.wiac(["images"]).succeeds();
     assert_eq!(place.tree("data/tmp"), Vec::<String>::new());
