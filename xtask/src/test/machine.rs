@@ -6,20 +6,26 @@ use std::path::Path;
 use std::process::Command;
 
 /// Debian's packages, and what needs them.
-const PACKAGES: [(&str, &str); 19] = [
+const PACKAGES: [(&str, &str); 25] = [
+    ("apache2-utils", "htpasswd, for a registry with users"),
     ("busybox-static", "the BusyBox container of the articles"),
     ("buildah", "images to and from it"),
     ("bzip2", "archives compressed with it"),
     ("containerd", "docker's, with images of its own"),
+    ("curl", "puts into a registry what no tool of ours does"),
     ("crun", "podman's runtime"),
+    ("docker-registry", "images from and to it"),
     ("docker.io", "images to and from it, and where they lie"),
     (
         "gcc",
         "programs linked in every way the loader knows, the articles' C programs",
     ),
+    ("git", "repositories as build contexts and in ADD"),
+    ("jq", "changes documents of images"),
     ("libc6-dev", "static C programs"),
     ("libseccomp2", "the oracle of the seccomp compiler"),
     ("mmdebstrap", "a Debian image where podman and docker have it"),
+    ("openssl", "certificates of a registry with TLS"),
     ("podman", "an image's layers are run by their directories"),
     ("python3", "drives libseccomp"),
     ("e2fsprogs", "mkfs.ext4: disks that are full or lose their power"),

@@ -1,7 +1,7 @@
 //! Git repositories in ADD and as build contexts: refs, directories, commits, submodules, `.git`.
 
 use super::topmost;
-use crate::harness::Place;
+use crate::harness::{Place, as_users};
 use crate::registry::web::{Answer, serve};
 use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
@@ -187,4 +187,76 @@ fn a_repository_is_a_build_context() {
     // Of the steps of the local Dockerfile one record is kept.
     let remembered = place.tree("data/cache/files");
     assert_eq!(remembered.len(), 1, "what was fetched isn't remembered by its place");
+}
+
+/// git's own server, which gives single commits, as the services do; it ends with this value.
+struct Daemon(std::process::Child);
+
+impl Daemon {
+    fn start(place: &Place, port: u16) -> Self {
+        // The daemon itself: ended by way of git it would stay.
+        let programs = std::process::Command::new("git").arg("--exec-path").output();
+        let programs = String::from_utf8(programs.expect("git runs").stdout).expect("a path");
+        let child = std::process::Command::new(std::path::Path::new(programs.trim()).join("git-daemon"))
+            .args(["--reuseaddr", "--export-all", "--listen=127.0.0.1"])
+            .arg(format!("--port={port}"))
+            .arg(format!("--base-path={}", place.dir().display()))
+            .env("GIT_CONFIG_COUNT", "1")
+            .env("GIT_CONFIG_KEY_0", "safe.directory")
+            .env("GIT_CONFIG_VALUE_0", "*")
+            .stdin(std::process::Stdio::null())
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .expect("git daemon starts");
+        let daemon = Self(child);
+        let begun = std::time::Instant::now();
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(begun.elapsed().as_secs() < 30, "git daemon doesn't start");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        daemon
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+as_users!(a_commit_comes_without_its_history: root, user, single);
+fn a_commit_comes_without_its_history(place: &Place) {
+    repository(place);
+    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    let port = free.expect("a free port").port();
+    let _daemon = Daemon::start(place, port);
+    place.mkdir("context");
+    let add = |what: &str| format!("FROM scratch\nADD --keep-git-dir git://127.0.0.1:{port}/app.git{what} /r/\n");
+    let first = git(place, "git -C app.git rev-parse v1^{commit}");
+    for what in ["", "#main", "#v1", &format!("#{first}")] {
+        let built = place.build("context", &add(what)).succeeds();
+        let top = std::path::Path::new(&topmost(&built.stdout)).join("r");
+        assert!(
+            top.join(".git/shallow").is_file(),
+            "{what}: one commit alone was fetched"
+        );
+        let expected = if what == "#v1" || what.len() > 10 {
+            "one\n"
+        } else {
+            "two\n"
+        };
+        assert_eq!(
+            std::fs::read_to_string(top.join("file")).expect("a file"),
+            expected,
+            "{what}"
+        );
+    }
+    let context = format!("git://127.0.0.1:{port}/app.git#v1:sub");
+    place
+        .wiac(["build", "-f", "deep/Dockerfile", &context])
+        .fails(1)
+        .complains(&["file"]);
+    assert_eq!(place.tree("data/tmp"), Vec::<String>::new());
 }
