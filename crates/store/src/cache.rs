@@ -139,9 +139,18 @@ mod tests {
         let id = LayerId::random().expect("random");
         store.remember_step("abc", &id).expect("written");
         assert!(store.cached_step("abc").expect("read").is_none());
-        fs::create_dir_all(store.layer_diff(&id)).expect("mkdir");
-        fs::write(store.layer_directory(&id).join("layer.json"), "{}").expect("write");
+        let info = crate::LayerInfo {
+            form: Form::Trusted,
+            lineage: String::new(),
+            created_by: String::new(),
+            created: String::new(),
+            unpacked_from: None,
+            elsewhere: None,
+        };
+        let draft = crate::layer::Draft::new(&store).expect("draft");
+        let layer = draft.commit(&store, &info).expect("committed");
+        store.remember_step("abc", &layer.id).expect("written");
         let held = store.cached_step("abc").expect("read").expect("there");
-        assert_eq!(held.id, id);
+        assert_eq!(held.id, layer.id);
     }
 }

@@ -125,9 +125,11 @@ fn among_many_files_the_changed_one_is_named() {
     }
     let dockerfile = "FROM scratch\nCOPY many /many\n";
     // What is as young as the clock's granularity isn't remembered.
-    std::thread::sleep(std::time::Duration::from_millis(100));
+    let settle = || std::thread::sleep(std::time::Duration::from_millis(100));
+    settle();
     assert_eq!(reasons(&place, dockerfile, &[]), ["never built before"]);
     place.write("context/many/77", "other");
+    settle();
     assert_eq!(reasons(&place, dockerfile, &[]), ["many/77 changed"]);
     std::fs::remove_file(place.path("context/many/78")).expect("remove");
     assert_eq!(reasons(&place, dockerfile, &[]), ["4999 files instead of 5000"]);
