@@ -146,11 +146,10 @@ fn many_names_and_a_busy_writer() {
         names
     };
     let first = tag(1000);
+    // Whoever is slower: containerd writes until it was read often enough.
+    let enough = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
-        // Whoever is slower: containerd writes until it was read often enough.
-        let enough = std::sync::atomic::AtomicBool::new(false);
-        let enough = &enough;
-        let busy = scope.spawn(move || {
+        let busy = scope.spawn(|| {
             for round in 2..100 {
                 if round > 4 && enough.load(std::sync::atomic::Ordering::Relaxed) {
                     break;
