@@ -103,7 +103,7 @@ pub(super) fn eight_stages(place: &Place) -> Outcome<Context> {
         writeln!(
             text,
             "FROM base AS stage{number}\n\
-             RUN i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; echo $i >/computed\n\
+             RUN i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; echo {number} $i >/computed\n\
              RUN sleep 0.2; echo {number} >/number"
         )?;
         writeln!(last, "COPY --from=stage{number} /number /{number}")?;
