@@ -28,6 +28,7 @@ mod words;
 mod xattrs;
 
 pub use again::Earlier;
+pub(crate) use entry::kind;
 pub use entry::{FileKind, Place};
 pub use error::Error;
 pub use layer::copy_into_layer;

@@ -46,6 +46,15 @@ impl Worker<'_, '_> {
         Ok(true)
     }
 
+    /// As [`Worker::use_cached`]; tells why nothing is carried out.
+    fn reuse(&mut self, stage: &mut Stage, key: &str, said: &str) -> Result<bool> {
+        let is_reused = self.use_cached(stage, key, said)?;
+        if is_reused {
+            self.explain(stage, key, Outcome::Reused);
+        }
+        Ok(is_reused)
+    }
+
     /// Uses the layer that the step `key` made before, or has it made and remembers it. `true` for the former.
     pub(super) fn cached_or(
         &mut self,
@@ -54,16 +63,14 @@ impl Worker<'_, '_> {
         said: String,
         make: impl FnOnce(&mut Self, &Stage, &Draft) -> Result<Made>,
     ) -> Result<bool> {
-        if self.use_cached(stage, key, &said)? {
-            self.explain(stage, key, Outcome::Reused);
+        if self.reuse(stage, key, &said)? {
             return Ok(true);
         }
         let is_forced = self.is_forced(stage);
         // A step that is to run again in any case waits for nobody.
         let _turn = if is_forced { None } else { Some(self.turn(key)?) };
         // Somebody may have carried it out just now.
-        if self.use_cached(stage, key, &said)? {
-            self.explain(stage, key, Outcome::Reused);
+        if self.reuse(stage, key, &said)? {
             return Ok(true);
         }
         let outcome = if is_forced { Outcome::Forced } else { Outcome::Missing };
@@ -91,8 +98,7 @@ impl Worker<'_, '_> {
         let is_forced = self.is_forced(stage);
         // Of several that made it at the same time all take the same: the image doesn't depend on who was last.
         let _turn = if is_forced { None } else { Some(self.turn(key)?) };
-        if self.use_cached(stage, key, &said)? {
-            self.explain(stage, key, Outcome::Reused);
+        if self.reuse(stage, key, &said)? {
             return Ok(true);
         }
         let outcome = if is_forced { Outcome::Forced } else { Outcome::Missing };

@@ -4,7 +4,7 @@
 use super::selection::Selection;
 use super::tree::{Picked, names, open_parent};
 use crate::context::Source;
-use crate::copy::Choice;
+use crate::copy::{self, Choice};
 use crate::error::{Error, IoExt, Result};
 use crate::hashes::{self, HashTable};
 use crate::key::KeyMaker;
@@ -15,7 +15,6 @@ use std::fmt::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use wiac_dockerfile::ignore::IgnorePatterns;
-use wiac_sys::root::FileKind;
 
 /// What the file system said of all files taken: another one means that something changed.
 pub(super) type Fingerprint = String;
@@ -151,7 +150,7 @@ impl<'h> Walk<'h> {
         let choice = if is_picked {
             Choice::Include
         } else {
-            selection.choose(relative, kind_of(kind))
+            selection.choose(relative, copy::kind(kind))
         };
         if choice == Choice::Exclude {
             return Ok(());
@@ -294,13 +293,4 @@ fn special(place: &Path) -> Error {
         ),
         "leave it out by a line in .dockerignore",
     )
-}
-
-fn kind_of(kind: FileType) -> FileKind {
-    match kind {
-        FileType::RegularFile => FileKind::File,
-        FileType::Directory => FileKind::Directory,
-        FileType::Symlink => FileKind::Symlink,
-        _ => FileKind::Special,
-    }
 }

@@ -9,7 +9,7 @@ use super::prepared::Prepared;
 use super::selection::Selection;
 use super::tree::{self, Picked};
 use crate::context::Source;
-use crate::copy::{Choice, Copier, ModeRule, Options, Ownership, Place};
+use crate::copy::{self, Choice, Copier, ModeRule, Options, Ownership, Place};
 use crate::directory::{self, Owner, Shown, open_in};
 use crate::error::{Error, IoExt, Result};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -428,12 +428,7 @@ fn not_replaced(path: &Path) -> Error {
 
 fn kind_of(directory: BorrowedFd<'_>, name: &OsStr, path: &Path) -> Result<FileKind> {
     let stat = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW).on("look at", path)?;
-    Ok(match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => FileKind::File,
-        FileType::Directory => FileKind::Directory,
-        FileType::Symlink => FileKind::Symlink,
-        _ => FileKind::Special,
-    })
+    Ok(copy::kind(FileType::from_raw_mode(stat.st_mode)))
 }
 
 /// Sets the time of modification to the one in `stat`.
