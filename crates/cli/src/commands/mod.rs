@@ -25,20 +25,16 @@ pub(crate) mod run;
 pub(crate) mod save;
 pub(crate) mod squash;
 pub(crate) mod store;
+pub(crate) mod table;
 pub(crate) mod tag;
 pub(crate) mod tags;
 pub(crate) mod transfer;
 pub(crate) mod untag;
 
 use crate::error::Failure;
-use clap::{Args, Command, ValueEnum};
+use clap::ValueEnum;
 use std::path::Path;
 use std::process::ExitCode;
-
-/// A command whose arguments are described only when they are needed.
-pub(crate) fn define<A: Args>(name: &'static str, about: &'static str) -> Command {
-    Command::new(name).about(about).defer(A::augment_args)
-}
 
 /// What `--dry-run` prints instead of doing anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
