@@ -93,6 +93,7 @@ impl Child<'_> {
             Step::BindRoot { source } => self.bind_root(source),
             Step::Mount(mount) => self.mount_new(mount),
             Step::Bind(bind) => self.bind(bind),
+            Step::Device(device) => self.make_device(device),
             Step::Symlink { text, path } => self.link_in_dev(text, path),
             Step::Mask { path } => self.mask(path),
             Step::ReadOnly { path } => self.make_read_only(path),

@@ -133,6 +133,7 @@ impl Parts {
             Step::BindRoot { source } => overlay::bind_root(source, &mut self.root),
             Step::Mount(mount) => mounts::new_mount(mount, &mut self.steps),
             Step::Bind(bind) => mounts::bind(bind, &mut self.steps),
+            Step::Device(device) => mounts::device(device, &mut self.steps),
             Step::Symlink { text, path } => mounts::symlink(text, path, &mut self.steps),
             Step::Mask { path } => {
                 let command = format!("hide {}", mounts::path(path));

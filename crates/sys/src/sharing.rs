@@ -17,9 +17,16 @@ use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd
 use rustix::io::{Errno, Result};
 use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 use std::ffi::c_void;
+use std::sync::Mutex;
 
 /// Deep enough for paths that are put together in buffers on the stack, link after link.
 const STACK_SIZE: usize = 512 << 10;
+
+/// Stacks that are kept for the next pair: mapping one, and freeing it, costs more than a start can spare.
+const MOST_SPARE: usize = 8;
+
+/// Stacks that nobody runs on.
+static SPARE: Mutex<Vec<Stack>> = Mutex::new(Vec::new());
 
 /// What a process does; its result is the exit code.
 type Work<T> = Box<dyn Fn(T) -> i32 + Send + Sync>;
@@ -63,8 +70,8 @@ impl Pair {
         inner: impl Fn() -> i32 + Send + Sync + 'static,
     ) -> Result<Self> {
         let context = Box::new(Context {
-            outer_stack: Stack::new()?,
-            inner_stack: Stack::new()?,
+            outer_stack: Stack::take()?,
+            inner_stack: Stack::take()?,
             outer: Box::new(outer),
             inner: Box::new(move |()| inner()),
         });
@@ -177,6 +184,12 @@ impl Stack {
         Ok(stack)
     }
 
+    /// One that was used before, where there is one: its pages are there already.
+    fn take() -> Result<Self> {
+        let spare = SPARE.lock().ok().and_then(|mut spare| spare.pop());
+        spare.map_or_else(Self::new, Ok)
+    }
+
     /// Stacks grow downwards.
     fn top(&self) -> *mut c_void {
         self.base.wrapping_byte_add(STACK_SIZE)
@@ -185,6 +198,12 @@ impl Stack {
 
 impl Drop for Stack {
     fn drop(&mut self) {
+        if let Ok(mut spare) = SPARE.lock()
+            && spare.len() < MOST_SPARE
+        {
+            spare.push(Self { base: self.base });
+            return;
+        }
         // SAFETY: the mapping is ours, and by `Pair`'s order of dropping nobody runs on it any more.
         unsafe { libc::munmap(self.base, STACK_SIZE) };
     }

@@ -1,7 +1,7 @@
 //! The child's mount steps: overlay, binds, new file systems, hidden and read-only paths, the change of root.
 
 use super::{Child, StepResult};
-use crate::plan::step::{Bind, InRoot, NewMount, Target, TargetKind};
+use crate::plan::step::{Bind, Device, InRoot, NewMount, Target, TargetKind};
 use crate::protocol::Call;
 use crate::target::{self, At, Failed};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -84,14 +84,30 @@ impl Child<'_> {
         Ok(())
     }
 
+    /// The container's own /dev, and the name of something directly in it.
+    fn in_dev<'p>(&self, path: &'p InRoot, call: Call) -> Result<(BorrowedFd<'_>, &'p CStr), Failed> {
+        let place = self.dev.as_ref().map(AsFd::as_fd).zip(name_in_dev(path));
+        let errno = Errno::BADF;
+        place.ok_or(Failed { call, errno })
+    }
+
     /// Makes a symlink in the container's own /dev.
     pub(super) fn link_in_dev(&self, text: &CStr, path: &InRoot) -> StepResult {
-        let place = self.dev.as_ref().zip(name_in_dev(path));
-        let (dev, name) = place.ok_or(Failed {
-            call: Call::Symlinkat,
-            errno: Errno::BADF,
-        })?;
+        let (dev, name) = self.in_dev(path, Call::Symlinkat)?;
         rustix::fs::symlinkat(text, dev, name).at(Call::Symlinkat)
+    }
+
+    /// Makes a device node in the container's own /dev, or shows the host's there.
+    pub(super) fn make_device(&self, device: &Device) -> StepResult {
+        let (dev, name) = self.in_dev(&device.path, Call::Mknodat)?;
+        let number = rustix::fs::makedev(device.major, device.minor);
+        match rustix::fs::mknodat(dev, name, FileType::CharacterDevice, Mode::from_raw_mode(0o666), number) {
+            Err(Errno::PERM) => {
+                let tree = clone_tree(CWD, &device.source, false)?;
+                attach_in(tree.as_fd(), dev, name, TargetKind::File)
+            }
+            result => result.at(Call::Mknodat),
+        }
     }
 
     /// Puts `tree` in its place.

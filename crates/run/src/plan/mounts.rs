@@ -2,15 +2,23 @@
 
 use super::Settings;
 use super::make::{c_path, c_string, in_root, invalid};
-use super::step::{Bind, InRoot, NewMount, Step, Target, TargetKind};
+use super::step::{Bind, Device, InRoot, NewMount, Step, Target, TargetKind};
 use crate::error::Error;
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
 use wiac_oci::runtime::{Linux, Mount, NamespaceType, RuntimeConfig};
 use wiac_sys::mount::attr;
 
-/// Device nodes every container has (runtime-spec, config-linux.md, "Default Devices"): binds of the host's.
-const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+/// Devices every container has (runtime-spec, config-linux.md, "Default Devices"), with their numbers
+/// (admin-guide/devices.txt).
+const DEVICES: [(&str, u32, u32); 6] = [
+    ("null", 1, 3),
+    ("zero", 1, 5),
+    ("full", 1, 7),
+    ("random", 1, 8),
+    ("urandom", 1, 9),
+    ("tty", 5, 0),
+];
 
 /// Symlinks every container has in /dev.
 const LINKS: [(&str, &str); 6] = [
@@ -30,6 +38,9 @@ pub(super) struct MountTable {
     user_namespace: bool,
     /// Group 5 (tty) has an id there.
     tty_group: bool,
+    /// /dev gets device nodes of its own: a change of their mode or times stays inside. Not in a user namespace, where
+    /// none can be made, and not for who may make nodes of other devices, since nodes count in such a /dev.
+    own_devices: bool,
     /// The host has the unified (v2) cgroup hierarchy alone.
     unified_cgroups: bool,
 }
@@ -47,6 +58,7 @@ impl MountTable {
                 .user_namespace
                 .as_ref()
                 .is_none_or(|namespace| namespace.has_group(5)),
+            own_devices: settings.user_namespace.is_none() && !super::process::may_make_devices(config),
             unified_cgroups: wants_cgroup && has_unified_cgroups(),
         }
     }
@@ -71,28 +83,26 @@ pub(super) fn add(steps: &mut Vec<Step>, config: &RuntimeConfig, table: &MountTa
             mounted.push(destination);
         }
         if is_dev {
-            add_devices(steps)?;
+            add_devices(steps, table.own_devices)?;
         }
     }
     Ok(())
 }
 
-fn add_devices(steps: &mut Vec<Step>) -> Result<(), Error> {
-    for name in DEVICES {
+fn add_devices(steps: &mut Vec<Step>, own: bool) -> Result<(), Error> {
+    for (name, major, minor) in DEVICES {
         let path = format!("/dev/{name}");
-        steps.push(Step::Bind(Bind {
-            source: c_string("a device", &path)?,
-            recursive: false,
-            // A character device is neither executed nor has it other bits to take away.
-            set: 0,
-            clear: 0,
-            attributes_recursive: false,
-            target: Target {
-                path: in_root("a device", &path)?,
-                kind: TargetKind::File,
-                on_root: false,
-            },
-        }));
+        let (source, path) = (c_string("a device", &path)?, in_root("a device", &path)?);
+        steps.push(if own {
+            Step::Device(Device {
+                path,
+                source,
+                major,
+                minor,
+            })
+        } else {
+            Step::Bind(bind_device(source, path))
+        });
     }
     for (text, path) in LINKS {
         steps.push(Step::Symlink {
@@ -101,6 +111,22 @@ fn add_devices(steps: &mut Vec<Step>) -> Result<(), Error> {
         });
     }
     Ok(())
+}
+
+/// The host's device, as it is: a character device is neither executed nor has it other bits to take away.
+fn bind_device(source: CString, path: InRoot) -> Bind {
+    Bind {
+        source,
+        recursive: false,
+        set: 0,
+        clear: 0,
+        attributes_recursive: false,
+        target: Target {
+            path,
+            kind: TargetKind::File,
+            on_root: false,
+        },
+    }
 }
 
 fn plan_mount(mount: &Mount, on_root: bool, table: &MountTable) -> Result<Option<Step>, Error> {
@@ -188,8 +214,9 @@ fn new_mount(kind: &str, mount: &Mount, options: &Options, target: Target, table
             .transpose()?;
         data.push((c_string("a mount option", key)?, value));
     }
-    // A device node in a file system of the container's own making is never the host's device.
-    let nodev = if matches!(kind, "tmpfs" | "ramfs") {
+    // Device nodes made inside count nowhere.
+    let has_devices = table.own_devices && target.path.0.as_c_str() == c"dev";
+    let nodev = if matches!(kind, "tmpfs" | "ramfs") && !has_devices {
         attr::NODEV
     } else {
         0

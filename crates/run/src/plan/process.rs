@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::seccomp;
 use std::ffi::CString;
 use wiac_oci::capability;
-use wiac_oci::runtime::{DEFAULT_PATH, Linux, Process, Rlimit};
+use wiac_oci::runtime::{DEFAULT_PATH, Linux, Process, Rlimit, RuntimeConfig};
 use wiac_sys::process::CStringArray;
 
 /// Resource names in the order of the kernel's numbers (getrlimit(2)).
@@ -51,6 +51,17 @@ fn mask(names: &[String]) -> u64 {
         .iter()
         .filter_map(|name| capability::number(name))
         .fold(0, |mask, number| mask | 1 << number)
+}
+
+/// Whether the container's processes can have CAP_MKNOD.
+pub(super) fn may_make_devices(config: &RuntimeConfig) -> bool {
+    let process = config.process.as_ref();
+    process
+        .and_then(|process| process.capabilities.as_ref())
+        .is_some_and(|sets| {
+            let names = sets.bounding.iter().chain(&sets.permitted);
+            names.into_iter().any(|name| name == "CAP_MKNOD")
+        })
 }
 
 pub(super) fn capabilities(process: &Process) -> Result<Capabilities, Error> {

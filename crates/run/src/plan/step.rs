@@ -95,6 +95,19 @@ pub struct Bind {
     pub target: Target,
 }
 
+/// A device node in the container's own /dev.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// Its place, directly in /dev.
+    pub path: InRoot,
+    /// The host's node of the same device, shown instead where no node may be made (in another runtime's container).
+    pub source: CString,
+    /// Major number.
+    pub major: u32,
+    /// Minor number.
+    pub minor: u32,
+}
+
 /// The user a process runs as.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Credentials {
@@ -148,6 +161,8 @@ pub enum Step {
     Mount(NewMount),
     /// Mounts a part of the host in the future root.
     Bind(Bind),
+    /// Makes a device node in the container's own /dev.
+    Device(Device),
     /// Makes a symlink in the container's own /dev.
     Symlink {
         /// Its text.
@@ -256,6 +271,7 @@ impl Step {
             Self::BindRoot { source } => format!("use {} as the root", source.to_string_lossy()),
             Self::Mount(mount) => format!("mount {} on {}", mount.fs_type.to_string_lossy(), mount.target.path),
             Self::Bind(bind) => format!("mount {} on {}", bind.source.to_string_lossy(), bind.target.path),
+            Self::Device(device) => format!("make the device {}", device.path),
             Self::Symlink { path, .. } => format!("make the symlink {path}"),
             Self::Mask { path } => format!("hide {path}"),
             Self::ReadOnly { path } => format!("make {path} read-only"),

@@ -1,7 +1,7 @@
 //! Mounts inside the future root in shell. The working directory is the future root.
 
 use super::{Text, quote};
-use crate::plan::step::{Bind, InRoot, NewMount, Target, TargetKind};
+use crate::plan::step::{Bind, Device, InRoot, NewMount, Target, TargetKind};
 use std::ffi::CString;
 use wiac_sys::mount::attr;
 
@@ -109,6 +109,20 @@ pub(super) fn bind(bind: &Bind, text: &mut Text) {
     } else {
         text.line(&format!("mount -o remount,bind,{attributes} \"$at\""));
     }
+}
+
+/// A device node.
+pub(super) fn device(device: &Device, text: &mut Text) {
+    let Device {
+        path: place,
+        major,
+        minor,
+        ..
+    } = device;
+    text.step(
+        &format!("A node of its own for the device {place}."),
+        &format!("mknod -m 666 \"$(inside {})\" c {major} {minor}", path(place)),
+    );
 }
 
 /// A symlink.
