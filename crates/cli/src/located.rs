@@ -60,6 +60,14 @@ pub(crate) fn locate(data: &Data, text: &str) -> Result<Located, Failure> {
         return elsewhere(data, &reference?);
     }
     let (id, record) = data.store.find_image(text)?;
+    stored(data, id, record)
+}
+
+/// An image that was found in our store.
+///
+/// # Errors
+/// A layer that isn't there any more.
+pub(crate) fn stored(data: &Data, id: LocalId, record: ImageRecord) -> Result<Located, Failure> {
     let mut layers = Vec::with_capacity(record.layers.len());
     for layer in record.layers {
         let held = data.store.hold_layer(layer.clone())?;

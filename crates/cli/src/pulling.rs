@@ -2,7 +2,7 @@
 
 use crate::data::Data;
 use crate::error::Failure;
-use crate::located::{Located, locate};
+use crate::located::{Located, locate, stored};
 use crate::registry::{RegistryOptions, pull};
 use clap::{Args, ValueEnum};
 use wiac_oci::manifest::Platform;
@@ -51,7 +51,7 @@ impl Pulling {
             return locate(data, text);
         }
         match (self.pull, data.store.find_image(text)) {
-            (Policy::Missing | Policy::Never, Ok(_)) => locate(data, text),
+            (Policy::Missing | Policy::Never, Ok((id, record))) => stored(data, id, record),
             (Policy::Newer, Ok((id, _))) => match self.pull(data, text) {
                 Ok(pulled) => Ok(pulled),
                 // What is here serves as well.
@@ -70,8 +70,11 @@ impl Pulling {
 
     /// Where a name stands for images of several platforms: the one for the platform that is asked for.
     fn of_an_index(&self, data: &Data, text: &str) -> Result<Option<LocalId>, Failure> {
+        let Some(platform) = &self.platform else {
+            return Ok(None);
+        };
         let name = text.parse::<Reference>().ok().map(|name| data.store.name(&name));
-        let (Some(platform), Some(name)) = (&self.platform, name.transpose()?.flatten()) else {
+        let Some(name) = name.transpose()?.flatten() else {
             return Ok(None);
         };
         if name.others.is_empty() || self.pull == Policy::Always {
