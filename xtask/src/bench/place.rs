@@ -1,4 +1,6 @@
 //! Where a benchmark keeps its data, on tmpfs or on disk, and the programs it runs.
+//!
+//! The programs lie on the disk always, as the peers' do: mapping a program's pages from tmpfs costs a multiple.
 
 use crate::{Outcome, shell};
 use std::path::{Path, PathBuf};
@@ -8,6 +10,7 @@ use std::process::Command;
 #[derive(Debug)]
 pub(crate) struct Place {
     directory: PathBuf,
+    programs: PathBuf,
     made_here: bool,
 }
 
@@ -16,17 +19,20 @@ impl Place {
     pub(crate) fn new(disk: bool) -> Outcome<Self> {
         let parent = Path::new(if disk { "/var/tmp" } else { "/dev/shm" });
         let directory = parent.join(format!("wiac-bench-{}", std::process::id()));
-        std::fs::create_dir_all(directory.join("bin"))?;
-        Ok(Self {
-            directory,
-            made_here: true,
-        })
+        let mut place = Self::existing(&directory);
+        place.made_here = true;
+        for made in [&place.directory, &place.programs] {
+            std::fs::create_dir_all(made)?;
+        }
+        Ok(place)
     }
 
     /// One that exists already.
     pub(crate) fn existing(directory: &Path) -> Self {
+        let name = directory.file_name().unwrap_or_default().to_string_lossy();
         Self {
             directory: directory.to_owned(),
+            programs: Path::new("/var/tmp").join(format!("{name}.programs")),
             made_here: false,
         }
     }
@@ -53,12 +59,12 @@ impl Place {
         Ok(path)
     }
 
-    /// One of the programs put into it.
+    /// One of the programs that belong to it.
     pub(crate) fn program(&self, name: &str) -> PathBuf {
-        self.directory.join("bin").join(name)
+        self.programs.join(name)
     }
 
-    /// Puts a program into it.
+    /// Puts a program there.
     pub(crate) fn install(&self, from: &Path, name: &str) -> Outcome {
         std::fs::copy(from, self.program(name)).map_err(|error| format!("{}: {error}", from.display()))?;
         Ok(())
@@ -93,10 +99,13 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if self.made_here
-            && let Err(error) = std::fs::remove_dir_all(&self.directory)
-        {
-            eprintln!("can't remove {}: {error}", self.directory.display());
+        if !self.made_here {
+            return;
+        }
+        for made in [&self.directory, &self.programs] {
+            if let Err(error) = std::fs::remove_dir_all(made) {
+                eprintln!("can't remove {}: {error}", made.display());
+            }
         }
     }
 }
