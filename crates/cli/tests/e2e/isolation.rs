@@ -176,6 +176,29 @@ fn devices_are_the_harmless_ones(place: &Place) {
         .complains(&["Operation not permitted"]);
 }
 
+#[test]
+fn devices_are_the_containers_own() {
+    let place = Place::root();
+    place.busybox("base");
+    let host = place.host("stat -c '%a %U %X %Y' /dev/null /dev/tty").succeeds();
+    place
+        .inside("chmod 600 /dev/null; touch -d @1 /dev/tty; chown 7 /dev/full; stat -c '%F %t:%T' /dev/null /dev/tty /dev/urandom")
+        .succeeds()
+        .says("character special file 1:3\ncharacter special file 5:0\ncharacter special file 1:9");
+    let after = place.host("stat -c '%a %U %X %Y' /dev/null /dev/tty").succeeds();
+    assert_eq!(host.stdout, after.stdout, "a container changed the host's devices");
+    // Inside another runtime's container no node may be made.
+    let call = place.inside("echo x > /dev/null && stat -c '%F %t:%T' /dev/null && grep -c ' /dev/null ' /proc/mounts");
+    call.after("set -- setpriv --bounding-set=-mknod -- \"$@\"")
+        .succeeds()
+        .says("character special file 1:3\n1");
+    // Nodes count in that /dev, so nobody may be able to make others.
+    place
+        .inside("mknod /dev/memory c 1 1")
+        .fails(1)
+        .complains(&["Operation not permitted"]);
+}
+
 as_users!(only_the_streams_are_open: root, user, single);
 fn only_the_streams_are_open(place: &Place) {
     place.busybox("base");
