@@ -290,9 +290,8 @@ fn key(store: &Store, closure: &Closure) -> Result<String> {
             EntryKind::File => {
                 let relative = entry.path.strip_prefix("/").unwrap_or(&entry.path);
                 let stat = rustix::fs::statat(&root, relative, AtFlags::SYMLINK_NOFOLLOW).on("look at", &entry.path)?;
-                let path = entry.path.as_os_str().as_bytes();
                 let hash = hashes
-                    .hash(root.as_fd(), relative.as_os_str(), path, &stat, &|| true)
+                    .hash(root.as_fd(), relative.as_os_str(), &entry.path, &stat)
                     .on("read", &entry.path)?;
                 key.add(hash);
             }

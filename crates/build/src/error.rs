@@ -166,6 +166,9 @@ fn cause(error: &io::Error) -> String {
 pub trait IoExt<T> {
     /// Turns an I/O error into [`Error::Io`].
     fn on(self, action: &'static str, path: &Path) -> Result<T>;
+
+    /// The same, with a path that is put together only for the message.
+    fn on_path(self, action: &'static str, path: impl FnOnce() -> PathBuf) -> Result<T>;
 }
 
 impl<T, E: Into<io::Error>> IoExt<T> for std::result::Result<T, E> {
@@ -173,6 +176,14 @@ impl<T, E: Into<io::Error>> IoExt<T> for std::result::Result<T, E> {
         self.map_err(|error| Error::Io {
             action,
             path: path.to_owned(),
+            source: error.into(),
+        })
+    }
+
+    fn on_path(self, action: &'static str, path: impl FnOnce() -> PathBuf) -> Result<T> {
+        self.map_err(|error| Error::Io {
+            action,
+            path: path(),
             source: error.into(),
         })
     }

@@ -4,32 +4,34 @@
 //! A file is known by path, device, inode, size, modification and change time. One that is as young as the clock's
 //! granularity is not remembered: it could change again without its times telling.
 //!
-//! The table is the file as it stands on disk: records of 64 bytes, sorted. So a context of a million files costs 64 MB
-//! of memory and no decoding.
+//! The table is the file as it stands on disk, and is looked up as it is: directories in the order of their paths, in each the
+//! files in the order of their names ([`records`]). Whoever goes through a tree asks in that very order, so that memory is read
+//! from one end to the other and nothing is computed to find a file.
+
+mod records;
 
 use crate::error::Result;
 use crate::key::KeyMaker;
+use records::{Identity, Record, Records, identity};
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::fs::{Mode, OFlags, Stat};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::io::Read;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use wiac_oci::digest::{Algorithm, Hasher};
 use wiac_store::{LayerId, Store};
 
+pub(crate) use records::same_file;
+
 /// Begins the file: another version of it is not read.
-const MAGIC: &[u8] = b"wiac file hashes 4\n";
+const MAGIC: &[u8] = b"wiac file hashes 5\n";
 
 /// What follows: a random name of this state of the table, by which it is known again.
 const NAME: usize = 16;
-
-/// Half a SHA-256: of a path, or of what the kernel says of a file.
-pub(crate) type Short = [u8; 16];
-
-/// The hash of a path, of what the kernel says, of the contents.
-const RECORD: usize = 16 + 16 + 32;
 
 /// As many changed files as are kept in mind.
 const MOST_CHANGED: usize = 16;
@@ -37,8 +39,8 @@ const MOST_CHANGED: usize = 16;
 /// Coarser than the timestamps of any local file system in use.
 const GRANULARITY: Duration = Duration::from_millis(50);
 
-/// What the kernel says of a file: a change of its contents changes at least one of these.
-type Identity = [u64; 5];
+/// Half a SHA-256.
+pub(crate) type Short = [u8; 16];
 
 /// The SHA-256 of a file's contents and extended attributes.
 pub(crate) type ContentHash = [u8; 32];
@@ -50,69 +52,90 @@ pub(crate) struct HashTable {
     state: Option<String>,
     /// Copies to remember when it is written: key → layer.
     copies: Mutex<Vec<(String, LayerId)>>,
-    /// What earlier builds remembered: sorted records.
+    /// What earlier builds remembered: the directories, as they stand in the file.
     known: Vec<u8>,
-    /// Where in them to look.
-    starts: Vec<usize>,
-    /// What this one adds, by path. Stages that are built at the same time share it, and read files side by side.
+    /// Where in it each of them is, in the order of their paths.
+    index: Vec<records::Section>,
+    /// What this one adds, by directory. Stages that are built at the same time share it, and read files side by side.
     new: Mutex<Added>,
-    changed: Mutex<Vec<String>>,
+    changed: Mutex<BTreeSet<String>>,
 }
 
-/// What was hashed now: path → what the kernel says, and the contents.
-type Added = HashMap<Short, (Short, ContentHash)>;
+/// What was hashed now: the path of a directory → records of files in it.
+type Added = BTreeMap<Vec<u8>, Arc<[u8]>>;
 
-fn identity(stat: &Stat) -> Identity {
-    let nanoseconds = |seconds: i64, rest: u64| seconds.cast_unsigned().wrapping_mul(1_000_000_000).wrapping_add(rest);
-    [
-        stat.st_dev,
-        stat.st_ino,
-        stat.st_size.cast_unsigned(),
-        nanoseconds(stat.st_mtime, stat.st_mtime_nsec),
-        nanoseconds(stat.st_ctime, stat.st_ctime_nsec),
-    ]
+/// The part of the table that is one directory's, for whoever goes through its files in the order of their names.
+pub(crate) struct Directory<'t> {
+    table: &'t HashTable,
+    path: Vec<u8>,
+    /// Of earlier builds.
+    known: Records<'t>,
+    /// Of this one, and how far they have been gone through.
+    added: Option<Arc<[u8]>>,
+    at: usize,
+    /// Hashed through this value.
+    new: Vec<u8>,
 }
 
-/// What the kernel says of a file, as bytes.
-pub(crate) fn describe(stat: &Stat) -> Vec<u8> {
-    identity(stat).iter().flat_map(|number| number.to_le_bytes()).collect()
+/// What came of asking for a file's hash.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Hashed {
+    /// The hash.
+    pub(crate) hash: ContentHash,
+    /// The table had this very file when it was read: it has not changed since that state was written.
+    pub(crate) was_known: bool,
 }
 
 /// Whether a change right now could go unnoticed.
 fn is_too_young(identity: &Identity) -> bool {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let limit = now.saturating_sub(GRANULARITY).as_nanos();
-    identity[3..].iter().any(|&time| u128::from(time) > limit)
+    identity.times().iter().any(|&time| u128::from(time) > limit)
 }
 
 impl HashTable {
     /// The table for the tree at `root`, with what earlier builds remembered.
-    pub(crate) fn load(store: &Store, root: &std::path::Path) -> Result<Self> {
+    pub(crate) fn load(store: &Store, root: &Path) -> Result<Self> {
         let mut key = KeyMaker::new("file table");
         key.add(root.as_os_str().as_encoded_bytes());
         let name = key.finish();
-        let mut known = store.file_table(&name)?.unwrap_or_default();
-        let head = MAGIC.len() + NAME;
-        let is_ours = known.starts_with(MAGIC) && known.len() >= head && (known.len() - head).is_multiple_of(RECORD);
-        let mut state = None;
-        if is_ours {
-            state = known[MAGIC.len()..head].try_into().ok().map(hex);
-            known.drain(..head);
-        } else {
-            known.clear();
-        }
-        Ok(Self {
+        let known = store.file_table(&name)?.unwrap_or_default();
+        Ok(Self::of(name, known))
+    }
+
+    /// The table whose file has this content; an empty one where that isn't a table.
+    fn of(name: String, known: Vec<u8>) -> Self {
+        let head = known.strip_prefix(MAGIC).and_then(|rest| rest.first_chunk::<NAME>());
+        let index = records::index(&known, MAGIC.len() + NAME);
+        let (state, known, index) = match head.zip(index) {
+            Some((state, index)) => (Some(hex(*state)), known, index),
+            None => (None, Vec::new(), Vec::new()),
+        };
+        Self {
             name,
             state,
             copies: Mutex::default(),
-            starts: starts(&known),
             known,
+            index,
             new: Mutex::default(),
             changed: Mutex::default(),
-        })
+        }
     }
 
-    /// The hash of the regular file `name` in `directory`, `path` below the root, whose status is `stat`.
+    /// Its part for the directory `path` below the root.
+    pub(crate) fn directory(&self, path: &[u8]) -> Directory<'_> {
+        let path = path.to_vec();
+        Directory {
+            known: self.known_of(&path),
+            added: self.added().get(&path).cloned(),
+            at: 0,
+            table: self,
+            path,
+            new: Vec::new(),
+        }
+    }
+
+    /// The hash of the one regular file `name` in `directory`, `path` below the root, whose status is `stat`.
     ///
     /// # Errors
     /// When it can't be read.
@@ -120,38 +143,29 @@ impl HashTable {
         &self,
         directory: BorrowedFd<'_>,
         name: &OsStr,
-        path: &[u8],
+        path: &Path,
         stat: &Stat,
-        goes_on: &dyn Fn() -> bool,
     ) -> std::io::Result<ContentHash> {
-        let identity = identity(stat);
-        let (short_path, described) = (short(path), short(&describe(stat)));
-        if let Some(hash) = self.find(&short_path, &described) {
-            return Ok(hash);
-        }
-        // Asked before the file is read, which takes time: a change since its status was taken has to tell.
-        let is_too_young = is_too_young(&identity);
-        let hash = hash_file(directory, name, goes_on)?;
-        if let Some((_, before)) = self.find_known(&short_path)
-            && before != hash
-        {
-            self.note_changed(path);
-        }
-        if !is_too_young {
-            self.added().insert(short_path, (described, hash));
-        }
-        Ok(hash)
+        let parent = path.parent().unwrap_or(Path::new(""));
+        let mut part = self.directory(parent.as_os_str().as_bytes());
+        let read = || hash_file(directory, name, &mut Vec::new(), &|| true);
+        let hashed = part.hash(path.file_name().unwrap_or_default(), stat, read)?;
+        Ok(hashed.hash)
     }
 
-    /// Files whose contents are others than an earlier build remembered, the first few of them.
+    /// Files whose contents are others than an earlier build remembered: the first few of them.
     pub(crate) fn changed(&self) -> Vec<String> {
-        self.changed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+        changed.iter().cloned().collect()
     }
 
-    fn note_changed(&self, path: &[u8]) {
+    fn note_changed(&self, path: &[u8], name: &OsStr) {
         let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
-        if changed.len() < MOST_CHANGED {
-            changed.push(String::from_utf8_lossy(path).into_owned());
+        let path = Path::new(OsStr::from_bytes(path)).join(name);
+        changed.insert(path.to_string_lossy().into_owned());
+        // The first in order, whoever came first.
+        if changed.len() > MOST_CHANGED {
+            changed.pop_last();
         }
     }
 
@@ -159,28 +173,12 @@ impl HashTable {
         self.new.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The hash of a path that the kernel says this of, if it is remembered.
-    fn find(&self, path: &Short, described: &Short) -> Option<ContentHash> {
-        let is_same = |(known, hash)| (known == *described).then_some(hash);
-        // What is known from before needs no lock, and is most.
-        let known = self.find_known(path).and_then(is_same);
-        known.or_else(|| self.added().get(path).copied().and_then(is_same))
-    }
-
-    /// What earlier builds remembered of a path.
-    fn find_known(&self, path: &Short) -> Option<(Short, ContentHash)> {
-        let record = |index: usize| self.known.get(index * RECORD..(index + 1) * RECORD);
-        let bucket = bucket(path, self.starts.len().saturating_sub(1));
-        let (start, end) = (*self.starts.get(bucket)?, *self.starts.get(bucket + 1)?);
-        let mut records = (start..end).filter_map(record);
-        let found = records.find(|record| record[..16] == path[..])?;
-        Some((found[16..32].try_into().ok()?, found[32..].try_into().ok()?))
-    }
-
-    /// Whether the table, as it was read, has this very file: it has not changed since that state was written.
-    pub(crate) fn had(&self, path: &[u8], stat: &Stat) -> bool {
-        let found = self.find_known(&short(path));
-        found.is_some_and(|(known, _)| known == short(&describe(stat)))
+    /// What earlier builds remembered of a directory's files.
+    fn known_of(&self, path: &[u8]) -> Records<'_> {
+        let found = self
+            .index
+            .binary_search_by(|section| section.path(&self.known).cmp(path));
+        Records(found.map_or(&[], |at| self.index[at].records(&self.known)))
     }
 
     /// The name of the state that was read.
@@ -214,52 +212,97 @@ impl HashTable {
     /// Old records and new ones, of which the latter count, in order, as the state with this name.
     fn encode(&self, state: Short) -> Vec<u8> {
         let added = self.added();
-        let mut new: Vec<_> = added.iter().collect();
-        new.sort();
-        let mut bytes = Vec::with_capacity(MAGIC.len() + NAME + self.known.len() + new.len() * RECORD);
-        let mut new = new.into_iter().peekable();
+        let more: usize = added
+            .iter()
+            .map(|(path, new)| path.len() + new.len() + records::HEAD)
+            .sum();
+        let mut bytes = Vec::with_capacity(MAGIC.len() + NAME + self.known.len() + more);
         bytes.extend(MAGIC);
         bytes.extend(state);
-        let add = |(path, (described, hash)): (&Short, &(Short, ContentHash)), bytes: &mut Vec<u8>| {
-            bytes.extend(path);
-            bytes.extend(described);
-            bytes.extend(hash);
-        };
-        for record in self.known.chunks_exact(RECORD) {
-            while let Some(earlier) = new.next_if(|(path, _)| path[..] < record[..16]) {
-                add(earlier, &mut bytes);
+        let mut new = added.iter().peekable();
+        for section in &self.index {
+            let (path, known) = (section.path(&self.known), section.records(&self.known));
+            while let Some((earlier, new)) = new.next_if(|(new, _)| new.as_slice() < path) {
+                records::add_section(&mut bytes, earlier, new);
             }
-            if new.peek().is_none_or(|(path, _)| path[..] != record[..16]) {
-                bytes.extend(record);
+            match new.next_if(|(new, _)| new.as_slice() == path) {
+                Some((_, new)) => records::add_section(&mut bytes, path, &records::merge(known, new)),
+                None => records::add_section(&mut bytes, path, known),
             }
         }
-        new.for_each(|record| add(record, &mut bytes));
+        for (path, new) in new {
+            records::add_section(&mut bytes, path, new);
+        }
         bytes
     }
 }
 
-/// Where each bucket of sorted records begins, and where the last one ends: paths are hashes, so that their first digits
-/// divide them evenly, into about as many buckets as there are records.
-fn starts(known: &[u8]) -> Vec<usize> {
-    let count = known.len() / RECORD;
-    let buckets = count.next_power_of_two();
-    let mut starts = Vec::with_capacity(buckets + 1);
-    for (index, record) in known.chunks_exact(RECORD).enumerate() {
-        let mut path = Short::default();
-        path.copy_from_slice(&record[..16]);
-        let bucket = bucket(&path, buckets);
-        starts.resize(starts.len().max(bucket + 1), index);
+impl Directory<'_> {
+    /// The hash of the regular file `name`, whose status is `stat`; `read` computes it where it isn't known. Names come in
+    /// order: what was passed isn't found again.
+    ///
+    /// # Errors
+    /// What `read` says.
+    pub(crate) fn hash(
+        &mut self,
+        name: &OsStr,
+        stat: &Stat,
+        read: impl FnOnce() -> std::io::Result<ContentHash>,
+    ) -> std::io::Result<Hashed> {
+        let identity = identity(stat);
+        let bytes = name.as_bytes();
+        let known = self.known.find(bytes);
+        if let Some(known) = known.filter(|known| known.identity == identity.0) {
+            return Ok(Hashed {
+                hash: *known.hash,
+                was_known: true,
+            });
+        }
+        if let Some(hash) = self.find_added(bytes, &identity) {
+            return Ok(Hashed { hash, was_known: false });
+        }
+        // Asked before the file is read, which takes time: a change since its status was taken has to tell.
+        let is_too_young = is_too_young(&identity);
+        let hash = read()?;
+        if known.is_some_and(|known| *known.hash != hash) {
+            self.table.note_changed(&self.path, name);
+        }
+        if !is_too_young {
+            let record = Record {
+                name: bytes,
+                identity: identity.0,
+                hash: &hash,
+            };
+            record.add_to(&mut self.new);
+        }
+        Ok(Hashed { hash, was_known: false })
     }
-    starts.resize(buckets + 1, count);
-    starts
+
+    /// What another walk of this build has found out.
+    fn find_added(&mut self, name: &[u8], identity: &Identity) -> Option<ContentHash> {
+        let added = self.added.as_ref()?;
+        let mut rest = Records(added.get(self.at..)?);
+        let found = rest.find(name).filter(|record| record.identity == identity.0);
+        let hash = found.map(|record| *record.hash);
+        self.at = added.len() - rest.0.len();
+        hash
+    }
 }
 
-/// The bucket of a path, of a power of two of them.
-fn bucket(path: &Short, buckets: usize) -> usize {
-    let mut first = [0; 8];
-    first.copy_from_slice(&path[..8]);
-    let place = (u128::from(u64::from_be_bytes(first)) * buckets as u128) >> 64;
-    usize::try_from(place).unwrap_or(0)
+/// What was hashed is kept also where a later file couldn't be.
+impl Drop for Directory<'_> {
+    fn drop(&mut self) {
+        if self.new.is_empty() {
+            return;
+        }
+        let mut added = self.table.added();
+        let before = added.get(&self.path);
+        let new = match before {
+            Some(before) => records::merge(before, &self.new).into(),
+            None => Arc::from(self.new.as_slice()),
+        };
+        added.insert(std::mem::take(&mut self.path), new);
+    }
 }
 
 /// The name of a state, as text.
@@ -269,11 +312,16 @@ fn hex(name: Short) -> String {
 
 /// Half the SHA-256 of some bytes.
 pub(crate) fn short(bytes: &[u8]) -> Short {
+    let mut half = Short::default();
+    half.copy_from_slice(&whole(bytes)[..16]);
+    half
+}
+
+/// The SHA-256 of some bytes.
+pub(crate) fn whole(bytes: &[u8]) -> ContentHash {
     let mut hasher = Hasher::new(Algorithm::Sha256);
     hasher.update(bytes);
-    let mut half = Short::default();
-    half.copy_from_slice(&finished(hasher)[..16]);
-    half
+    finished(hasher)
 }
 
 /// The bytes of a finished SHA-256.
@@ -283,22 +331,25 @@ fn finished(hasher: Hasher) -> ContentHash {
     hash
 }
 
-/// The hash of a file; `goes_on` is asked now and then.
+/// The hash of a file, which is read through `buffer` (an empty one is made large enough); `goes_on` is asked now and then.
 ///
 /// # Errors
 /// When it can't be read, or isn't to be any more.
 pub(crate) fn hash_file(
     directory: BorrowedFd<'_>,
     name: &OsStr,
+    buffer: &mut Vec<u8>,
     goes_on: &dyn Fn() -> bool,
 ) -> std::io::Result<ContentHash> {
+    /// What is read at a time.
+    const PIECE: usize = 128 << 10;
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = rustix::fs::openat(directory.as_fd(), name, flags, Mode::empty())?;
     let mut file = std::fs::File::from(file);
     let mut hasher = Hasher::new(Algorithm::Sha256);
-    let mut buffer = vec![0; 128 << 10];
+    buffer.resize(PIECE, 0);
     loop {
-        match file.read(&mut buffer)? {
+        match file.read(buffer)? {
             0 => break,
             _ if !goes_on() => return Err(std::io::ErrorKind::Interrupted.into()),
             length => hasher.update(&buffer[..length]),
@@ -317,48 +368,4 @@ pub(crate) fn hash_file(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_table_survives_the_disk() {
-        let entry = |number: u32| (short(&number.to_le_bytes()), (short(b"described"), [7; 32]));
-        let mut table = HashTable {
-            name: String::new(),
-            state: None,
-            copies: Mutex::default(),
-            known: Vec::new(),
-            starts: Vec::new(),
-            new: Mutex::new((0..100).map(entry).collect()),
-            changed: Mutex::default(),
-        };
-        table.known = table.encode([1; NAME]).split_off(MAGIC.len() + NAME);
-        table.new = Mutex::new((100..200).map(entry).collect());
-        // One that was known changes.
-        let changed = short(&5_u32.to_le_bytes());
-        table.added().insert(changed, (short(b"other"), [8; 32]));
-        table.known = table.encode([1; NAME]).split_off(MAGIC.len() + NAME);
-        table.added().clear();
-        table.starts = starts(&table.known);
-        assert_eq!(table.known.len(), 200 * RECORD);
-        for number in (0..200).filter(|number| *number != 5) {
-            let (path, expected) = entry(number);
-            assert_eq!(table.find_known(&path), Some(expected));
-        }
-        assert_eq!(table.find(&changed, &short(b"other")), Some([8; 32]));
-        assert_eq!(table.find(&changed, &short(b"described")), None);
-        assert_eq!(table.find(&short(b"unknown"), &short(b"described")), None);
-    }
-
-    #[test]
-    fn a_young_file_is_not_remembered() {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .expect("after 1970")
-            .as_nanos();
-        let now = u64::try_from(now).expect("before 2554");
-        assert!(is_too_young(&[0, 0, 0, now, 0]));
-        assert!(is_too_young(&[0, 0, 0, 0, now]));
-        assert!(!is_too_young(&[0, 0, 0, now - 1_000_000_000, now - 1_000_000_000]));
-    }
-}
+mod tests;

@@ -3,7 +3,7 @@
 use wiac_oci::digest::{Algorithm, Hasher};
 
 /// The version of the way keys are made: a change of it forgets every cached step.
-const VERSION: &str = "wiac step 3";
+const VERSION: &str = "wiac step 4";
 
 /// A key being put together. Every part is framed by its length, so that no two lists of parts give the same key.
 pub(crate) struct KeyMaker {

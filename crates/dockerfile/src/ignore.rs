@@ -83,6 +83,9 @@ impl IgnorePatterns {
     /// Whether a file or directory is left out. `path` is relative to the build context, with slashes; the build context
     /// itself is never left out.
     pub fn is_ignored(&self, path: &str) -> bool {
+        if self.is_empty() {
+            return false;
+        }
         let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
         let ends: Vec<usize> = ends.collect();
         let matching = |rule: &&Rule| ends.iter().any(|end| rule.pattern.matches(&path[..*end]));

@@ -56,6 +56,10 @@ impl Contents {
         self.goes_on = Some(goes_on);
     }
 
+    pub(super) fn stop(&self) -> Option<GoesOn> {
+        self.goes_on.clone()
+    }
+
     fn go_on(&self) -> Result<(), Fault> {
         match &self.goes_on {
             Some(goes_on) if !goes_on() => Err(Errno::CANCELED).writing("write", String::new),

@@ -1,6 +1,5 @@
 //! Copies one entry that isn't a directory: a file, a symlink, a device, or a further name of a file.
 
-use super::again::Earlier;
 use super::data::{Contents, Pair, devices};
 use super::dress::{Copy, To};
 use super::entry::{At, FileKind, Identity, Wanted, file_type, identity, kind, mode};
@@ -66,6 +65,11 @@ impl Engine {
         self.contents.until(goes_on);
     }
 
+    /// Says whether to go on, where somebody may want it ended.
+    pub(super) fn stop(&self) -> Option<super::data::GoesOn> {
+        self.contents.stop()
+    }
+
     pub(super) fn report(&self) -> Report {
         Report {
             xattrs_lost: self.xattrs.lost,
@@ -79,16 +83,10 @@ impl Engine {
         from: At<'_>,
         expected: FileType,
         to: At<'_>,
-        (facts, earlier): (&mut Facts, Option<&dyn Earlier>),
+        facts: &mut Facts,
         spot: Spot<'_>,
     ) -> Result<(), Fault> {
         if expected == FileType::RegularFile {
-            if let Some(earlier) = earlier
-                && !facts.default_acl
-                && self.again(from, to, spot, earlier)?
-            {
-                return Ok(());
-            }
             return self.file(from, to, facts, spot);
         }
         let stat = statat(from.dir, from.name, AtFlags::SYMLINK_NOFOLLOW).reading("fstatat", || from.show())?;
@@ -254,7 +252,7 @@ impl Engine {
     }
 }
 
-pub(super) fn original(stat: &Stat) -> Original {
+fn original(stat: &Stat) -> Original {
     Original {
         kind: kind(file_type(stat)),
         identity: identity(stat),

@@ -18,22 +18,25 @@ mod entry;
 mod error;
 mod layer;
 mod links;
+mod listed;
 mod listing;
 mod made;
 mod options;
 mod shell;
 mod sources;
+mod tree;
 mod walk;
 mod words;
 mod xattrs;
 
-pub use again::Earlier;
 pub(crate) use entry::kind;
 pub use entry::{FileKind, Place};
 pub use error::Error;
 pub use layer::copy_into_layer;
+pub use listed::{ListedDirectory, ListedEntry};
 pub use options::{Choice, Conflict, Merged, ModeRule, Options, Ownership, Report};
 pub use shell::{ShellStep, plan_in_shell};
+pub use tree::ListedTree;
 
 use directory::is_within;
 use engine::{Engine, Facts};
@@ -42,9 +45,10 @@ use error::{Fault, Side};
 use links::Spot;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, openat, statat};
 use std::ffi::{CString, OsStr};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use tree::Copying;
 use walk::{Filter, Walk};
 
 /// Copies entries; hard links are kept among everything that one of these copies.
@@ -67,7 +71,7 @@ impl Copier {
     /// # Errors
     /// The first entry that can't be copied; of that nothing is left, what was copied before it stays.
     pub fn copy(&mut self, from: &Place<'_>, to: &Place<'_>) -> Result<(), Error> {
-        self.run(from, to, None, None)
+        self.run(from, to, None)
     }
 
     /// As [`Copier::copy`], and `filter` is asked about each entry below the directory `from`, by its path from there,
@@ -78,18 +82,43 @@ impl Copier {
         to: &Place<'_>,
         filter: &mut dyn FnMut(&Path, FileKind) -> Choice,
     ) -> Result<(), Error> {
-        self.run(from, to, Some(filter), None)
+        self.run(from, to, Some(filter))
     }
 
-    /// As [`Copier::copy_filtered`], and a file that `earlier` has a copy of becomes another name of that.
-    pub fn copy_again<'f>(
+    /// Copies a directory as it was listed to the name `to`, where nothing is: what an earlier copy has becomes another name
+    /// of that, nothing is taken that isn't listed. `shown`: how messages call the directory to copy.
+    ///
+    /// # Errors
+    /// As [`Copier::copy`].
+    pub fn copy_listed(&mut self, tree: ListedTree<'_>, shown: &Path, to: &Place<'_>) -> Result<(), Error> {
+        let name = name(to)?;
+        let mut copying = Copying {
+            tree,
+            to: At {
+                dir: to.dir,
+                name: &name,
+            },
+            at: PathBuf::new(),
+        };
+        self.engine.links.start();
+        let result = copying.run(&mut self.engine);
+        result.map_err(|fault| fault.between(below(shown, &copying.at), below(to.shown, &copying.at)))
+    }
+
+    /// Makes a listed file in the directory `to` another name of its earlier copy in the directory `earlier`; `false` where
+    /// it has to be copied.
+    pub fn link_listed(
         &mut self,
-        from: &Place<'_>,
-        to: &Place<'_>,
-        filter: &'f mut dyn FnMut(&Path, FileKind) -> Choice,
-        earlier: &'f dyn Earlier,
-    ) -> Result<(), Error> {
-        self.run(from, to, Some(filter), Some(earlier))
+        listed: &ListedDirectory,
+        entry: &ListedEntry,
+        earlier: BorrowedFd<'_>,
+        to: BorrowedFd<'_>,
+    ) -> bool {
+        if entry.is_known && !Facts::of(to).default_acl {
+            again::link(&self.engine.options, listed, entry, earlier, to);
+        }
+        self.engine.report.files += u64::from(entry.is_linked());
+        entry.is_linked()
     }
 
     /// Asks now and then whether to go on; the copy fails where it isn't to.
@@ -102,13 +131,7 @@ impl Copier {
         self.engine.report()
     }
 
-    fn run<'f>(
-        &mut self,
-        from: &Place<'_>,
-        to: &Place<'_>,
-        filter: Option<Filter<'f>>,
-        earlier: Option<&'f dyn Earlier>,
-    ) -> Result<(), Error> {
+    fn run(&mut self, from: &Place<'_>, to: &Place<'_>, filter: Option<Filter<'_>>) -> Result<(), Error> {
         let (from_name, to_name) = (name(from)?, name(to)?);
         let source = At {
             dir: from.dir,
@@ -118,18 +141,12 @@ impl Copier {
             dir: to.dir,
             name: &to_name,
         };
-        let (result, relative) = self.entry(source, target, filter, earlier);
+        let (result, relative) = self.entry(source, target, filter);
         result.map_err(|fault| fault.between(below(from.shown, &relative), below(to.shown, &relative)))
     }
 
     /// Copies an entry; with an error comes the path below it where it happened.
-    fn entry<'f>(
-        &mut self,
-        from: At<'_>,
-        to: At<'_>,
-        filter: Option<Filter<'f>>,
-        earlier: Option<&'f dyn Earlier>,
-    ) -> (Result<(), Fault>, PathBuf) {
+    fn entry(&mut self, from: At<'_>, to: At<'_>, filter: Option<Filter<'_>>) -> (Result<(), Fault>, PathBuf) {
         self.engine.links.start();
         let found = statat(from.dir, from.name, AtFlags::SYMLINK_NOFOLLOW).reading("fstatat", || from.show());
         let stat = match found {
@@ -143,15 +160,13 @@ impl Copier {
                 name: Path::new(OsStr::from_bytes(to.name.to_bytes())),
                 relative: Path::new(""),
             };
-            let result = self
-                .engine
-                .copy(from, file_type(&stat), to, (&mut facts, earlier), spot);
+            let result = self.engine.copy(from, file_type(&stat), to, &mut facts, spot);
             return (result, PathBuf::new());
         }
         if let Err(fault) = refuse_itself(identity(&stat), to) {
             return (Err(fault), PathBuf::new());
         }
-        let mut walk = Walk::new(&mut self.engine, to, facts, (filter, earlier));
+        let mut walk = Walk::new(&mut self.engine, to, facts, filter);
         let result = walk.run(from);
         let relative = walk.relative().to_owned();
         walk.abandon();

@@ -4,7 +4,6 @@
 //! who changes the tree meanwhile can lead the copy elsewhere. In deep trees the directories far up are closed, and
 //! opened again from below by "..", which must lead to the same directory.
 
-use super::again::Earlier;
 use super::directory::{Parent, Source, Target, reopen_parent};
 use super::engine::{Engine, Facts};
 use super::entry::{At, FileKind, Identity, file_type, identity, kind};
@@ -30,7 +29,6 @@ pub(super) struct Walk<'a, 'f> {
     to: At<'a>,
     facts: Facts,
     filter: Option<Filter<'f>>,
-    earlier: Option<&'f dyn Earlier>,
     frames: Vec<Frame>,
     buffer: Buffer,
     /// The path of the entry in hand below the top; empty for the top itself.
@@ -51,18 +49,12 @@ struct Frame {
 }
 
 impl<'a, 'f> Walk<'a, 'f> {
-    pub(super) fn new(
-        engine: &'a mut Engine,
-        to: At<'a>,
-        facts: Facts,
-        (filter, earlier): (Option<Filter<'f>>, Option<&'f dyn Earlier>),
-    ) -> Self {
+    pub(super) fn new(engine: &'a mut Engine, to: At<'a>, facts: Facts, filter: Option<Filter<'f>>) -> Self {
         Self {
             engine,
             to,
             facts,
             filter,
-            earlier,
             frames: Vec::new(),
             buffer: Buffer::new(),
             relative: Vec::new(),
@@ -164,7 +156,7 @@ impl<'a, 'f> Walk<'a, 'f> {
             dir: target.fd()?,
             name,
         };
-        let result = self.engine.copy(from, file_type, to, (&mut facts, self.earlier), spot);
+        let result = self.engine.copy(from, file_type, to, &mut facts, spot);
         target.facts = facts;
         result
     }

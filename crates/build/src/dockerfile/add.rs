@@ -2,7 +2,7 @@
 
 use super::cached::Made;
 use super::git::Checkout;
-use super::hashing;
+use super::hashing::{self, How};
 use super::prepared::Prepared;
 use super::stage::Stage;
 use super::transfer::said;
@@ -89,7 +89,7 @@ impl Worker<'_, '_> {
         unpacks_downloads: bool,
     ) -> Result<bool> {
         let local: Vec<Picked> = items.iter().flat_map(Item::picked).cloned().collect();
-        let (key, before) = prepared.key(stage, "ADD", |key| {
+        let (key, inputs) = prepared.key(stage, "ADD", |key| {
             key.add(format!("{unpacks_downloads}"));
             for item in &items {
                 match item {
@@ -98,11 +98,11 @@ impl Worker<'_, '_> {
                     Item::Git(checkout) => checkout.add_to_key(key),
                 }
             }
-            hashing::add_to_key_named(&self.shared.context, &local, &prepared.exclude, false, key)
+            hashing::add_to_key(&self.shared.context, &local, &prepared.exclude, How::default(), key)
         })?;
-        let (before, manifest) = before;
+        let before = inputs.fingerprint;
         self.note_inputs(prepared.inputs(stage, "ADD", &said));
-        self.note_files(manifest);
+        self.note_files(inputs.manifest);
         self.cached_or(stage, &key, said, |worker, stage, draft| {
             let mut made = Made::Whole;
             for item in &mut items {

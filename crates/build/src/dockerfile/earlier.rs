@@ -1,5 +1,6 @@
 //! What a COPY made the last time, when other files were in the build context: those that have not changed since are
-//! in that layer, and need not be copied again.
+//! in that layer, and need not be copied again. The copy goes by the list that was made while the files were hashed, so that the
+//! layer has what its key says, whatever becomes of the build context meanwhile.
 //!
 //! That a file has not changed is known from the table of file hashes: the state of it that was written when the layer was
 //! made has what the kernel said of each file then. One directory is copied, so that each file of the layer comes from one
@@ -7,47 +8,39 @@
 
 use super::prepared::Prepared;
 use super::stage::Stage;
-use super::tree::{Picked, open_parent};
+use super::tree::{Picked, open_directory, open_parent};
 use crate::context::Source;
-use crate::copy::Earlier;
+use crate::copy::{Choice, ListedDirectory, ListedEntry};
 use crate::error::Result;
-use crate::hashes::HashTable;
+use crate::hashes::same_file;
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, Stat, openat2};
-use std::cell::RefCell;
-use std::ffi::CString;
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, openat2};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::path::Path;
 use wiac_store::{HeldLayer, Store};
 
 /// The layer of an earlier COPY.
-pub(super) struct EarlierLayer<'e> {
-    diff: OwnedFd,
-    table: &'e HashTable,
-    /// The directory of it that was asked for last.
-    last: RefCell<Option<(PathBuf, Rc<OwnedFd>)>>,
+pub(super) struct EarlierLayer {
+    pub(super) diff: OwnedFd,
     /// Nobody deletes it meanwhile.
     _held: HeldLayer,
 }
 
-/// What it has of one entry that is copied.
-pub(super) struct Below<'e> {
-    layer: &'e EarlierLayer<'e>,
-    /// Where the entry is in the build context.
-    source: PathBuf,
-    /// Where it goes.
-    target: PathBuf,
+/// What it has of the files that are copied now.
+pub(super) struct Again<'a> {
+    pub(super) layer: &'a EarlierLayer,
+    /// The directory that is copied, as its key says: in the order of the paths.
+    pub(super) list: &'a [ListedDirectory],
 }
 
 /// What is known of a COPY before its files are looked at.
-pub(super) enum Before<'e> {
+pub(super) enum Before {
     /// It is none whose copies are remembered.
     NotAsked,
     /// Nothing of it is remembered: it was never made here.
     Never,
     /// It was made, of other files.
-    Once(Option<EarlierLayer<'e>>),
+    Once(Option<EarlierLayer>),
 }
 
 /// The key under which a COPY of one directory is remembered: all that makes it the same step, but for its files.
@@ -78,7 +71,7 @@ fn is_large(source: &Source, one: &Picked) -> Result<bool> {
 }
 
 /// Looks for what the COPY with this key made the last time.
-pub(super) fn find<'e>(store: &Store, key: &str, source: &'e Source) -> Result<Before<'e>> {
+pub(super) fn find(store: &Store, key: &str, source: &Source) -> Result<Before> {
     let Some(table) = &source.hashes else {
         return Ok(Before::NotAsked);
     };
@@ -90,57 +83,65 @@ pub(super) fn find<'e>(store: &Store, key: &str, source: &'e Source) -> Result<B
         return Ok(Before::Once(None));
     }
     let diff = crate::directory::open(&store.layer_diff(&held.id))?;
-    Ok(Before::Once(Some(EarlierLayer {
-        diff,
-        table,
-        last: RefCell::default(),
-        _held: held,
-    })))
+    Ok(Before::Once(Some(EarlierLayer { diff, _held: held })))
 }
 
-impl EarlierLayer<'_> {
-    /// Its part of the entry `source` of the build context, which goes to `target`.
-    pub(super) fn below(&self, source: &Path, target: &Path) -> Below<'_> {
-        Below {
-            layer: self,
-            source: source.to_owned(),
-            target: target.strip_prefix("/").unwrap_or(target).to_owned(),
-        }
+impl<'a> Again<'a> {
+    /// What is listed of the directory `path`, with all below it; nothing where it isn't listed.
+    pub(super) fn tree(&self, path: &Path) -> &'a [ListedDirectory] {
+        let start = self.list.partition_point(|listed| listed.path() < path);
+        let rest = self.list.get(start..).unwrap_or_default();
+        let end = rest.partition_point(|listed| listed.path().starts_with(path));
+        rest.get(..end).unwrap_or_default()
     }
 
-    /// Opens a directory of it, reached without symlinks. The last one stays open: files come one directory after another.
-    fn directory(&self, path: &Path) -> Option<Rc<OwnedFd>> {
-        let mut last = self.last.borrow_mut();
-        if let Some((_, directory)) = last.as_ref().filter(|(known, _)| known == path) {
-            return Some(directory.clone());
+    /// What is listed of the directory `path`.
+    pub(super) fn directory(&self, path: &Path) -> Option<&'a ListedDirectory> {
+        self.tree(path).first()
+    }
+
+    /// Opens a directory of the earlier layer by its path in the image, reached without symlinks.
+    pub(super) fn open(&self, path: &Path) -> Option<OwnedFd> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let inside = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        openat2(&self.layer.diff, below_root(path), flags, Mode::empty(), inside).ok()
+    }
+}
+
+/// A path in the image as it is below a layer's directory.
+pub(super) fn below_root(path: &Path) -> &Path {
+    let below = path.strip_prefix("/").unwrap_or(path);
+    if below.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        below
+    }
+}
+
+/// Whether everything that was read is still as its key says: what was linked wasn't read.
+pub(super) fn is_unchanged(source: &Source, picked: &Picked, list: &[ListedDirectory]) -> Result<bool> {
+    let top = open_directory(source, &picked.path)?;
+    for listed in list {
+        let mut read = listed
+            .entries
+            .iter()
+            .filter(|entry| entry.choice == Choice::Include && !entry.is_linked())
+            .peekable();
+        if read.peek().is_none() {
+            continue;
         }
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let inside = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-        let name = if path.as_os_str().is_empty() {
-            Path::new(".")
-        } else {
-            path
+        let Ok(directory) = openat2(&top, below_root(listed.path()), flags, Mode::empty(), inside) else {
+            return Ok(false);
         };
-        let directory = Rc::new(openat2(&self.diff, name, flags, Mode::empty(), inside).ok()?);
-        *last = Some((path.to_owned(), directory.clone()));
-        Some(directory)
-    }
-}
-
-impl Earlier for Below<'_> {
-    fn copy_of(&self, below: &Path, stat: &Stat) -> Option<(Rc<OwnedFd>, CString)> {
-        let of = |top: &Path| {
-            if below.as_os_str().is_empty() {
-                top.to_owned()
-            } else {
-                top.join(below)
-            }
+        let is_same = |entry: &ListedEntry| {
+            let stat = rustix::fs::statat(&directory, listed.name(entry), AtFlags::SYMLINK_NOFOLLOW);
+            stat.is_ok_and(|stat| same_file(&stat) == entry.identity)
         };
-        if !self.layer.table.had(of(&self.source).as_os_str().as_bytes(), stat) {
-            return None;
+        if !read.all(is_same) {
+            return Ok(false);
         }
-        let target = of(&self.target);
-        let name = CString::new(target.file_name()?.as_bytes()).ok()?;
-        Some((self.layer.directory(target.parent()?)?, name))
     }
+    Ok(true)
 }

@@ -2,8 +2,8 @@
 
 use super::add::{refuse_remotes, without_user};
 use super::cached::Made;
-use super::earlier::{self, Before, EarlierLayer};
-use super::hashing::{self, Fingerprint, Manifest};
+use super::earlier::{self, Again, Before, EarlierLayer};
+use super::hashing::{self, Fingerprint, How, Inputs};
 use super::prepared::Prepared;
 use super::stage::Stage;
 use super::stage_layer::StageLayer;
@@ -48,10 +48,10 @@ impl Transferred<'_> {
         if self.prepared.unpack { "ADD" } else { "COPY" }
     }
 
-    /// The key of the step, what the file system said of the files, and what they are by name.
-    fn key(&self, stage: &Stage) -> Result<(String, (Fingerprint, Manifest))> {
+    /// The key of the step, and what was found out of the files.
+    fn key(&self, stage: &Stage, how: How) -> Result<(String, Inputs)> {
         self.prepared.key(stage, self.kind(), |key| {
-            hashing::add_to_key_named(self.source, self.picked, &self.prepared.exclude, false, key)
+            hashing::add_to_key(self.source, self.picked, &self.prepared.exclude, how, key)
         })
     }
 }
@@ -115,15 +115,24 @@ impl Worker<'_, '_> {
         stage: &mut Stage,
         transfer: &Transferred<'_>,
         said: String,
-        earlier: Option<&EarlierLayer<'_>>,
+        earlier: Option<&EarlierLayer>,
     ) -> Result<(bool, Made)> {
-        let (key, (before, manifest)) = transfer.key(stage)?;
+        let how = How {
+            list: earlier.is_some(),
+            ..How::default()
+        };
+        let (key, inputs) = transfer.key(stage, how)?;
         self.note_inputs(transfer.prepared.inputs(stage, transfer.kind(), &said));
-        self.note_files(manifest);
+        self.note_files(inputs.manifest);
+        let (before, list) = (inputs.fingerprint, inputs.list);
         let mut made = Made::Whole;
         let cached = self.cached_or(stage, &key, said, |build, stage, draft| {
-            build.write(stage, &draft.diff(), transfer, earlier)?;
-            made = build.check_unchanged(transfer.name, transfer.picked, transfer.prepared, &before)?;
+            let again = earlier.zip(list.as_deref()).map(|(layer, list)| Again { layer, list });
+            build.write(stage, &draft.diff(), transfer, again.as_ref())?;
+            made = match (&again, transfer.picked) {
+                (Some(again), [one]) => build.judge(earlier::is_unchanged(transfer.source, one, again.list)?),
+                _ => build.check_unchanged(transfer.name, transfer.picked, transfer.prepared, &before)?,
+            };
             Ok(made)
         })?;
         Ok((cached, made))
@@ -138,24 +147,28 @@ impl Worker<'_, '_> {
     ) -> Result<(bool, Made)> {
         let draft = Draft::new(self.shared.store)?;
         let below: &Stage = stage;
+        let busy = How {
+            is_busy: true,
+            ..How::default()
+        };
         let (key, written) = std::thread::scope(|scope| {
             let hashing = std::thread::Builder::new()
                 .name("hashing".to_owned())
-                .spawn_scoped(scope, || transfer.key(below));
+                .spawn_scoped(scope, || transfer.key(below, busy));
             let written = self.write(below, &draft.diff(), transfer, None);
             let key = match hashing {
                 Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
                 // Without another thread it takes longer.
-                Err(_) => transfer.key(below),
+                Err(_) => transfer.key(below, busy),
             };
             (key, written)
         });
         // What is wrong with a file is said as it is where nothing is copied meanwhile.
-        let (key, (before, manifest)) = key?;
+        let (key, inputs) = key?;
         written?;
         self.note_inputs(transfer.prepared.inputs(stage, transfer.kind(), &said));
-        self.note_files(manifest);
-        let made = self.check_unchanged(transfer.name, transfer.picked, transfer.prepared, &before)?;
+        self.note_files(inputs.manifest);
+        let made = self.check_unchanged(transfer.name, transfer.picked, transfer.prepared, &inputs.fingerprint)?;
         let cached = self.cached_or_take(stage, &key, said, (draft, made))?;
         Ok((cached, made))
     }
@@ -170,12 +183,16 @@ impl Worker<'_, '_> {
         before: &Fingerprint,
     ) -> Result<Made> {
         let after = hashing::fingerprint(self.local(name)?, picked, &prepared.exclude)?;
-        if after == *before {
-            return Ok(Made::Whole);
+        Ok(self.judge(after == *before))
+    }
+
+    fn judge(&mut self, is_unchanged: bool) -> Made {
+        if is_unchanged {
+            return Made::Whole;
         }
         let message = "a file changed while it was copied: the next build copies it again";
         self.shared.tell(Event::Warning(message));
-        Ok(Made::Unsure)
+        Made::Unsure
     }
 
     /// COPY from other layers asks twice: by what these layers are, which costs nothing, and then by the contents of
@@ -199,11 +216,15 @@ impl Worker<'_, '_> {
         }
         let source = self.open_layers(layers, description)?;
         let picked = pick(&source, prepared)?;
-        let (by_content, (_, manifest)) = prepared.key(stage, "COPY", |key| {
-            hashing::add_to_key_named(&source, &picked, &prepared.exclude, prepared.keeps_owners, key)
+        let how = How {
+            owners: prepared.keeps_owners,
+            ..How::default()
+        };
+        let (by_content, inputs) = prepared.key(stage, "COPY", |key| {
+            hashing::add_to_key(&source, &picked, &prepared.exclude, how, key)
         })?;
         self.note_inputs(prepared.inputs(stage, "COPY", &said));
-        self.note_files(manifest);
+        self.note_files(inputs.manifest);
         let cached = self.cached_or(stage, &by_content, said, |build, stage, draft| {
             let transfer = Transferred {
                 name: None,
@@ -273,13 +294,7 @@ impl Worker<'_, '_> {
         Ok(Source::tree(root, PathBuf::from(&description), description).until(&self.shared.stop))
     }
 
-    fn write(
-        &self,
-        stage: &Stage,
-        diff: &Path,
-        transfer: &Transferred<'_>,
-        earlier: Option<&EarlierLayer<'_>>,
-    ) -> Result<()> {
+    fn write(&self, stage: &Stage, diff: &Path, transfer: &Transferred<'_>, again: Option<&Again<'_>>) -> Result<()> {
         let Transferred {
             prepared,
             source,
@@ -292,7 +307,7 @@ impl Worker<'_, '_> {
             stage.stack(self.shared)?
         };
         let mut writer = Writer::new(&stack, diff, prepared)?
-            .with_earlier(earlier)
+            .with_earlier(again)
             .until(&self.shared.stop);
         for one in picked {
             let archive = if prepared.unpack && !one.is_directory {

@@ -3,19 +3,21 @@
 //! destination of a directory's contents keeps owner and mode and gets the source's time; directories below it get all
 //! of the source's; those above keep all.
 
+mod listed;
+
 use super::Stop;
-use super::earlier::EarlierLayer;
+use super::earlier::Again;
 use super::prepared::Prepared;
 use super::selection::Selection;
 use super::tree::{self, Picked};
 use crate::context::Source;
-use crate::copy::{self, Choice, Copier, ModeRule, Options, Ownership, Place};
+use crate::copy::{Choice, Copier, ModeRule, Options, Ownership, Place};
 use crate::directory::{self, Owner, Shown, open_in};
 use crate::error::{Error, IoExt, Result};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_OMIT, Uid};
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_OMIT, Uid};
 use rustix::io::Errno;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -25,6 +27,8 @@ use wiac_sys::root::FileKind;
 
 /// A directory of the source whose contents are being copied.
 struct From<'f> {
+    /// The picked one.
+    top: BorrowedFd<'f>,
     directory: BorrowedFd<'f>,
     /// Below the picked one.
     relative: &'f Path,
@@ -52,8 +56,8 @@ pub(super) struct Writer<'w> {
     copier: Copier,
     prepared: &'w Prepared,
     pending: Vec<Pending>,
-    /// What this step copied the last time.
-    earlier: Option<&'w EarlierLayer<'w>>,
+    /// What this step copied the last time, and what to copy now.
+    again: Option<&'w Again<'w>>,
     stop: Option<Arc<Stop>>,
 }
 
@@ -80,14 +84,14 @@ impl<'w> Writer<'w> {
             copier: Copier::new(options),
             prepared,
             pending: Vec::new(),
-            earlier: None,
+            again: None,
             stop: None,
         })
     }
 
-    /// What was copied before, and looks as it did then, is taken from there.
-    pub(super) fn with_earlier(mut self, earlier: Option<&'w EarlierLayer<'w>>) -> Self {
-        self.earlier = earlier;
+    /// What is listed is copied; of that, what was copied before and looks as it did then is taken from there.
+    pub(super) fn with_earlier(mut self, again: Option<&'w Again<'w>>) -> Self {
+        self.again = again;
         self
     }
 
@@ -118,6 +122,7 @@ impl<'w> Writer<'w> {
             let destination = self.real_destination()?;
             let to = self.enter(&destination)?;
             let from_here = From {
+                top: from.as_fd(),
                 directory: from.as_fd(),
                 relative: Path::new(""),
             };
@@ -199,7 +204,7 @@ impl<'w> Writer<'w> {
     }
 
     /// The directory and name that a file goes to: into the destination where that is a directory, else to its name.
-    fn destination_of_file(&self, name: &OsStr) -> Result<(PathBuf, std::ffi::OsString)> {
+    fn destination_of_file(&self, name: &OsStr) -> Result<(PathBuf, OsString)> {
         let destination = Path::new(&self.prepared.destination);
         let is_directory = self.prepared.destination.ends_with('/')
             || matches!(self.stack.resolve(destination)?.found, Some(Found::Directory(_)));
@@ -232,14 +237,13 @@ impl<'w> Writer<'w> {
 
     /// Copies what is selected of the directory `from` into the directory `destination`, which is there, or pending.
     fn put_contents(&mut self, selection: &Selection<'_>, from: &From<'_>, destination: &Path) -> Result<()> {
-        let source = selection.source;
-        let place = source.place.join(selection.base.join(from.relative));
+        let place = selection.source.place.join(selection.base.join(from.relative));
         let mut here = None;
-        for name in tree::names(from.directory, &place)? {
+        for name in self.names(from, &place)? {
             let relative = from.relative.join(&name);
-            let kind = kind_of(from.directory, &name, &place.join(&name))?;
+            let (kind, choice) = self.choose(selection, from, &relative, &name)?;
             let target = destination.join(&name);
-            match selection.choose(&relative, kind) {
+            match choice {
                 Choice::Exclude => {}
                 Choice::Include => {
                     let here = match &here {
@@ -256,6 +260,7 @@ impl<'w> Writer<'w> {
                         made: false,
                     });
                     let below = From {
+                        top: from.top,
                         directory: below.as_fd(),
                         relative: &relative,
                     };
@@ -322,6 +327,7 @@ impl<'w> Writer<'w> {
                 let directory = open_in(from.directory, name).on("open", &shown)?;
                 let to = self.enter(target)?;
                 let below = From {
+                    top: from.top,
                     directory: directory.as_fd(),
                     relative: &relative,
                 };
@@ -344,13 +350,11 @@ impl<'w> Writer<'w> {
                     name,
                     shown: target,
                 };
+                if let Some(again) = self.again {
+                    return self.put_listed(again, (&from_place, from), &relative, &to_place);
+                }
                 let mut filter = |below: &Path, kind: FileKind| selection.choose(&relative.join(below), kind);
-                let Some(earlier) = self.earlier else {
-                    return Ok(self.copier.copy_filtered(&from_place, &to_place, &mut filter)?);
-                };
-                let source = selection.base.join(&relative);
-                let earlier = earlier.below(&source, target);
-                Ok(self.copier.copy_again(&from_place, &to_place, &mut filter, &earlier)?)
+                Ok(self.copier.copy_filtered(&from_place, &to_place, &mut filter)?)
             }
         }
     }
@@ -424,11 +428,6 @@ fn not_replaced(path: &Path) -> Error {
         "{} is a directory: a file can't take its place",
         path.display()
     ))
-}
-
-fn kind_of(directory: BorrowedFd<'_>, name: &OsStr, path: &Path) -> Result<FileKind> {
-    let stat = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW).on("look at", path)?;
-    Ok(copy::kind(FileType::from_raw_mode(stat.st_mode)))
 }
 
 /// Sets the time of modification to the one in `stat`.

@@ -9,7 +9,7 @@ mod views;
 
 pub use secret::Secret;
 
-use super::hashing;
+use super::hashing::{self, How};
 use super::stage::Stage;
 use super::transfer::Origin;
 use super::tree::{self, Picked};
@@ -135,7 +135,7 @@ impl Worker<'_, '_> {
             Origin::Local(name) => {
                 let local = self.local(name.as_deref())?;
                 let picked = pick(local, source)?;
-                hashing::add_to_key(local, &picked, &IgnorePatterns::default(), false, key)?;
+                hashing::add_to_key(local, &picked, &IgnorePatterns::default(), How::default(), key)?;
             }
         }
         Ok(())
