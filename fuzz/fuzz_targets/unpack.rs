@@ -7,7 +7,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{BufReader, Read};
 use std::path::Path;
 use wiac_layer::Form;
 use wiac_layer::compression::{Compression, decoder};
@@ -73,7 +73,7 @@ fn into(tar: impl Read, directory: &Path, limits: Limits) -> wiac_layer::Result<
         lower: &|| Ok(LayerStack::default()),
         limits,
     };
-    unpack(tar, File::open(directory).expect("open"), &options)
+    unpack(BufReader::new(tar), File::open(directory).expect("open"), &options)
 }
 
 fn packed(directory: &Path, owners: Option<&OwnerRecord>) -> Vec<u8> {

@@ -3,7 +3,7 @@
 use crate::error::{IoExt, Result};
 use crate::meta::Meta;
 use crate::owners::{Intended, OwnerRecord};
-use crate::path::{magic_path, shown};
+use crate::path::magic_path;
 use crate::spot::Spot;
 use crate::tar::{Time, refuse};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -65,13 +65,13 @@ impl Dresser {
             owned(rustix::fs::fchown(fd, Some(uid), Some(gid)), path, meta)?;
         }
         if made != Some(meta.mode) {
-            rustix::fs::fchmod(fd, Mode::from_raw_mode(meta.mode)).on("set the mode of", &shown(path))?;
+            rustix::fs::fchmod(fd, Mode::from_raw_mode(meta.mode)).at("set the mode of", path)?;
         }
         for (name, value) in &meta.xattrs {
             let result = rustix::fs::fsetxattr(fd, OsStr::from_bytes(name), value, XattrFlags::empty());
             self.attribute_set(path, meta, name, value, result)?;
         }
-        rustix::fs::futimens(fd, &times(meta.modified)).on("set the time of", &shown(path))
+        rustix::fs::futimens(fd, &times(meta.modified)).at("set the time of", path)
     }
 
     /// The same for what can't be opened: a symlink (which has no mode), a device, a pipe.
@@ -86,7 +86,7 @@ impl Dresser {
             )?;
         }
         if made.is_some() && made != Some(meta.mode) {
-            set_mode(parent, spot.name, meta.mode).on("set the mode of", &spot.shown())?;
+            set_mode(parent, spot.name, meta.mode).at("set the mode of", &spot.path)?;
         }
         if !meta.xattrs.is_empty() {
             let magic = magic_path(parent, spot.name);
@@ -96,7 +96,7 @@ impl Dresser {
             }
         }
         let flags = AtFlags::SYMLINK_NOFOLLOW;
-        rustix::fs::utimensat(parent, spot.name, &times(meta.modified), flags).on("set the time of", &spot.shown())
+        rustix::fs::utimensat(parent, spot.name, &times(meta.modified), flags).at("set the time of", &spot.path)
     }
 
     /// The owner to be set, where one must be; notes it where it can't be.
@@ -174,7 +174,7 @@ fn owned(result: rustix::io::Result<()>, path: &[u8], meta: &Meta) -> Result<()>
             );
             refuse(path, reason)
         }
-        result => result.on("set the owner of", &shown(path)),
+        result => result.at("set the owner of", path),
     }
 }
 

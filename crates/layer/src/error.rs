@@ -1,5 +1,6 @@
 //! What can go wrong with a layer directory.
 
+use crate::path::shown;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -62,6 +63,9 @@ fn cause(error: &io::Error) -> String {
 pub trait IoExt<T> {
     /// Turns an I/O error into [`Error::Io`].
     fn on(self, action: &'static str, path: &Path) -> Result<T>;
+
+    /// The same with a path of a layer, which is made safe to print only where there is an error.
+    fn at(self, action: &'static str, path: &[u8]) -> Result<T>;
 }
 
 impl<T, E: Into<io::Error>> IoExt<T> for std::result::Result<T, E> {
@@ -69,6 +73,14 @@ impl<T, E: Into<io::Error>> IoExt<T> for std::result::Result<T, E> {
         self.map_err(|error| Error::Io {
             action,
             path: path.to_owned(),
+            source: error.into(),
+        })
+    }
+
+    fn at(self, action: &'static str, path: &[u8]) -> Result<T> {
+        self.map_err(|error| Error::Io {
+            action,
+            path: shown(path),
             source: error.into(),
         })
     }

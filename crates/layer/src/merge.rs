@@ -109,8 +109,8 @@ impl Merging<'_> {
                 None => {}
                 Some((Found::Directory(directory), layer)) => {
                     self.note(&path, layer);
-                    let parent = self.inside.directory(&level.path).on("open", &shown(&level.path))?;
-                    rustix::fs::mkdirat(&parent, &name, Mode::RWXU).on("create", &shown(&path))?;
+                    let parent = self.inside.directory(&level.path).at("open", &level.path)?;
+                    rustix::fs::mkdirat(&parent, &name, Mode::RWXU).at("create", &path)?;
                     let (hides, opaque) = (level.hides || found.hides, !level.hides && found.hides);
                     let next = self.enter(&mut descent, directory, path, hides, opaque)?;
                     levels.push(next);
@@ -118,7 +118,7 @@ impl Merging<'_> {
                 Some((Found::Other { parent, name, status }, layer)) => {
                     self.note(&path, layer);
                     let to = Spot {
-                        parent: self.inside.directory(&level.path).on("open", &shown(&level.path))?,
+                        parent: self.inside.directory(&level.path).at("open", &level.path)?,
                         name: &name,
                         path,
                     };
@@ -140,11 +140,11 @@ impl Merging<'_> {
         let (mut names, deleted) = directory.names_and_deleted()?;
         names.reverse();
         if !hides {
-            let parent = self.inside.directory(&path).on("open", &shown(&path))?;
+            let parent = self.inside.directory(&path).at("open", &path)?;
             for name in deleted {
                 let kind = FileType::CharacterDevice;
                 let made = rustix::fs::mknodat(&parent, &name, kind, Mode::empty(), 0);
-                made.on("mark as deleted", &shown(&join(&path, name.as_bytes())))?;
+                made.at("mark as deleted", &join(&path, name.as_bytes()))?;
             }
         }
         descent.enter(directory);
@@ -179,7 +179,7 @@ impl Merging<'_> {
 
     /// Links a file, or copies it.
     fn file(&mut self, parent: &OwnedFd, name: &OsStr, status: &Stat, to: &Spot<'_>) -> Result<()> {
-        let attributes = xattrs::all(&magic_path(parent, name), false).on("read the attributes of", &to.shown())?;
+        let attributes = xattrs::all(&magic_path(parent, name), false).at("read the attributes of", &to.path)?;
         refuse_beyond_us(&to.path, &attributes)?;
         // The width of these fields differs between architectures.
         #[allow(clippy::unnecessary_cast)]
@@ -193,7 +193,7 @@ impl Merging<'_> {
                 return Ok(());
             }
             Err(Errno::MLINK | Errno::XDEV | Errno::PERM | Errno::NOTSUP) => {}
-            Err(errno) => return Err(errno).on("link", &to.shown()),
+            Err(errno) => return Err(errno).at("link", &to.path),
         }
         self.copy(parent, name, status, to)?;
         self.result.copied += 1;
@@ -207,9 +207,9 @@ impl Merging<'_> {
     fn link_copy(&mut self, copy: &[u8], to: &Spot<'_>) -> Result<()> {
         let slash = copy.iter().rposition(|byte| *byte == b'/');
         let (above, name) = slash.map_or((&b""[..], copy), |slash| (&copy[..slash], &copy[slash + 1..]));
-        let parent = self.inside.directory(above).on("open", &shown(above))?;
+        let parent = self.inside.directory(above).at("open", above)?;
         let name = OsStr::from_bytes(name);
-        rustix::fs::linkat(&parent, name, &to.parent, to.name, AtFlags::empty()).on("link", &to.shown())
+        rustix::fs::linkat(&parent, name, &to.parent, to.name, AtFlags::empty()).at("link", &to.path)
     }
 
     fn copy(&mut self, parent: &OwnedFd, name: &OsStr, status: &Stat, to: &Spot<'_>) -> Result<()> {
@@ -218,21 +218,21 @@ impl Merging<'_> {
         match kind {
             FileType::RegularFile => {
                 let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-                let from = rustix::fs::openat(parent, name, flags, Mode::empty()).on("open", &to.shown())?;
+                let from = rustix::fs::openat(parent, name, flags, Mode::empty()).at("open", &to.path)?;
                 let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                let file = rustix::fs::openat(&to.parent, to.name, flags, Mode::RUSR | Mode::WUSR)
-                    .on("create", &to.shown())?;
-                copy::contents(&from, &file).on("copy", &to.shown())?;
+                let file =
+                    rustix::fs::openat(&to.parent, to.name, flags, Mode::RUSR | Mode::WUSR).at("create", &to.path)?;
+                copy::contents(&from, &file).at("copy", &to.path)?;
                 self.dresser.dress(file.as_fd(), &to.path, &meta, None)
             }
             FileType::Symlink => {
-                let target = rustix::fs::readlinkat(parent, name, Vec::new()).on("read the link", &to.shown())?;
-                rustix::fs::symlinkat(&target, &to.parent, to.name).on("create", &to.shown())?;
+                let target = rustix::fs::readlinkat(parent, name, Vec::new()).at("read the link", &to.path)?;
+                rustix::fs::symlinkat(&target, &to.parent, to.name).at("create", &to.path)?;
                 self.dresser.dress_unopened(to, &meta, None)
             }
             _ => {
                 let made = rustix::fs::mknodat(&to.parent, to.name, kind, Mode::empty(), status.st_rdev);
-                made.on("create", &to.shown())?;
+                made.at("create", &to.path)?;
                 self.dresser.dress_unopened(to, &meta, Some(0))
             }
         }

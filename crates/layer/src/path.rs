@@ -20,6 +20,15 @@ pub(crate) fn join(path: &[u8], name: &[u8]) -> Vec<u8> {
     }
 }
 
+/// The directory that something lies in, and its name there; `None` for the root.
+pub(crate) fn split(path: &[u8]) -> Option<(&[u8], &[u8])> {
+    match path.iter().rposition(|byte| *byte == b'/') {
+        _ if path.is_empty() => None,
+        None => Some((b"", path)),
+        Some(slash) => Some((&path[..slash], &path[slash + 1..])),
+    }
+}
+
 /// A path of a layer, safe to print.
 pub(crate) fn shown(path: &[u8]) -> PathBuf {
     PathBuf::from(crate::tar::shown(if path.is_empty() { b"/" } else { path }))

@@ -6,7 +6,7 @@ mod common;
 use archive::{Archive, Header};
 use common::{open, pack_on, scratch};
 use rustix::process::{Resource, Rlimit, setrlimit};
-use std::io::Read;
+use std::io::{BufReader, Read};
 use wiac_layer::merged::LayerStack;
 use wiac_layer::unpack::{Limits, OwnerPolicy, UnpackOptions, unpack};
 use wiac_layer::{Form, Result};
@@ -55,7 +55,7 @@ fn unpack_with(owners: OwnerPolicy, count: usize, make: impl Fn(usize) -> Header
         count,
         ready: std::io::Cursor::default(),
     };
-    Ok(unpack(tar, open(dir.path()), &options)?.entries)
+    Ok(unpack(BufReader::new(tar), open(dir.path()), &options)?.entries)
 }
 
 fn peak() -> u64 {

@@ -8,7 +8,7 @@ mod common;
 use archive::{Archive, Header, pax};
 use canary::{Done, Refused, check, room};
 use common::{open, unpack_into};
-use std::io::Read;
+use std::io::{BufReader, Read};
 use wiac_layer::compression::{Compression, Encoder, decoder};
 use wiac_layer::merged::LayerStack;
 use wiac_layer::unpack::{Limits, OwnerPolicy, UnpackOptions, unpack};
@@ -253,7 +253,12 @@ fn the_source_is_read_to_its_end() {
     let (dir, _) = room();
     let tar = [Archive::new().file("f", b"x").end(), vec![9; 1 << 20]].concat();
     let count = std::cell::Cell::new(0);
-    unpack(Counting(&tar, &count), open(dir.path()), &options(Limits::default())).expect("unpacked");
+    unpack(
+        BufReader::new(Counting(&tar, &count)),
+        open(dir.path()),
+        &options(Limits::default()),
+    )
+    .expect("unpacked");
     assert_eq!(count.get(), tar.len());
 }
 
@@ -283,7 +288,7 @@ fn bombs_end_at_the_limit() {
         let tar = decoder(compression, Box::new(bomb.as_slice())).expect("decoder");
         let layer = dir.path().join("layer");
         std::fs::create_dir(&layer).expect("mkdir");
-        let error = unpack(tar, open(&layer), &options(limits)).expect_err("refused");
+        let error = unpack(BufReader::new(tar), open(&layer), &options(limits)).expect_err("refused");
         assert!(
             error.to_string().contains("unpacks to more than 67108864 bytes"),
             "{error}"
@@ -293,7 +298,7 @@ fn bombs_end_at_the_limit() {
     // After the end of the archive it counts as well.
     let (dir, _) = room();
     let endless = std::io::Cursor::new(Archive::new().end()).chain(std::io::repeat(0));
-    let error = unpack(endless, open(dir.path()), &options(limits)).expect_err("refused");
+    let error = unpack(BufReader::new(endless), open(dir.path()), &options(limits)).expect_err("refused");
     assert!(error.to_string().contains("unpacks to more than"), "{error}");
 }
 

@@ -4,7 +4,7 @@ use crate::Outcome;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Read;
+use std::io::{BufReader, Read};
 use std::path::Path;
 use wiac_layer::compression::{Compression, decoder};
 use wiac_layer::tar::{Entry, Kind, Limits, Reader};
@@ -44,7 +44,8 @@ impl Image {
         let mut first = [0; Compression::MAGIC];
         let length = file.read(&mut first)?;
         let compression = Compression::detect(&first[..length]);
-        let mut reader = Reader::new(decoder(compression, Box::new(File::open(layer)?))?, Limits::default());
+        let mut tar = BufReader::new(decoder(compression, Box::new(File::open(layer)?))?);
+        let mut reader = Reader::new(&mut tar, Limits::default());
         let mut entry = Entry::default();
         let mut added: Vec<(String, String)> = Vec::new();
         while reader.next(&mut entry)? {
@@ -138,7 +139,7 @@ impl Image {
 }
 
 /// Everything that is compared of one entry.
-fn describe<R: Read>(entry: &Entry, reader: &mut Reader<R>, known: &dyn Fn(&str) -> Option<String>) -> Outcome<String> {
+fn describe(entry: &Entry, reader: &mut Reader<'_>, known: &dyn Fn(&str) -> Option<String>) -> Outcome<String> {
     let target = String::from_utf8_lossy(&entry.link).into_owned();
     if entry.kind == Kind::HardLink {
         let target = target.trim_matches('/');

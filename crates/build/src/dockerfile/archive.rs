@@ -5,7 +5,7 @@ use crate::context::Source;
 use crate::error::{IoExt, Result};
 use rustix::fs::{FileType, Mode, OFlags};
 use std::fs::File;
-use std::io::{Cursor, Read};
+use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use wiac_layer::compression::{Compression, decoder};
@@ -55,7 +55,8 @@ pub(super) fn begins_with_a_header(mut tar: Box<dyn Read + Send>) -> bool {
     let mut beginning = Vec::new();
     // A damaged stream may still begin well; what is wrong with it is said when it is unpacked.
     let _ = tar.by_ref().take(ENOUGH).read_to_end(&mut beginning);
-    let mut reader = Reader::new(Cursor::new(beginning), Limits::default());
+    let mut beginning = beginning.as_slice();
+    let mut reader = Reader::new(&mut beginning, Limits::default());
     matches!(reader.next(&mut Entry::default()), Ok(true))
 }
 

@@ -10,13 +10,14 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
-use std::io::Read;
+use std::io::BufReader;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use wiac_layer::Form;
 use wiac_layer::merged::Found;
 use wiac_layer::tar::{Entry, Kind, Limits, Reader};
+use wiac_layer::unpack::BUFFER;
 
 /// Directories that an entry's path implies: the archive says nothing of them.
 const IMPLIED: (u32, u32) = (0, 0);
@@ -36,7 +37,8 @@ pub(super) fn unpack(writer: &mut Writer<'_>, form: Form, prepared: &Prepared, a
         destination,
         directories: Vec::new(),
     };
-    let mut reader = Reader::new(archive.tar, Limits::default());
+    let mut tar = BufReader::with_capacity(BUFFER, archive.tar);
+    let mut reader = Reader::new(&mut tar, Limits::default());
     let result = unpacking.all(&mut reader);
     result.map_err(|error| match error {
         Error::Layer(error @ (wiac_layer::Error::Archive { .. } | wiac_layer::Error::Source(_))) => {
@@ -66,7 +68,7 @@ struct Spot {
 }
 
 impl Unpacking<'_, '_> {
-    fn all<R: Read>(&mut self, reader: &mut Reader<R>) -> Result<()> {
+    fn all(&mut self, reader: &mut Reader<'_>) -> Result<()> {
         let mut entry = Entry::default();
         while reader.next(&mut entry)? {
             if !self.writer.goes_on() {
@@ -84,7 +86,7 @@ impl Unpacking<'_, '_> {
         Ok(())
     }
 
-    fn take<R: Read>(&mut self, entry: &Entry, reader: &mut Reader<R>) -> Result<()> {
+    fn take(&mut self, entry: &Entry, reader: &mut Reader<'_>) -> Result<()> {
         let below = Below {
             stack: &self.writer.stack,
             top: &self.destination,
@@ -162,7 +164,7 @@ impl Unpacking<'_, '_> {
         }
     }
 
-    fn file<R: Read>(&self, spot: &Spot, entry: &Entry, reader: &mut Reader<R>) -> Result<()> {
+    fn file(&self, spot: &Spot, entry: &Entry, reader: &mut Reader<'_>) -> Result<()> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let name = spot.name.as_os_str();
         let file = rustix::fs::openat(&spot.parent, name, flags, Mode::RUSR | Mode::WUSR).on("create", &spot.path)?;

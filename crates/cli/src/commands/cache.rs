@@ -8,14 +8,14 @@ use crate::{Global, data, dates};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::fs::File;
-use std::io::{BufWriter, IsTerminal, Write};
+use std::io::{BufReader, BufWriter, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 use wiac_layer::merged::LayerStack;
 use wiac_layer::pack::{MergedOptions, pack_merged};
-use wiac_layer::unpack::{Limits, UnpackOptions, unpack};
+use wiac_layer::unpack::{BUFFER, Limits, UnpackOptions, unpack};
 use wiac_store::Selection;
 use wiac_store::cache_mounts::CacheMount;
 
@@ -275,7 +275,8 @@ fn import(data: &Data, id: &str, input: Option<&Path>) -> Result<(), Failure> {
         lower: &|| Ok(LayerStack::default()),
         limits: Limits::default(),
     };
-    unpack(file, File::open(&mount.directory)?, &options)?;
+    let mut tar = BufReader::with_capacity(BUFFER, file);
+    unpack(&mut tar, File::open(&mount.directory)?, &options)?;
     Ok(())
 }
 

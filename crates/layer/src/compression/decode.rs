@@ -26,7 +26,18 @@ pub fn decoder<'r>(
     if compression == Compression::None {
         return Ok(source);
     }
-    let source = BufReader::with_capacity(SOURCE_BUFFER, Source(source));
+    buffered_decoder(compression, Box::new(BufReader::with_capacity(SOURCE_BUFFER, source)))
+}
+
+/// The same from a source whose own buffer is large: nothing is copied out of it.
+///
+/// # Errors
+/// As [`decoder`].
+pub fn buffered_decoder<'r>(
+    compression: Compression,
+    source: Box<dyn BufRead + Send + 'r>,
+) -> io::Result<Box<dyn Read + Send + 'r>> {
+    let source = Source(source);
     let inner: Box<dyn Read + Send + 'r> = match compression {
         Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(NonEmpty::new(source))),
         Compression::Zstd => {
@@ -47,12 +58,22 @@ pub fn decoder<'r>(
 /// The source of a decoder; marks its errors as its own.
 struct Source<R>(R);
 
-impl<R: Read> Read for Source<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer).map_err(|error| match error.kind() {
+impl<R: BufRead> BufRead for Source<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.0.fill_buf().map_err(|error| match error.kind() {
             io::ErrorKind::Interrupted => error,
             kind => io::Error::new(kind, SourceError(error)),
         })
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.0.consume(amount);
+    }
+}
+
+impl<R: BufRead> Read for Source<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        read_buffered(self, buffer)
     }
 }
 
@@ -96,12 +117,16 @@ impl<R: BufRead> BufRead for NonEmpty<R> {
 
 impl<R: BufRead> Read for NonEmpty<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let bytes = self.fill_buf()?;
-        let length = bytes.len().min(buffer.len());
-        buffer[..length].copy_from_slice(&bytes[..length]);
-        self.consume(length);
-        Ok(length)
+        read_buffered(self, buffer)
     }
+}
+
+fn read_buffered(source: &mut impl BufRead, buffer: &mut [u8]) -> io::Result<usize> {
+    let bytes = source.fill_buf()?;
+    let length = bytes.len().min(buffer.len());
+    buffer[..length].copy_from_slice(&bytes[..length]);
+    source.consume(length);
+    Ok(length)
 }
 
 /// Gives the errors of a decoder one wording.

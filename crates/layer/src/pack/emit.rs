@@ -4,7 +4,7 @@ use super::{Packed, attributes};
 use crate::copy::next_data;
 use crate::error::{Error, IoExt, Result};
 use crate::owners::Intended;
-use crate::path::{join, magic_path, shown};
+use crate::path::{join, magic_path};
 use crate::tar::{Entry, Kind, Time, Writer, bad, refuse};
 use crate::unpack::path::{OPAQUE, WHITEOUT};
 use crate::xattrs;
@@ -50,8 +50,8 @@ impl<'w> Emitter<'w> {
     /// A directory, with the attributes of the open one (which may be O_PATH).
     pub(super) fn directory(&mut self, directory: &OwnedFd, path: &[u8], intended: Option<&Intended>) -> Result<()> {
         let magic = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd()));
-        let stat = rustix::fs::fstat(directory).on("look at", &shown(path))?;
-        let found = xattrs::all(&magic, true).on("read the attributes of", &shown(path))?;
+        let stat = rustix::fs::fstat(directory).at("look at", path)?;
+        let found = xattrs::all(&magic, true).at("read the attributes of", path)?;
         let mut entry = self.entry(path, Kind::Directory, &stat, found, intended)?;
         if path.is_empty() {
             entry.path.push(b'.');
@@ -92,11 +92,11 @@ impl<'w> Emitter<'w> {
             }
             _ => return refuse(path, "is of a kind that a tar has no room for"),
         };
-        let found = xattrs::all(&magic_path(parent, name), false).on("read the attributes of", &shown(path))?;
+        let found = xattrs::all(&magic_path(parent, name), false).at("read the attributes of", path)?;
         let mut entry = self.entry(path, kind, stat, found, intended)?;
         match kind {
             Kind::Symlink => {
-                let target = rustix::fs::readlinkat(parent, name, Vec::new()).on("read the link", &shown(path))?;
+                let target = rustix::fs::readlinkat(parent, name, Vec::new()).at("read the link", path)?;
                 entry.link = target.into_bytes();
             }
             Kind::CharacterDevice | Kind::BlockDevice => {
@@ -139,8 +139,8 @@ impl<'w> Emitter<'w> {
         intended: Option<&Intended>,
     ) -> Result<()> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(parent, name, flags, Mode::empty()).on("open", &shown(path))?;
-        let found = xattrs::of_file(&file).on("read the attributes of", &shown(path))?;
+        let file = rustix::fs::openat(parent, name, flags, Mode::empty()).at("open", path)?;
+        let found = xattrs::of_file(&file).at("read the attributes of", path)?;
         let mut entry = self.entry(path, Kind::File, stat, found, intended)?;
         entry.size = u64::try_from(stat.st_size).unwrap_or_default();
         self.header(&entry)?;
@@ -155,7 +155,7 @@ impl<'w> Emitter<'w> {
 
     fn data_and_holes(&mut self, file: &OwnedFd, path: &[u8], size: u64) -> Result<()> {
         let mut at = 0;
-        while let Some((start, end)) = next_data(file, at, size).on("read", &shown(path))? {
+        while let Some((start, end)) = next_data(file, at, size).at("read", path)? {
             self.zeros(start - at)?;
             self.data(file, path, start, end)?;
             at = end;
@@ -169,7 +169,7 @@ impl<'w> Emitter<'w> {
             let most = usize::try_from(end - at).map_or(BUFFER, |left| left.min(BUFFER));
             let buffer = &mut self.buffer[..most];
             let count = rustix::io::retry_on_intr(|| rustix::io::pread(&file, &mut *buffer, at));
-            let count = count.on("read", &shown(path))?;
+            let count = count.at("read", path)?;
             if count == 0 {
                 return Err(bad(path, "became shorter while it was packed"));
             }

@@ -6,7 +6,7 @@ use crate::error::{IoExt, Result};
 use crate::marks::{is_opaque, is_whiteout};
 use crate::merged::directory_at;
 use crate::owners::{Intended, OwnerRecord};
-use crate::path::{join, shown};
+use crate::path::join;
 use crate::unpack::inside::Inside;
 use crate::unpack::path::{OPAQUE, WHITEOUT};
 use rustix::fd::AsFd;
@@ -78,7 +78,7 @@ impl Packing<'_, '_> {
                     levels.push(next);
                 }
                 Found::File(stat) => {
-                    let parent = self.inside.directory(&level.path).on("open", &shown(&level.path))?;
+                    let parent = self.inside.directory(&level.path).at("open", &level.path)?;
                     let intended = intended(self.options.owners, &path);
                     self.emitter.file(&parent, &item.name, &path, &stat, intended)?;
                 }
@@ -91,7 +91,7 @@ impl Packing<'_, '_> {
     fn enter(&mut self, path: Vec<u8>) -> Result<Level> {
         let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
         refuse_reserved(&path, name)?;
-        let directory = self.inside.open(&path, OFlags::RDONLY).on("open", &shown(&path))?;
+        let directory = self.inside.open(&path, OFlags::RDONLY).at("open", &path)?;
         self.emitter
             .directory(&directory, &path, intended(self.options.owners, &path))?;
         let mut items = Vec::new();
@@ -102,11 +102,11 @@ impl Packing<'_, '_> {
                 found: Found::Opaque,
             });
         }
-        for entry in Dir::read_from(&directory).on("list", &shown(&path))? {
-            let entry = entry.on("list", &shown(&path))?;
+        for entry in Dir::read_from(&directory).at("list", &path)? {
+            let entry = entry.at("list", &path)?;
             let name = entry.file_name().to_bytes();
             if name != b"." && name != b".." {
-                items.push(item(directory.as_fd(), name, entry.file_type()).on("look at", &shown(&join(&path, name)))?);
+                items.push(item(directory.as_fd(), name, entry.file_type()).at("look at", &join(&path, name))?);
             }
         }
         items.sort_unstable_by(|a, b| b.packed_as.cmp(&a.packed_as));

@@ -3,9 +3,8 @@
 use super::sparse::{self, Map};
 use super::{BLOCK, Entry, Kind, Piece, Reader, bad, refuse};
 use crate::error::Result;
-use std::io::Read;
 
-impl<R: Read> Reader<R> {
+impl Reader<'_> {
     /// Applies a map that was found in PAX records.
     pub(super) fn sparse(&mut self, map: Map, entry: &mut Entry) -> Result<()> {
         if entry.kind != Kind::File {

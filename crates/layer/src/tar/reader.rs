@@ -1,22 +1,18 @@
-//! Reads an archive entry by entry from a stream, in large blocks; file data is handed out where it lies in the buffer.
+//! Reads an archive entry by entry from a stream; file data is handed out where it lies in the stream's own buffer.
 
 use super::header::{Header, Role};
 use super::pax::{Overrides, Records};
 use super::sparse::Map;
 use super::{BLOCK, Entry, Kind, Limits, bad, refuse};
 use crate::error::{Error, Result};
-use std::io::{self, Read};
-
-/// Large enough to make few calls, small enough to stay in the processor's cache between read and write.
-const BUFFER: usize = 256 << 10;
+use std::io::{self, BufRead};
 
 /// An archive being read.
-pub struct Reader<R> {
-    source: R,
-    buffer: Box<[u8]>,
-    /// What of the buffer is filled and not consumed.
-    filled: std::ops::Range<usize>,
-    /// Bytes read from the source so far.
+pub struct Reader<'r> {
+    source: &'r mut dyn BufRead,
+    /// So much of the source's buffer was handed out, and is consumed with the next call.
+    lent: usize,
+    /// Bytes taken from the source so far.
     read: u64,
     pub(super) limits: Limits,
     /// Data of the current entry that is still to come, and its padding.
@@ -32,13 +28,12 @@ pub struct Reader<R> {
     pub(super) lengths: u64,
 }
 
-impl<R: Read> Reader<R> {
-    /// Reads from `source`.
-    pub fn new(source: R, limits: Limits) -> Self {
+impl<'r> Reader<'r> {
+    /// Reads from `source`, in whose buffer blocks should mostly lie whole: it should hold many.
+    pub fn new(source: &'r mut dyn BufRead, limits: Limits) -> Self {
         Self {
             source,
-            buffer: vec![0; BUFFER].into_boxed_slice(),
-            filled: 0..0,
+            lent: 0,
             read: 0,
             limits,
             data: 0,
@@ -119,18 +114,22 @@ impl<R: Read> Reader<R> {
 
     /// The same with no more bytes than `most`.
     pub fn data_at_most(&mut self, most: u64) -> Result<&[u8]> {
+        self.settle();
         let most = most.min(self.data);
         if most == 0 {
             return Ok(&[]);
         }
-        if self.filled.is_empty() && !self.fill()? {
+        let there = self.fill()?;
+        if there == 0 {
             return Err(self.truncated());
         }
-        let length = usize::try_from(most).map_or(self.filled.len(), |most| most.min(self.filled.len()));
-        let start = self.filled.start;
-        self.filled.start += length;
+        let length = usize::try_from(most).map_or(there, |most| most.min(there));
+        self.count(length)?;
         self.data -= length as u64;
-        Ok(&self.buffer[start..start + length])
+        self.lent = length;
+        // What was filled is there: nothing is read again.
+        let buffer = self.source.fill_buf().map_err(Error::Source)?;
+        Ok(&buffer[..length])
     }
 
     /// Reads the source to its end, whatever there is after the archive's end: the caller hashes all of it.
@@ -138,10 +137,14 @@ impl<R: Read> Reader<R> {
     /// # Errors
     /// As [`Self::next`].
     pub fn drain(&mut self) -> Result<()> {
+        self.settle();
         loop {
-            self.filled = 0..0;
-            if !self.fill()? {
-                return Ok(());
+            match self.fill()? {
+                0 => return Ok(()),
+                length => {
+                    self.count(length)?;
+                    self.source.consume(length);
+                }
             }
         }
     }
@@ -271,7 +274,7 @@ impl<R: Read> Reader<R> {
     fn skip(&mut self) -> Result<()> {
         while !self.data()?.is_empty() {}
         let padding = std::mem::take(&mut self.padding);
-        if padding > 0 && self.filled.is_empty() && !self.fill()? {
+        if padding > 0 && self.fill()? == 0 {
             return Ok(());
         }
         self.data = padding;
@@ -281,43 +284,46 @@ impl<R: Read> Reader<R> {
 
     /// The next whole block; `None` at the end of the stream.
     pub(super) fn block(&mut self) -> Result<Option<[u8; BLOCK]>> {
-        while self.filled.len() < BLOCK {
-            if !self.fill()? {
-                return if self.filled.is_empty() {
-                    Ok(None)
-                } else {
-                    Err(self.truncated())
-                };
-            }
-        }
+        self.settle();
         let mut block = [0; BLOCK];
-        block.copy_from_slice(&self.buffer[self.filled.start..self.filled.start + BLOCK]);
-        self.filled.start += BLOCK;
+        let mut filled = 0;
+        while filled < BLOCK {
+            let length = match self.fill()? {
+                0 if filled == 0 => return Ok(None),
+                0 => return Err(self.truncated()),
+                there => there.min(BLOCK - filled),
+            };
+            self.count(length)?;
+            let buffer = self.source.fill_buf().map_err(Error::Source)?;
+            block[filled..filled + length].copy_from_slice(&buffer[..length]);
+            self.source.consume(length);
+            filled += length;
+        }
         Ok(Some(block))
     }
 
-    /// Reads more; `false` at the end of the stream.
-    fn fill(&mut self) -> Result<bool> {
-        if self.filled.is_empty() {
-            self.filled = 0..0;
-        } else if self.filled.end == self.buffer.len() {
-            // Less than a block is left: what is moved is next to nothing.
-            let length = self.filled.len();
-            self.buffer.copy_within(self.filled.clone(), 0);
-            self.filled = 0..length;
-        }
-        let count = loop {
-            match self.source.read(&mut self.buffer[self.filled.end..]) {
+    /// Consumes what was handed out.
+    fn settle(&mut self) {
+        self.source.consume(std::mem::take(&mut self.lent));
+    }
+
+    /// Makes the source fill its buffer where it is empty: how much is in it, nothing at the end of the stream.
+    fn fill(&mut self) -> Result<usize> {
+        loop {
+            match self.source.fill_buf() {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                result => break result.map_err(Error::Source)?,
+                result => return Ok(result.map_err(Error::Source)?.len()),
             }
-        };
-        self.filled.end += count;
-        self.read += count as u64;
+        }
+    }
+
+    /// Counts what is taken from the source.
+    fn count(&mut self, length: usize) -> Result<()> {
+        self.read += length as u64;
         if self.read > self.limits.bytes {
             return refuse(&self.path, self.too_large());
         }
-        Ok(count > 0)
+        Ok(())
     }
 
     pub(super) fn truncated(&self) -> Error {

@@ -10,7 +10,6 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use std::ffi::OsStr;
-use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 
 impl Unpacker<'_> {
@@ -22,18 +21,18 @@ impl Unpacker<'_> {
             Err(Errno::EXIST) if is_directory(spot)? => None,
             Err(Errno::EXIST) => {
                 self.clear(spot)?;
-                make().on("create", &spot.shown())?;
+                make().at("create", &spot.path)?;
                 Some(self.dresser.made_with(mode))
             }
             result => {
-                result.on("create", &spot.shown())?;
+                result.at("create", &spot.path)?;
                 Some(self.dresser.made_with(mode))
             }
         };
         self.directories.name(&spot.path, entry, made)
     }
 
-    pub(super) fn file<R: Read>(&mut self, spot: &Spot<'_>, entry: &Entry, reader: &mut Reader<R>) -> Result<()> {
+    pub(super) fn file(&mut self, spot: &Spot<'_>, entry: &Entry, reader: &mut Reader<'_>) -> Result<()> {
         let meta = Meta::of(entry)?;
         let file = self.create(spot, meta.mode)?;
         match &entry.sparse {
@@ -42,18 +41,18 @@ impl Unpacker<'_> {
                 if data.is_empty() {
                     break;
                 }
-                write_all(&file, data).on("write", &spot.shown())?;
+                write_all(&file, data).at("write", &spot.path)?;
             },
             Some(pieces) => {
                 for piece in pieces {
                     let mut at = piece.offset;
                     while at < piece.offset + piece.length {
                         let data = reader.data_at_most(piece.offset + piece.length - at)?;
-                        write_at(&file, data, at).on("write", &spot.shown())?;
+                        write_at(&file, data, at).at("write", &spot.path)?;
                         at += data.len() as u64;
                     }
                 }
-                rustix::fs::ftruncate(&file, entry.size).on("write", &spot.shown())?;
+                rustix::fs::ftruncate(&file, entry.size).at("write", &spot.path)?;
             }
         }
         self.result.size = self.result.size.saturating_add(entry.size);
@@ -126,7 +125,7 @@ impl Unpacker<'_> {
                 self.dresser.dress(file.as_fd(), &spot.path, &meta, None)
             }
             result => {
-                result.on("create", &spot.shown())?;
+                result.at("create", &spot.path)?;
                 self.dresser
                     .dress_unopened(spot, &meta, Some(self.dresser.made_with(meta.mode)))
             }
@@ -135,7 +134,7 @@ impl Unpacker<'_> {
 
     /// Makes something; where the name is taken, after clearing it.
     pub(super) fn replacing<T>(&mut self, spot: &Spot<'_>, make: impl Fn() -> rustix::io::Result<T>) -> Result<T> {
-        self.try_replacing(spot, make)?.on("create", &spot.shown())
+        self.try_replacing(spot, make)?.at("create", &spot.path)
     }
 
     fn try_replacing<T>(
@@ -154,7 +153,7 @@ impl Unpacker<'_> {
 }
 
 fn is_directory(spot: &Spot<'_>) -> Result<bool> {
-    let stat = rustix::fs::statat(&spot.parent, spot.name, AtFlags::SYMLINK_NOFOLLOW).on("look at", &spot.shown())?;
+    let stat = rustix::fs::statat(&spot.parent, spot.name, AtFlags::SYMLINK_NOFOLLOW).at("look at", &spot.path)?;
     Ok(FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
 }
 

@@ -5,11 +5,13 @@ use crate::error::{IoExt, Result};
 use crate::merged::directory_at;
 use crate::meta::Meta;
 use crate::meta::meta_of_directory;
-use crate::path::shown;
+use crate::path::split;
+use crate::spot::Spot;
 use crate::tar::Time;
 use rustix::fd::AsFd;
 use rustix::fs::{FileType, Mode, OFlags, XattrFlags};
 use rustix::io::Errno;
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 /// A directory that no layer has: root's, open to all.
@@ -37,16 +39,32 @@ impl Unpacker<'_> {
                 None if hidden => PLAIN,
                 None => self.meta_from_below(&path)?,
             };
-            let fd = self.inside.open(&path, OFlags::RDONLY).on("open", &shown(&path))?;
             // On the root itself overlayfs doesn't look for a mark.
-            if !path.is_empty() && (directory.opaque || self.directories.is_whiteout(&path)) {
-                let name = self.options.form.attribute("opaque");
-                rustix::fs::fsetxattr(&fd, name, b"y", XattrFlags::empty()).on("mark as opaque", &shown(&path))?;
-            }
-            self.dresser.dress(fd.as_fd(), &path, &meta, directory.made)?;
+            let opaque = !path.is_empty() && (directory.opaque || self.directories.is_whiteout(&path));
+            self.dress_directory(&path, &meta, (opaque, directory.made))?;
         }
         self.result.owners = (!self.dresser.record.is_empty()).then_some(self.dresser.record);
         Ok(self.result)
+    }
+
+    /// Gives a directory its mark and metadata. `made`: the permission bits it has now, where they are known.
+    fn dress_directory(&mut self, path: &[u8], meta: &Meta, (opaque, made): (bool, Option<u32>)) -> Result<()> {
+        let is_plain = !opaque && made == Some(meta.mode) && meta.xattrs.is_empty();
+        if let Some((above, name)) = split(path).filter(|_| is_plain) {
+            // Most are so, and get their time through the directory they are in, without being opened.
+            let spot = Spot {
+                parent: self.inside.directory(above).at("open", above)?,
+                name: OsStr::from_bytes(name),
+                path: path.to_vec(),
+            };
+            return self.dresser.dress_unopened(&spot, meta, made);
+        }
+        let fd = self.inside.open(path, OFlags::RDONLY).at("open", path)?;
+        if opaque {
+            let name = self.options.form.attribute("opaque");
+            rustix::fs::fsetxattr(&fd, name, b"y", XattrFlags::empty()).at("mark as opaque", path)?;
+        }
+        self.dresser.dress(fd.as_fd(), path, meta, made)
     }
 
     /// The metadata of a directory that the archive doesn't name: that of the layers below, as far as they are seen.
@@ -86,7 +104,7 @@ impl Unpacker<'_> {
             match rustix::fs::mknodat(self.inside.root(), name.as_os_str(), kind, Mode::empty(), 0) {
                 Err(Errno::EXIST) if self.directories.get(path).is_some() => self.directories.make_opaque(path),
                 Ok(()) | Err(Errno::EXIST) => {}
-                Err(errno) => return Err(errno).on("mark as deleted", &shown(path)),
+                Err(errno) => return Err(errno).at("mark as deleted", path),
             }
         }
         Ok(())

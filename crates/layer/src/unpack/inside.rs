@@ -1,5 +1,6 @@
 //! Opening directories of a layer by their path, where nobody can lead out: no symlink is followed, by nobody.
 
+use crate::path::split;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
@@ -63,12 +64,24 @@ impl Inside {
             }
             return Ok(Rc::clone(&self.kept[self.kept.len() - 1].1));
         }
-        let fd = Rc::new(self.open(path, OFlags::PATH)?);
+        let fd = Rc::new(self.open_from_kept(path)?);
         if self.kept.len() == KEPT {
             self.kept.remove(0);
         }
         self.kept.push((path.to_vec(), Rc::clone(&fd)));
         Ok(fd)
+    }
+
+    /// Opens a directory by its name alone where the one above it is open: a single name without "..", not followed where
+    /// it is a symlink, can't lead out.
+    fn open_from_kept(&self, path: &[u8]) -> rustix::io::Result<OwnedFd> {
+        if let Some((above, name)) = split(path)
+            && let Some((_, above)) = self.kept.iter().rev().find(|(kept, _)| kept == above)
+        {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            return rustix::fs::openat(above, OsStr::from_bytes(name), flags, Mode::empty());
+        }
+        self.open(path, OFlags::PATH)
     }
 
     /// Opens the directory at `path` anew.

@@ -34,7 +34,7 @@ impl Unpacker<'_> {
         }
         .or_else(|errno| match errno {
             Errno::MLINK => self.copy_file(&target, spot),
-            errno => Err(errno).on("link", &spot.shown()),
+            errno => Err(errno).at("link", &spot.path),
         })?;
         if let Some(intended) = self.dresser.record.get(&target.path).cloned() {
             self.dresser.record.insert(&spot.path, intended);
@@ -53,7 +53,7 @@ fn nowhere(entry: &Entry) -> Error {
 
 /// Whether there is a file to be linked to; a whiteout isn't.
 fn can_be_linked(target: &Spot<'_>, entry: &Entry) -> Result<bool> {
-    let Some(stat) = status(&target.parent, target.name).on("look up", &target.shown())? else {
+    let Some(stat) = status(&target.parent, target.name).at("look up", &target.path)? else {
         return Ok(false);
     };
     if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {

@@ -5,7 +5,7 @@ use super::path::Place;
 use crate::error::{Error, IoExt, Result};
 use crate::merged::Found;
 use crate::meta::{Meta, meta_of_name};
-use crate::path::{join, shown};
+use crate::path::join;
 use crate::spot::Spot;
 use crate::tar::{Entry, refuse};
 use rustix::fd::{AsFd, OwnedFd};
@@ -55,7 +55,7 @@ impl Unpacker<'_> {
         };
         let made = self.made(&target.parents, &entry.path)?;
         let spot = Spot {
-            parent: self.inside.directory(&made).on("open", &shown(&made))?,
+            parent: self.inside.directory(&made).at("open", &made)?,
             name: OsStr::from_bytes(place.name),
             path: join(&made, place.name),
         };
@@ -74,7 +74,7 @@ impl Unpacker<'_> {
     /// Makes an independent copy of a file of this layer, where another link can't be made.
     pub(super) fn copy_file(&mut self, from: &Spot<'_>, to: &Spot<'_>) -> Result<()> {
         let status = rustix::fs::statat(&from.parent, from.name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)
-            .on("look at", &from.shown())?;
+            .at("look at", &from.path)?;
         let meta = meta_of_name(&from.parent, from.name, &status)?;
         self.copy(&from.parent, from.name, &status, &meta, to)
     }
@@ -85,13 +85,13 @@ impl Unpacker<'_> {
         match kind {
             FileType::RegularFile => {
                 let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-                let from = rustix::fs::openat(parent, name, flags, Mode::empty()).on("open", &to.shown())?;
+                let from = rustix::fs::openat(parent, name, flags, Mode::empty()).at("open", &to.path)?;
                 let file = self.create(to, meta.mode)?;
-                crate::copy::contents(&from, &file).on("copy", &to.shown())?;
+                crate::copy::contents(&from, &file).at("copy", &to.path)?;
                 return self.dresser.dress(file.as_fd(), &to.path, meta, None);
             }
             FileType::Symlink => {
-                let target = rustix::fs::readlinkat(parent, name, Vec::new()).on("read the link", &to.shown())?;
+                let target = rustix::fs::readlinkat(parent, name, Vec::new()).at("read the link", &to.path)?;
                 self.replacing(to, || rustix::fs::symlinkat(&target, &to.parent, to.name))?;
                 return self.dresser.dress_unopened(to, meta, None);
             }

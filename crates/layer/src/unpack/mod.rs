@@ -28,7 +28,7 @@ use crate::dress::Dresser;
 use crate::error::{IoExt, Result};
 use crate::merged::LayerStack;
 use crate::owners::OwnerRecord;
-use crate::path::{join, shown};
+use crate::path::join;
 use crate::spot::Spot;
 use crate::tar::{Entry, Kind, Reader, refuse};
 use directories::Directories;
@@ -38,9 +38,12 @@ use rustix::fd::AsFd;
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 use std::ffi::OsStr;
-use std::io::Read;
+use std::io::BufRead;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+
+/// Large enough to make few calls, small enough to stay in the processor's cache between read and write.
+pub const BUFFER: usize = 256 << 10;
 
 /// How to unpack.
 pub struct UnpackOptions<'a> {
@@ -71,15 +74,16 @@ pub struct Unpacked {
     pub owners: Option<OwnerRecord>,
 }
 
-/// Unpacks an archive into the empty directory `into` (which may be O_PATH). Stops at the end-of-archive mark, but
+/// Unpacks an archive into the empty directory `into` (which may be O_PATH). File data is written from `tar`'s own buffer,
+/// which should be large ([`BUFFER`]). Stops at the end-of-archive mark, but
 /// reads the source to its end, so that the caller's hash covers all of it.
 ///
 /// # Errors
 /// [`crate::Error::Archive`] for what the archive must not have, with the entry and the reason;
 /// [`crate::Error::Source`] where it can't be read; [`crate::Error::Io`] where the disk or the kernel refuses. What
 /// was unpacked so far stays: the caller removes the directory.
-pub fn unpack(tar: impl Read, into: impl AsFd, options: &UnpackOptions<'_>) -> Result<Unpacked> {
-    let mut reader = Reader::new(tar, options.limits);
+pub fn unpack(mut tar: impl BufRead, into: impl AsFd, options: &UnpackOptions<'_>) -> Result<Unpacked> {
+    let mut reader = Reader::new(&mut tar, options.limits);
     let mut unpacker = Unpacker::new(into, options)?;
     let mut entry = Entry::default();
     while reader.next(&mut entry)? {
@@ -129,7 +133,7 @@ impl<'a> Unpacker<'a> {
     }
 
     /// Puts one entry in its place.
-    fn take<R: Read>(&mut self, entry: &Entry, reader: &mut Reader<R>) -> Result<()> {
+    fn take(&mut self, entry: &Entry, reader: &mut Reader<'_>) -> Result<()> {
         match path::meaning(&entry.path)? {
             Meaning::Ignored => Ok(()),
             Meaning::Root if entry.kind == Kind::Directory => self.directories.name(b"", entry, None),
@@ -144,7 +148,7 @@ impl<'a> Unpacker<'a> {
         }
     }
 
-    fn place<R: Read>(&mut self, place: &Place<'_>, entry: &Entry, reader: &mut Reader<R>) -> Result<()> {
+    fn place(&mut self, place: &Place<'_>, entry: &Entry, reader: &mut Reader<'_>) -> Result<()> {
         let spot = self.spot(place, &entry.path)?;
         match entry.kind {
             Kind::Directory => self.directory(&spot, entry),
@@ -164,7 +168,7 @@ impl<'a> Unpacker<'a> {
         let kind = FileType::CharacterDevice;
         match rustix::fs::mknodat(&spot.parent, spot.name, kind, Mode::empty(), 0) {
             Ok(()) | Err(Errno::EXIST) => Ok(()),
-            Err(errno) => Err(errno).on("mark as deleted", &spot.shown()),
+            Err(errno) => Err(errno).at("mark as deleted", &spot.path),
         }
     }
 
@@ -172,7 +176,7 @@ impl<'a> Unpacker<'a> {
     fn spot<'p>(&mut self, place: &Place<'p>, entry: &[u8]) -> Result<Spot<'p>> {
         let above = self.made(&place.parents, entry)?;
         Ok(Spot {
-            parent: self.inside.directory(&above).on("open", &shown(&above))?,
+            parent: self.inside.directory(&above).at("open", &above)?,
             name: OsStr::from_bytes(place.name),
             path: join(&above, place.name),
         })

@@ -2,7 +2,6 @@
 
 use super::Unpacker;
 use crate::error::{IoExt, Result};
-use crate::path::shown;
 use crate::spot::Spot;
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, Dir, FileType, OFlags};
@@ -19,7 +18,7 @@ impl Unpacker<'_> {
                 Ok(())
             }
             Err(Errno::ISDIR) => self.clear_directory(spot),
-            Err(errno) => Err(errno).on("replace", &spot.shown()),
+            Err(errno) => Err(errno).at("replace", &spot.path),
         }
     }
 
@@ -33,8 +32,8 @@ impl Unpacker<'_> {
                 continue;
             }
             waiting.push((path.clone(), true));
-            let directory = self.inside.open(&path, OFlags::RDONLY).on("open", &shown(&path))?;
-            for name in empty_of_files(&directory).on("empty", &shown(&path))? {
+            let directory = self.inside.open(&path, OFlags::RDONLY).at("open", &path)?;
+            for name in empty_of_files(&directory).at("empty", &path)? {
                 waiting.push(([&path, &b"/"[..], &name].concat(), false));
             }
         }
@@ -46,8 +45,8 @@ impl Unpacker<'_> {
     fn remove_empty(&mut self, path: &[u8]) -> Result<()> {
         let slash = path.iter().rposition(|byte| *byte == b'/');
         let (above, name) = slash.map_or((&b""[..], path), |slash| (&path[..slash], &path[slash + 1..]));
-        let parent = self.inside.open(above, OFlags::PATH).on("open", &shown(above))?;
-        rustix::fs::unlinkat(parent, OsStr::from_bytes(name), AtFlags::REMOVEDIR).on("remove", &shown(path))
+        let parent = self.inside.open(above, OFlags::PATH).at("open", above)?;
+        rustix::fs::unlinkat(parent, OsStr::from_bytes(name), AtFlags::REMOVEDIR).at("remove", path)
     }
 }
 

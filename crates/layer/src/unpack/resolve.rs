@@ -4,7 +4,7 @@
 use super::Unpacker;
 use crate::error::{IoExt, Result};
 use crate::marks::{is_whiteout, status};
-use crate::path::{join, shown};
+use crate::path::join;
 use crate::spot::Spot;
 use crate::tar::refuse;
 use crate::unpack::path::Place;
@@ -36,7 +36,7 @@ impl Unpacker<'_> {
                 Some(path) => Ok(path),
                 None => refuse(entry, "its directory can't be made"),
             },
-            Err(errno) => Err(errno).on("open", &shown(&path)),
+            Err(errno) => Err(errno).at("open", &path),
         }
     }
 
@@ -46,7 +46,7 @@ impl Unpacker<'_> {
             return Ok(None);
         };
         Ok(Some(Spot {
-            parent: self.inside.directory(&above).on("open", &shown(&above))?,
+            parent: self.inside.directory(&above).at("open", &above)?,
             name: OsStr::from_bytes(place.name),
             path: join(&above, place.name),
         }))
@@ -66,16 +66,16 @@ impl Unpacker<'_> {
                 }
                 _ => {}
             }
-            let parent = self.inside.directory(&path).on("open", &shown(&path))?;
+            let parent = self.inside.directory(&path).at("open", &path)?;
             let next = join(&path, &name);
             let name = OsStr::from_bytes(&name);
-            let found = status(&parent, name).on("look up", &shown(&next))?;
+            let found = status(&parent, name).at("look up", &next)?;
             let kind = found.as_ref().map(|stat| FileType::from_raw_mode(stat.st_mode));
             match (found, kind) {
                 (_, Some(FileType::Directory)) => path = next,
                 (_, Some(FileType::Symlink)) => {
                     links += 1;
-                    let text = rustix::fs::readlinkat(&parent, name, Vec::new()).on("read the link", &shown(&next))?;
+                    let text = rustix::fs::readlinkat(&parent, name, Vec::new()).at("read the link", &next)?;
                     let text = text.as_bytes();
                     if text.starts_with(b"/") {
                         path.clear();
@@ -100,7 +100,7 @@ impl Unpacker<'_> {
                 _ if missing == Missing::Leave => return Ok(None),
                 (found, _) => {
                     if found.is_some() {
-                        rustix::fs::unlinkat(&parent, name, AtFlags::empty()).on("remove", &shown(&next))?;
+                        rustix::fs::unlinkat(&parent, name, AtFlags::empty()).at("remove", &next)?;
                     }
                     self.make_unnamed(&parent, name, &next)?;
                     path = next;
@@ -112,7 +112,7 @@ impl Unpacker<'_> {
 
     /// Makes a directory that gets its metadata at the end.
     pub(super) fn make_unnamed(&mut self, parent: &rustix::fd::OwnedFd, name: &OsStr, path: &[u8]) -> Result<()> {
-        rustix::fs::mkdirat(parent, name, Mode::RWXU).on("create", &shown(path))?;
+        rustix::fs::mkdirat(parent, name, Mode::RWXU).at("create", path)?;
         self.directories.add_unnamed(path)
     }
 }

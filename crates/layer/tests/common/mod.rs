@@ -48,7 +48,8 @@ pub fn unpack_on(tar: &[u8], into: &Path, lower: &[&Path]) -> Result<Unpacked> {
         limits: Limits::default(),
     };
     std::fs::create_dir_all(into).expect("mkdir");
-    unpack(tar, open(into), &options)
+    // Blocks lie across the ends of such a buffer: what streams by need not come in whole ones.
+    unpack(std::io::BufReader::with_capacity(1000, tar), open(into), &options)
 }
 
 /// Packs as root on other layers.

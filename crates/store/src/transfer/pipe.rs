@@ -1,7 +1,7 @@
 //! A pipe between two threads: a few large buffers that go back and forth, so that memory is bounded and nothing is
-//! allocated on the way.
+//! allocated on the way. Who reads sees them where they lie: nothing is copied out of them.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, Read, Write};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 /// Large enough that handing one over costs nothing beside filling it.
@@ -128,8 +128,8 @@ impl Write for PipeWriter {
     }
 }
 
-impl Read for PipeReader {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+impl BufRead for PipeReader {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
         while self.position == self.current.length {
             match self.full.recv() {
                 Ok(Ok(next)) => {
@@ -141,13 +141,21 @@ impl Read for PipeReader {
                     }
                 }
                 Ok(Err(error)) => return Err(error),
-                Err(_) => return Ok(0),
+                Err(_) => return Ok(&[]),
             }
         }
-        let rest = &self.current.buffer[self.position..self.current.length];
-        let length = rest.len().min(into.len());
-        into[..length].copy_from_slice(&rest[..length]);
-        self.position += length;
+        Ok(&self.current.buffer[self.position..self.current.length])
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.position = self.current.length.min(self.position + amount);
+    }
+}
+
+impl Read for PipeReader {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let length = self.fill_buf()?.read(into)?;
+        self.consume(length);
         Ok(length)
     }
 }

@@ -3,10 +3,10 @@
 use super::input::detect;
 use super::pipe::{PipeReader, PipeWriter, pipe};
 use crate::blobs::{BlobDraft, FinishedBlob};
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{ScopedJoinHandle, scope};
-use wiac_layer::compression::{Compression, decoder};
+use wiac_layer::compression::{Compression, buffered_decoder};
 use wiac_oci::digest::{Algorithm, DiffId, Digest, Hasher};
 use wiac_oci::manifest::{Descriptor, media_type};
 
@@ -39,7 +39,7 @@ pub(super) fn stream<'s, U>(
     source: Box<dyn Read + Send + 's>,
     blob: Option<BlobDraft>,
     expected: Expected<'_>,
-    unpack: impl FnOnce(&mut dyn Read) -> Result<U, String>,
+    unpack: impl FnOnce(&mut dyn BufRead) -> Result<U, String>,
 ) -> Result<(Streamed, U), String> {
     let (compression, source) = detect(source).map_err(|error| error.to_string())?;
     let limit = expected.descriptor.map(|descriptor| descriptor.size);
@@ -121,7 +121,7 @@ fn keep(
 
 fn inflate(compression: Compression, compressed: PipeReader, writer: PipeWriter) {
     // The reader is told what goes wrong, and speaks of it.
-    let _ = match decoder(compression, Box::new(compressed)) {
+    let _ = match buffered_decoder(compression, Box::new(compressed)) {
         Ok(mut plain) => writer.copy(&mut plain, |_| Ok(())),
         Err(error) => writer.fail(error),
     };
@@ -131,9 +131,9 @@ fn inflate(compression: Compression, compressed: PipeReader, writer: PipeWriter)
 fn consume<U>(
     tar: PipeReader,
     hasher: Hasher,
-    unpack: impl FnOnce(&mut dyn Read) -> Result<U, String>,
+    unpack: impl FnOnce(&mut dyn BufRead) -> Result<U, String>,
 ) -> (Result<U, String>, Digest) {
-    let mut tar = Hashing { tar, hasher };
+    let mut tar = Hashing { tar, hasher, hashed: 0 };
     let unpacked = unpack(&mut tar);
     (unpacked, tar.hasher.finish())
 }
@@ -162,16 +162,32 @@ fn compare(expected: Expected<'_>, blob: Option<&FinishedBlob>, diff_id: &DiffId
     }
 }
 
-/// Hashes what is read.
+/// Hashes what is read, a buffer at a time: then it is in the processor's cache when it is written.
 struct Hashing {
     tar: PipeReader,
     hasher: Hasher,
+    /// So much of what lies in the buffer is hashed.
+    hashed: usize,
+}
+
+impl BufRead for Hashing {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        let buffer = self.tar.fill_buf()?;
+        self.hasher.update(&buffer[self.hashed..]);
+        self.hashed = buffer.len();
+        Ok(buffer)
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.tar.consume(amount);
+        self.hashed -= amount;
+    }
 }
 
 impl Read for Hashing {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let length = self.tar.read(into)?;
-        self.hasher.update(&into[..length]);
+        let length = self.fill_buf()?.read(into)?;
+        self.consume(length);
         Ok(length)
     }
 }
