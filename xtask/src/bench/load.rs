@@ -36,8 +36,8 @@ const TARGETS: [Target; 5] = [
 /// On the disk.
 const ON_DISK: [Target; 1] = [target("tar", 1.0)];
 
-/// KiB.
-const MOST_MEMORY: u64 = 64 * 1024;
+/// KiB: what loading and pulling may take.
+pub(super) const MOST_MEMORY: u64 = 64 * 1024;
 
 /// What has to be made before the peers' root is entered.
 pub(super) fn prepare(place: &Place) -> Outcome {
@@ -146,18 +146,26 @@ fn umoci<'a>(place: &'a Place, layout: &'a Path) -> Contender<'a> {
     .after(move || remove(&place.path("bundle")))
 }
 
-/// The floors, by the example of crates/layer.
-fn floors<'a>(place: &'a Place, layout: &Path) -> Outcome<Vec<Contender<'a>>> {
-    let blobs = corpus::blobs(layout)?;
+/// The example of crates/layer that does one thing alone.
+pub(super) fn floor(place: &Place, threads: usize, verb: &str) -> Command {
+    let mut command = Command::new(place.program("layer-floor"));
+    command.arg(threads.to_string()).arg(verb);
+    command
+}
+
+/// The tars of the layers.
+pub(super) fn expanded(place: &Place, blobs: &[PathBuf]) -> Outcome<Vec<PathBuf>> {
     let plain = place.fresh("plain")?;
-    let floor = move |threads: usize, verb: &str| {
-        let mut command = Command::new(place.program("layer-floor"));
-        command.arg(threads.to_string()).arg(verb);
-        command
-    };
-    shell::finish(floor(1, "expand").arg(&plain).args(&blobs))?;
+    shell::finish(floor(place, 1, "expand").arg(&plain).args(blobs))?;
     let mut tars: Vec<PathBuf> = std::fs::read_dir(&plain)?.flatten().map(|entry| entry.path()).collect();
     tars.sort();
+    Ok(tars)
+}
+
+/// What inflating and writing take alone.
+pub(super) fn floors<'a>(place: &'a Place, layout: &Path) -> Outcome<Vec<Contender<'a>>> {
+    let blobs = corpus::blobs(layout)?;
+    let tars = expanded(place, &blobs)?;
     let mut floors = Vec::new();
     let cores = std::thread::available_parallelism()?.get();
     for (threads, inflating, writing) in [
@@ -166,13 +174,13 @@ fn floors<'a>(place: &'a Place, layout: &Path) -> Outcome<Vec<Contender<'a>>> {
     ] {
         let (blobs, tars) = (blobs.clone(), tars.clone());
         floors.push(Contender::new(inflating, move || {
-            let mut command = floor(threads, "inflate");
+            let mut command = floor(place, threads, "inflate");
             command.args(&blobs);
             command
         }));
         floors.push(
             Contender::new(writing, move || {
-                let mut command = floor(threads, "write");
+                let mut command = floor(place, threads, "write");
                 command.arg(place.path("written")).args(&tars);
                 command
             })
@@ -182,7 +190,8 @@ fn floors<'a>(place: &'a Place, layout: &Path) -> Outcome<Vec<Contender<'a>>> {
     Ok(floors)
 }
 
-fn tar(place: &Place, kind: Kind, blobs: Vec<PathBuf>) -> Contender<'_> {
+/// GNU tar, which has the blobs already.
+pub(super) fn tar(place: &Place, kind: Kind, blobs: Vec<PathBuf>) -> Contender<'_> {
     let script = r#"directory=$1; how=$2; shift 2; for blob; do tar -C "$directory" "$how" -xf "$blob"; done"#;
     let how = format!("--{}", kind.word());
     Contender::new("tar", move || {
@@ -197,7 +206,8 @@ fn tar(place: &Place, kind: Kind, blobs: Vec<PathBuf>) -> Contender<'_> {
     .after(|| place.fresh("untarred").map(drop))
 }
 
-fn remove(path: &Path) -> Outcome {
+/// Removes a directory, where it is there.
+pub(super) fn remove(path: &Path) -> Outcome {
     match std::fs::remove_dir_all(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
         _ => Ok(()),

@@ -17,6 +17,8 @@ pub(crate) mod newest;
 mod oci_bundle;
 mod peers;
 pub(crate) mod place;
+mod pull;
+mod push;
 mod registry;
 mod report;
 mod save;
@@ -38,7 +40,7 @@ pub(crate) struct Arguments {
     /// Only these peers (default: all; one that is missing is an error)
     #[arg(long, value_name = "PEER", value_delimiter = ',')]
     only: Vec<String>,
-    /// Only these cases of `build`, by their letters
+    /// Only these cases of `build`, `pull` or `push`, by their letters
     #[arg(long = "case", value_name = "LETTER", value_delimiter = ',')]
     cases: Vec<char>,
     /// Keep data on disk (/var/tmp) instead of on tmpfs (/dev/shm)
@@ -104,7 +106,11 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
         build::prepare(arguments, &place)?;
     }
     if !matches!(arguments.what, What::Start | What::Bundle | What::Steps | What::Build) {
-        load::prepare(&place)?;
+        match arguments.what {
+            What::Pull => pull::prepare(arguments, &place)?,
+            What::Push => push::prepare(&place)?,
+            _ => load::prepare(&place)?,
+        }
         shell::run(&mut shell::cargo(&[
             "build",
             "--release",
@@ -147,8 +153,8 @@ fn inside(arguments: &Arguments, place: &Place) -> Outcome {
         What::Load => load::run(arguments, place)?,
         What::Save => save::run(arguments, place)?,
         What::Commit => commit::run(arguments, place)?,
-        What::Pull => registry::pull(arguments, place)?,
-        What::Push => registry::push(arguments, place)?,
+        What::Pull => pull::run(arguments, place)?,
+        What::Push => push::run(arguments, place)?,
     };
     print!("{}", report.text());
     Ok(std::fs::write(
