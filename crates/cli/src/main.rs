@@ -6,6 +6,7 @@ mod commands;
 mod data;
 mod dates;
 mod docker_options;
+mod ending;
 mod error;
 mod fetching;
 mod filter;

@@ -1,6 +1,7 @@
 //! Images from registries: what the command line says of them, and the way into the store.
 
 use crate::data::Data;
+use crate::ending;
 use crate::error::Failure;
 use crate::transfers::Transfers;
 use clap::Args;
@@ -51,6 +52,7 @@ impl RegistryOptions {
             settings.credentials.read = vec![path.clone()];
         }
         settings.cert_dir.clone_from(&self.cert_dir);
+        settings.ending = ending::of_transfers();
         settings
     }
 
@@ -240,6 +242,10 @@ impl LayerSource for Remote<'_> {
 
     fn is_remote(&self) -> bool {
         true
+    }
+
+    fn goes_on(&self) -> bool {
+        !self.client.is_ended()
     }
 
     fn at_once(&self) -> usize {

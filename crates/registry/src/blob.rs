@@ -193,11 +193,14 @@ impl Blob {
     /// What to do after a loss: connect again, or give up with the error that counts.
     fn recover(&mut self, failure: Failure) -> Result<()> {
         self.body = None;
+        if self.session.settings.ending.is_ended() {
+            return Err(Error::Ended);
+        }
         if !failure.again {
             return Err(failure.error);
         }
         let session = self.session.clone();
-        let mut tries = Tries::resume(&session.settings.patience, self.tries_done);
+        let mut tries = Tries::resume(&session.settings, self.tries_done);
         if self.since_loss >= PROGRESS {
             tries.start_over();
         }

@@ -30,6 +30,11 @@ impl Client {
         }
     }
 
+    /// Whether [`Ender::end`](crate::Ender::end) was called.
+    pub fn is_ended(&self) -> bool {
+        self.session.settings.ending.is_ended()
+    }
+
     /// What a written name may mean, in the order to try: an alias of registries.conf, the registries it searches, or
     /// docker.io.
     ///

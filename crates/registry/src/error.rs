@@ -10,6 +10,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// An error of this crate. Secrets are in none of its texts: addresses are shown without their queries.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
+    /// [`Ender::end`](crate::Ender::end) was called.
+    #[error("the transfer was ended early")]
+    Ended,
     /// The registry doesn't have it.
     #[error("{registry} has no {what}{}", after(said))]
     NotFound {
@@ -181,7 +184,8 @@ impl Error {
             Self::Denied { .. } | Self::Forbidden { .. } | Self::Refused { .. } => Kind::Denied,
             Self::RateLimited { .. } | Self::Connection { .. } => Kind::Unavailable,
             Self::Tls { .. } | Self::Broken { .. } | Self::Damaged { .. } => Kind::Hostile,
-            Self::Name(_)
+            Self::Ended
+            | Self::Name(_)
             | Self::Configuration { .. }
             | Self::File { .. }
             | Self::Helper { .. }

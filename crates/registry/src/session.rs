@@ -114,7 +114,7 @@ impl Session {
             };
             self.http.send(request, endpoint.verifies())
         };
-        let mut tries = Tries::new(&self.settings.patience);
+        let mut tries = Tries::new(&self.settings);
         loop {
             let failure = match ask(true) {
                 Ok(_) => return Ok(true),
@@ -179,7 +179,7 @@ impl Session {
 
     /// Sends a request as often as patience allows while the server is busy or the connection breaks.
     pub(crate) fn again_and_again(&self, mut hop: Hop, verify: bool, what: &str) -> Result<Answer, Failure> {
-        let mut tries = Tries::new(&self.settings.patience);
+        let mut tries = Tries::new(&self.settings);
         loop {
             let (next, _) = repeat(&mut hop);
             match self.follow(next, verify) {

@@ -1,5 +1,6 @@
 //! Where configuration lies, and how patient a transfer is. Nothing of it is read before it is needed.
 
+use crate::ending::Ending;
 use crate::http::proxy::Proxies;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -34,6 +35,8 @@ pub struct Settings {
     pub names: NameFiles,
     /// How long we wait, and how often we try.
     pub patience: Patience,
+    /// How transfers are ended early.
+    pub ending: Ending,
 }
 
 /// Files with credentials (containers-auth.json(5), docker's config.json).
@@ -200,6 +203,7 @@ impl Settings {
                 resolv_conf: "/etc/resolv.conf".into(),
             },
             patience: Patience::default(),
+            ending: Ending::default(),
         }
     }
 }

@@ -59,7 +59,7 @@ pub(crate) fn upload(
         most: u64::MAX,
         has_shrunk: false,
     };
-    let mut tries = Tries::new(&session.settings.patience);
+    let mut tries = Tries::new(&session.settings);
     // Where the upload goes on; none before it has begun.
     let mut place = None;
     loop {

@@ -5,9 +5,11 @@ mod relay;
 use crate::container::{Container, Ended};
 use crate::error::Error;
 use relay::Relay;
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use wiac_sys::{ResultExt, signal};
 
@@ -30,6 +32,8 @@ const GRACE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Signals {
     descriptor: OwnedFd,
+    /// A request to end was read by somebody.
+    asked: Arc<AtomicBool>,
 }
 
 impl Signals {
@@ -41,6 +45,19 @@ impl Signals {
         signal::block(&FORWARDED).call("sigprocmask", || "SIG_BLOCK")?;
         Ok(Self {
             descriptor: signal::descriptor(&FORWARDED).call("signalfd", || "")?,
+            asked: Arc::default(),
+        })
+    }
+
+    /// Sees requests to end, and leaves them to be read.
+    ///
+    /// # Errors
+    /// When the kernel has no descriptor left.
+    pub fn watch(&self) -> Result<Watch, Error> {
+        let requests: Vec<i32> = FORWARDED.into_iter().filter(|number| *number != SIGWINCH).collect();
+        Ok(Watch {
+            descriptor: signal::descriptor(&requests).call("signalfd", || "")?,
+            asked: self.asked.clone(),
         })
     }
 
@@ -52,6 +69,7 @@ impl Signals {
         let copy = rustix::io::fcntl_dupfd_cloexec(&self.descriptor, 3);
         Ok(Self {
             descriptor: copy.call("fcntl", || "F_DUPFD_CLOEXEC")?,
+            asked: self.asked.clone(),
         })
     }
 
@@ -62,12 +80,32 @@ impl Signals {
 
     /// The next signal that asks the caller to end, if one has come; others are forgotten.
     pub fn next_request_to_end(&self) -> Option<i32> {
-        std::iter::from_fn(|| self.next()).find(|number| *number != SIGWINCH)
+        let request = std::iter::from_fn(|| self.next()).find(|number| *number != SIGWINCH);
+        if request.is_some() {
+            self.asked.store(true, Ordering::Release);
+        }
+        request
     }
 
     /// The next signal's number, if one has come.
     pub fn next(&self) -> Option<i32> {
         signal::read_one(&self.descriptor)
+    }
+}
+
+/// Sees requests to end that somebody else reads.
+#[derive(Debug)]
+pub struct Watch {
+    descriptor: OwnedFd,
+    asked: Arc<AtomicBool>,
+}
+
+impl Watch {
+    /// Waits for a request to end, no longer than `time`: whether there is one, or was one before.
+    pub fn is_asked(&self, time: Duration) -> bool {
+        let time = Timespec::try_from(time).ok();
+        let has_come = poll(&mut [PollFd::new(&self.descriptor, PollFlags::IN)], time.as_ref());
+        has_come.is_ok_and(|count| count > 0) || self.asked.load(Ordering::Acquire)
     }
 }
 

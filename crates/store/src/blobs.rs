@@ -80,10 +80,13 @@ impl BlobDraft {
     }
 
     /// One that is downloaded: what comes of it stays in `partial/` for the next attempt, of whatever process, unless it
-    /// gets its name. Waits for another process that downloads the same.
+    /// gets its name. Waits for another process that downloads the same, as long as `goes_on` says so.
     ///
     /// Everything is to be written to it from the beginning, [`BlobDraft::begun`] first.
-    pub fn download(store: &Store, digest: &Digest) -> Result<Self> {
+    ///
+    /// # Errors
+    /// What the disk says; that it isn't waited for any longer.
+    pub fn download(store: &Store, digest: &Digest, goes_on: &dyn Fn() -> bool) -> Result<Self> {
         let path = store.path("partial").join(mark_name(digest));
         make_parent(&path)?;
         loop {
@@ -110,7 +113,11 @@ impl BlobDraft {
                 Some(_) => {}
                 // Not waited for by the lock itself: its holder keeps it when the blob has its name, until the image is
                 // whole, and may wait for a blob of ours.
-                None => std::thread::sleep(DOWNLOADING),
+                None if goes_on() => std::thread::sleep(DOWNLOADING),
+                None => {
+                    let ended = io::Error::other("another process is at it, and waiting for it was ended early");
+                    return Err(ended).on("download", &path);
+                }
             }
         }
     }
@@ -355,12 +362,12 @@ mod tests {
         let digest = Digest::sha256("hello");
         let whole = || BlobDraft::whole_download(&store, &digest, 5).expect("looked for");
         assert!(whole().is_none());
-        let mut draft = BlobDraft::download(&store, &digest).expect("draft");
+        let mut draft = BlobDraft::download(&store, &digest, &|| true).expect("draft");
         draft.write_all(b"hel").expect("written");
         assert!(whole().is_none(), "somebody is at it");
         drop(draft);
         assert!(whole().is_none(), "it is too short");
-        let mut draft = BlobDraft::download(&store, &digest).expect("draft");
+        let mut draft = BlobDraft::download(&store, &digest, &|| true).expect("draft");
         draft.write_all(b"hello").expect("written");
         drop(draft);
         let held = whole().expect("whole").finish().commit(&store).expect("committed");

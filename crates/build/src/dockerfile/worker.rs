@@ -242,7 +242,11 @@ impl Worker<'_, '_> {
         };
         self.shared.tell(Event::Started { step });
         let began = Instant::now();
-        let result = work(self);
+        // What broke when the caller asked for the end (a download, say) is its consequence.
+        let result = work(self).map_err(|error| match self.shared.stop.check() {
+            Err(interrupted @ Error::Interrupted { .. }) => interrupted,
+            _ => error,
+        });
         let took = began.elapsed();
         match &result {
             Ok((_, cached)) => self.shared.tell(Event::Done {

@@ -19,7 +19,7 @@ use crate::fetching;
 use crate::images::AllImages;
 use crate::progress::Style;
 use crate::pulling::{Policy, Pulling};
-use crate::{Global, data};
+use crate::{Global, data, ending};
 use caches::{CacheFrom, CacheTo, Imports};
 use calls::{Asked, Call};
 use clap::Args;
@@ -192,7 +192,7 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
         return by_hand::print(&data, arguments, (&input, &contexts));
     }
     let imports = Imports::open(&data, &cache_from, arguments.platform.first());
-    let signals = Signals::catch()?;
+    let signals = ending::catch()?;
     let sources = (&input, &contexts);
     let is_inline = cache_to.iter().any(CacheTo::is_inline);
     let images = match Images::build(&data, &signals, arguments, sources, &imports, is_inline) {

@@ -7,7 +7,7 @@ use super::build::{Stopped, build_directory};
 use crate::data::{self, Data};
 use crate::error::{CONTAINER_NOT_RUN, Failure, exit_code};
 use crate::pulling::Pulling;
-use crate::{Global, network, overlay_hint, terminal, volumes};
+use crate::{Global, ending, network, overlay_hint, terminal, volumes};
 use clap::Args;
 use layers::{Ground, Request};
 use std::path::PathBuf;
@@ -87,7 +87,7 @@ pub(crate) fn run(global: &Global, arguments: Arguments) -> Result<ExitCode, Fai
 }
 
 fn run_container(global: &Global, mut arguments: Arguments) -> Result<ExitCode, Stopped> {
-    let signals = Signals::catch().map_err(not_run)?;
+    let signals = ending::catch().map_err(not_run)?;
     let request = Request::parse(&mut arguments).map_err(|failure| failure.with_code(CONTAINER_NOT_RUN))?;
     // Volumes are made and looked up as the user, before any namespace is entered.
     let mounts = arguments
@@ -115,8 +115,12 @@ fn run_container(global: &Global, mut arguments: Arguments) -> Result<ExitCode, 
         arguments.tty,
     )?;
     let dry_layer = DryLayer::new(&request, arguments.dry_run.is_some());
-    let ground = Ground::prepare(&data, request, arguments.name.as_deref(), &arguments.pulling)
-        .map_err(|f| f.with_code(CONTAINER_NOT_RUN))?;
+    let ground = Ground::prepare(&data, request, arguments.name.as_deref(), &arguments.pulling);
+    // What broke when the user asked for the end (a download) is its consequence.
+    let ground = ground.map_err(|failure| match signals.next_request_to_end() {
+        Some(signal) => Stopped::Interrupted(signal),
+        None => Stopped::Failed(failure.with_code(CONTAINER_NOT_RUN)),
+    })?;
     drop(built_image);
     let wishes = Wishes {
         process: overrides(&arguments, streams.terminal),

@@ -125,6 +125,9 @@ impl Http {
 
     /// Sends a request and reads the head of the answer.
     pub(crate) fn send(&self, request: Request, verify: bool) -> Result<Answer, Failure> {
+        if self.settings.ending.is_ended() {
+            return Err(Failure::fatal(Error::Ended));
+        }
         let agent = self.agent(&request.url, verify)?;
         let url = request.url.clone();
         let mut builder = ureq::http::Request::builder()
@@ -150,6 +153,7 @@ impl Http {
         };
         match result {
             Ok(response) => Ok(Answer::new(response, url, &self.settings.patience)),
+            Err(_) if self.settings.ending.is_ended() => Err(Failure::fatal(Error::Ended)),
             Err(error) => Err(self.with_proxy(&url, failure(&url, &error))),
         }
     }
@@ -183,6 +187,7 @@ impl Http {
             agent.clone()
         } else {
             let agent = self.new_agent(&key)?;
+            self.settings.ending.take(&agent);
             agents.shared.insert(key, agent.clone());
             agent
         };

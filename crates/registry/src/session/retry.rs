@@ -1,24 +1,30 @@
 //! When to try again, after which pause, and what to say when it is enough.
 
+use crate::ending::Ending;
 use crate::error::{Error, one_line};
 use crate::http::Answer;
-use crate::settings::Patience;
+use crate::settings::{Patience, Settings};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Counts the tries of one thing.
 pub(crate) struct Tries<'p> {
     patience: &'p Patience,
+    ending: &'p Ending,
     done: u32,
 }
 
 impl<'p> Tries<'p> {
-    pub(crate) fn new(patience: &'p Patience) -> Self {
-        Self { patience, done: 0 }
+    pub(crate) fn new(settings: &'p Settings) -> Self {
+        Self::resume(settings, 0)
     }
 
     /// Goes on counting where another one stopped.
-    pub(crate) fn resume(patience: &'p Patience, done: u32) -> Self {
-        Self { patience, done }
+    pub(crate) fn resume(settings: &'p Settings, done: u32) -> Self {
+        Self {
+            patience: &settings.patience,
+            ending: &settings.ending,
+            done,
+        }
     }
 
     /// How many tries there were.
@@ -52,8 +58,7 @@ impl<'p> Tries<'p> {
             return false;
         }
         let pause = self.patience.pause * 2_u32.saturating_pow(self.done - 1).min(64);
-        std::thread::sleep(with_jitter(pause).max(at_least));
-        true
+        self.ending.pause(with_jitter(pause).max(at_least))
     }
 
     /// The error for a server that stays busy.
@@ -202,12 +207,13 @@ mod tests {
 
     #[test]
     fn tries_end() {
-        let patience = Patience {
+        let mut settings = Settings::from_variables(0, |_| None);
+        settings.patience = Patience {
             tries: 3,
             pause: Duration::ZERO,
             ..Patience::default()
         };
-        let mut tries = Tries::new(&patience);
+        let mut tries = Tries::new(&settings);
         assert!(tries.pause_after_loss() && tries.pause_after_loss() && !tries.pause_after_loss());
         let error = tries.lost(Error::connection("r", "the connection was lost"));
         assert_eq!(error.to_string(), "can't reach r: the connection was lost, 3 times");

@@ -63,6 +63,11 @@ pub trait LayerSource: Sync {
         Ok(source)
     }
 
+    /// Whether somebody still wants what comes of it: asked while another process downloads the same.
+    fn goes_on(&self) -> bool {
+        true
+    }
+
     /// How many layers to read at once, at least: a network makes one wait, not the processor.
     fn at_once(&self) -> usize {
         1

@@ -292,7 +292,7 @@ impl<'a> Loading<'a> {
                 .iter()
                 .any(|other| other.descriptor.as_ref().is_some_and(|other| other.digest == *digest));
             if self.source.is_remote() && !is_repeated {
-                let blob = BlobDraft::download(self.store, digest)?;
+                let blob = BlobDraft::download(self.store, digest, &|| self.source.goes_on())?;
                 // Whoever we waited for may have got it.
                 if let Some(here) = self.store.hold_blob(digest)? {
                     blob.finish().discard();

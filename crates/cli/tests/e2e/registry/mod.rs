@@ -5,6 +5,7 @@ mod throttle;
 pub mod web;
 
 mod access;
+mod ending;
 mod hostile;
 mod indexes;
 mod killing;

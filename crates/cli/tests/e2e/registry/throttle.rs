@@ -28,6 +28,15 @@ pub struct Throttle {
 impl Throttle {
     /// One before the registry at `target`; `rate` in bytes a second, for each connection and direction.
     pub fn start(target: &str, rate: u64) -> Self {
+        Self::with(target, rate, u64::MAX)
+    }
+
+    /// One that falls silent after so many bytes from the registry, and keeps its connections open.
+    pub fn silent_after(target: &str, bytes: u64) -> Self {
+        Self::with(target, u64::MAX, bytes)
+    }
+
+    fn with(target: &str, rate: u64, most: u64) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let throttle = Self {
             address: listener.local_addr().expect("an address"),
@@ -38,7 +47,7 @@ impl Throttle {
             for client in listener.incoming() {
                 let client = client.expect("a connection");
                 let server = TcpStream::connect(&target).expect("the registry is there");
-                forward(&client, &server, &counts, rate);
+                forward(&client, &server, &counts, (rate, most));
             }
         });
         throttle
@@ -64,7 +73,7 @@ impl Throttle {
     }
 }
 
-fn forward(client: &TcpStream, server: &TcpStream, counts: &Arc<Counts>, rate: u64) {
+fn forward(client: &TcpStream, server: &TcpStream, counts: &Arc<Counts>, (rate, most): (u64, u64)) {
     counts.open.fetch_add(1, Ordering::SeqCst);
     let ways = [
         (client.try_clone(), server.try_clone(), None),
@@ -72,7 +81,7 @@ fn forward(client: &TcpStream, server: &TcpStream, counts: &Arc<Counts>, rate: u
     ];
     let ways = ways.map(|(from, to, counts)| {
         let (from, to) = (from.expect("a second descriptor"), to.expect("a second descriptor"));
-        std::thread::spawn(move || pass(from, to, counts.as_ref().map(|counts| &counts.down), rate))
+        std::thread::spawn(move || pass(from, to, counts.as_ref().map(|counts| &counts.down), (rate, most)))
     });
     let counts = counts.clone();
     std::thread::spawn(move || {
@@ -83,12 +92,16 @@ fn forward(client: &TcpStream, server: &TcpStream, counts: &Arc<Counts>, rate: u
     });
 }
 
-/// Passes bytes on until either end has gone, no faster than `rate`.
-fn pass(mut from: TcpStream, mut to: TcpStream, count: Option<&AtomicU64>, rate: u64) {
+/// Passes bytes on until either end has gone, no faster than `rate`; of those that are counted no more than `most` on all
+/// connections.
+fn pass(mut from: TcpStream, mut to: TcpStream, count: Option<&AtomicU64>, (rate, most): (u64, u64)) {
     let mut buffer = vec![0; PIECE];
     while let Ok(read @ 1..) = from.read(&mut buffer) {
         if let Some(count) = count {
-            count.fetch_add(read as u64, Ordering::SeqCst);
+            let came = count.fetch_add(read as u64, Ordering::SeqCst) + read as u64;
+            while came > most {
+                std::thread::park();
+            }
         }
         if to.write_all(&buffer[..read]).is_err() {
             break;
