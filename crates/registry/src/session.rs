@@ -5,7 +5,7 @@ pub(crate) mod retry;
 use crate::auth::Authorizer;
 use crate::config::{Config, Endpoint, Security};
 use crate::error::{Error, Result};
-use crate::http::{Answer, Failure, Http, Payload, Request, Url};
+use crate::http::{Answer, Failure, Headers, Http, Payload, Request, Url};
 use crate::settings::Settings;
 pub(crate) use retry::Tries;
 use std::collections::HashMap;
@@ -24,6 +24,8 @@ pub(crate) struct Hop<'a> {
     pub(crate) headers: Vec<(&'static str, String)>,
     /// Goes to the first host only.
     pub(crate) authorization: Option<String>,
+    /// The same.
+    pub(crate) own: Headers,
     pub(crate) payload: Payload<'a>,
     pub(crate) wait: Option<Duration>,
 }
@@ -35,6 +37,7 @@ impl Hop<'_> {
             url,
             headers: Vec::new(),
             authorization: None,
+            own: Headers::default(),
             payload: Payload::None,
             wait: None,
         }
@@ -53,6 +56,7 @@ impl Hop<'static> {
             url: self.url,
             headers: self.headers,
             authorization: self.authorization,
+            own: self.own,
             payload,
             wait: self.wait,
         }
@@ -109,6 +113,7 @@ impl Session {
                 method: Method::GET,
                 url: endpoint.root(https, ""),
                 headers: Vec::new(),
+                own: endpoint.headers.clone(),
                 payload: Payload::None,
                 wait: None,
             };
@@ -155,6 +160,9 @@ impl Session {
             // Where an upload goes on at another host, that host gets no credentials of ours.
             let is_own = next.url.authority == endpoint.authority;
             next.authorization = authorization.clone().filter(|_| is_own);
+            if is_own {
+                next.own = endpoint.headers.clone();
+            }
             let answer = if can_repeat {
                 self.again_and_again(next, endpoint.verifies(), what)?
             } else {
@@ -210,6 +218,7 @@ impl Session {
                 method: next.method,
                 url: next.url,
                 headers,
+                own: next.own,
                 payload: next.payload,
                 wait: next.wait,
             };
@@ -233,6 +242,7 @@ impl Session {
             }
             if !from.same_origin(&to) {
                 hop.authorization = None;
+                hop.own = Headers::default();
             }
             if answer.status.as_u16() == 303 {
                 hop.method = Method::GET;
@@ -281,6 +291,7 @@ fn repeat<'h>(hop: &'h mut Hop) -> (Hop<'h>, bool) {
         url: hop.url.clone(),
         headers: hop.headers.clone(),
         authorization: hop.authorization.clone(),
+        own: hop.own.clone(),
         payload,
         wait: hop.wait,
     };

@@ -1,6 +1,6 @@
 //! One place to ask for a repository.
 
-use crate::http::{HostFiles, Url};
+use crate::http::{Headers, HostFiles, Url};
 use wiac_oci::reference::DEFAULT_REGISTRY;
 
 /// How much a connection must prove.
@@ -35,6 +35,8 @@ pub(crate) struct Endpoint {
     pub(crate) namespace: Option<String>,
     /// Certificates that are named for it.
     pub(crate) files: HostFiles,
+    /// Headers that are sent to it, and to nobody else.
+    pub(crate) headers: Headers,
 }
 
 impl Endpoint {
@@ -49,6 +51,7 @@ impl Endpoint {
             is_mirror,
             namespace: None,
             files: HostFiles::default(),
+            headers: Headers::default(),
         }
     }
 

@@ -1,13 +1,14 @@
-//! containerd's `hosts.toml`: where else a registry's content may be found. Its `header` tables don't count here.
+//! containerd's `hosts.toml`: where else a registry's content may be found, and what it is asked with.
 //!
 //! containerd: docs/hosts.md.
 
 use super::{Config, Endpoint, Purpose, Security, read_toml};
 use crate::error::{Error, Result};
-use crate::http::{HostFiles, Url};
+use crate::http::{Headers, HostFiles, Url};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use ureq::http::{HeaderName, HeaderValue};
 use wiac_oci::reference::Reference;
 
 #[derive(Debug, Deserialize)]
@@ -27,19 +28,30 @@ struct Host {
     #[serde(default)]
     override_path: bool,
     #[serde(default)]
-    ca: OneOrMany,
+    ca: OneOrMany<PathBuf>,
     #[serde(default)]
     client: Client,
+    #[serde(default)]
+    header: BTreeMap<String, OneOrMany<String>>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(untagged)]
-enum OneOrMany {
-    One(PathBuf),
-    Many(Vec<PathBuf>),
+enum OneOrMany<T> {
+    One(T),
+    Many(Vec<T>),
 }
 
-impl Default for OneOrMany {
+impl<T> OneOrMany<T> {
+    fn as_slice(&self) -> &[T] {
+        match self {
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Many(many) => many,
+        }
+    }
+}
+
+impl<T> Default for OneOrMany<T> {
     fn default() -> Self {
         Self::Many(Vec::new())
     }
@@ -63,10 +75,7 @@ impl Default for Client {
 impl Host {
     /// The files it names, relative to the directory of its own.
     fn files(&self, directory: &Path) -> HostFiles {
-        let authorities = match &self.ca {
-            OneOrMany::One(path) => std::slice::from_ref(path),
-            OneOrMany::Many(paths) => paths,
-        };
+        let authorities = self.ca.as_slice();
         let client = match &self.client {
             Client::One(path) => Some((path, path)),
             Client::Many(paths) => paths.first().map(|path| (path, path)),
@@ -76,6 +85,36 @@ impl Host {
             authorities: authorities.iter().map(|path| directory.join(path)).collect(),
             client: client.map(|(certificate, key)| (directory.join(certificate), directory.join(key))),
         }
+    }
+}
+
+/// What says how a request travels is ours to say.
+const NOT_TO_BE_SET: [&str; 6] = [
+    "connection",
+    "content-length",
+    "content-range",
+    "host",
+    "range",
+    "transfer-encoding",
+];
+
+impl Host {
+    /// The headers it is asked with. Their values may be secrets: no message shows one.
+    fn headers(&self, path: &Path) -> Result<Headers> {
+        let mut headers = Vec::new();
+        for (written, values) in &self.header {
+            let wrong = |reason: &str| Error::configuration(path, format!("the header {written:?} {reason}"));
+            let name = HeaderName::from_bytes(written.as_bytes()).map_err(|_| wrong("has no valid name"))?;
+            if NOT_TO_BE_SET.contains(&name.as_str()) {
+                return Err(wrong("can't be set: take it out"));
+            }
+            for value in values.as_slice() {
+                let mut value = HeaderValue::from_str(value).map_err(|_| wrong("has a value that can't be sent"))?;
+                value.set_sensitive(true);
+                headers.push((name.clone(), value));
+            }
+        }
+        Ok(headers.into())
     }
 }
 
@@ -133,6 +172,7 @@ fn endpoints_of(
         let security = config.security(registry, file.own.skip_verify);
         Endpoint {
             files: file.own.files(path.parent().unwrap_or(Path::new("/"))),
+            headers: file.own.headers(path)?,
             ..Endpoint::new(registry, reference.repository(), security, false)
         }
     };
@@ -173,6 +213,7 @@ fn endpoint(config: &Config, reference: &Reference, path: &Path, (name, host): (
         is_mirror,
         namespace: is_mirror.then(|| registry.to_owned()),
         files: host.files(path.parent().unwrap_or(Path::new("/"))),
+        headers: host.headers(path)?,
     })
 }
 
@@ -225,6 +266,36 @@ mod tests {
         assert_eq!(found.authorities, [path("/c/a"), path("/b")]);
         assert_eq!(found.client, Some((path("/c/both.pem"), path("/c/both.pem"))));
         assert!(files("").is_empty());
+    }
+
+    #[test]
+    fn headers_are_read_or_refused() {
+        let headers = |text: &str| {
+            let host = toml::from_str::<Host>(text).unwrap();
+            host.headers(Path::new("/c/hosts.toml"))
+        };
+        let found = headers("[header]\nx-team = \"a\"\nX-Key = [\"b\", \"c\"]\n").unwrap();
+        let mut shown: Vec<_> = found
+            .iter()
+            .map(|(name, value)| format!("{name}={}", value.to_str().unwrap()))
+            .collect();
+        shown.sort();
+        assert_eq!(shown, ["x-key=b", "x-key=c", "x-team=a"]);
+        assert!(headers("").unwrap().is_empty());
+        for (text, complaint) in [
+            ("[header]\nHost = \"evil\"\n", "the header \"Host\" can't be set"),
+            ("[header]\n\"a b\" = \"x\"\n", "the header \"a b\" has no valid name"),
+            (
+                "[header]\nx = \"a\\nsecret\"\n",
+                "the header \"x\" has a value that can't be sent",
+            ),
+        ] {
+            let said = headers(text).unwrap_err().to_string();
+            assert!(
+                said.contains(complaint) && said.contains("hosts.toml") && !said.contains("secret"),
+                "{said}"
+            );
+        }
     }
 
     #[test]

@@ -26,11 +26,16 @@ use ureq::http::{HeaderName, HeaderValue, Method, Response};
 use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, AsSendBody, Proxy, ProxyProtocol, SendBody, Timeout};
 
+/// Headers that somebody has written down for a host.
+pub(crate) type Headers = Arc<[(HeaderName, HeaderValue)]>;
+
 /// A request that goes out once.
 pub(crate) struct Request<'a> {
     pub(crate) method: Method,
     pub(crate) url: Url,
     pub(crate) headers: Vec<(&'static str, String)>,
+    /// Those of its host.
+    pub(crate) own: Headers,
     pub(crate) payload: Payload<'a>,
     /// Waits this long for the answer, where that is longer than usual.
     pub(crate) wait: Option<Duration>,
@@ -138,6 +143,11 @@ impl Http {
                 .map_err(|_| Error::broken(&url, format!("the header {name} for it can't be sent")))?;
             value.set_sensitive(*name == "authorization");
             builder = builder.header(HeaderName::from_static(name), value);
+        }
+        // Ours count more: a token that was asked for, say.
+        let is_ours = |name: &HeaderName| request.headers.iter().any(|(ours, _)| ours == name);
+        for (name, value) in request.own.iter().filter(|(name, _)| !is_ours(name)) {
+            builder = builder.header(name, value);
         }
         let wait = request.wait;
         let result = match request.payload {

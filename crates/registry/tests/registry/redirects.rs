@@ -30,6 +30,43 @@ fn another_host_gets_no_credentials() {
     assert_eq!(seen[0].header("authorization"), None);
 }
 
+#[test]
+fn headers_of_hosts_toml_go_to_their_host_alone() {
+    let bytes = noise(50_000, 31);
+    let content: Arc<[u8]> = bytes.clone().into();
+    let store = Server::start(move |_, reply| reply.send(200, &[], &content));
+    let location = format!("http://{}/blob", store.authority());
+    let mirror = Server::start(move |request, reply| match request.header("x-team") {
+        Some("builders") => reply.send(307, &[("location", &location)], b""),
+        _ => reply.send(403, &[], b""),
+    });
+    let own = Server::start(|_, reply| reply.send(404, &[], b""));
+    let (client, _directory) = client_with(|_, directory| {
+        let hosts = directory.join(format!("hosts.d/{}", own.authority()));
+        std::fs::create_dir_all(&hosts).unwrap();
+        let text = format!(
+            "[host.\"http://{}\"]\n  [host.\"http://{0}\".header]\n  x-team = \"builders\"\n  x-keys = [\"a\", \"b\"]\n",
+            mirror.authority()
+        );
+        std::fs::write(hosts.join("hosts.toml"), text).unwrap();
+    });
+    let reference = reference(&own.authority(), "a:1");
+    let mut found = Vec::new();
+    let mut blob = client.blob(&reference, &layer_of(&bytes), 0).unwrap();
+    blob.read_to_end(&mut found).unwrap();
+    assert!(found == bytes);
+    let names = |server: &Server| server.seen().iter().any(|request| request.header("x-team").is_some());
+    assert!(names(&mirror) && !names(&store));
+    assert!(store.seen().iter().all(|request| request.header("x-keys").is_none()));
+    // The registry that the mirror stands for isn't the mirror.
+    client
+        .blob(&reference, &layer_of(&noise(5, 32)), 0)
+        .map(drop)
+        .unwrap_err();
+    let _ = client.manifest(&reference);
+    assert!(!names(&own));
+}
+
 /// What is said of a registry that redirects there.
 fn complaint(location: &str) -> String {
     let location = location.to_owned();

@@ -99,8 +99,10 @@ fn pass(mut from: TcpStream, mut to: TcpStream, count: Option<&AtomicU64>, (rate
     while let Ok(read @ 1..) = from.read(&mut buffer) {
         if let Some(count) = count {
             let came = count.fetch_add(read as u64, Ordering::SeqCst) + read as u64;
-            while came > most {
-                std::thread::park();
+            if came > most {
+                loop {
+                    std::thread::park();
+                }
             }
         }
         if to.write_all(&buffer[..read]).is_err() {
