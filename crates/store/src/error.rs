@@ -44,6 +44,16 @@ pub enum Error {
         /// Whose it is.
         owner: &'static str,
     },
+    /// The data directory's file system can't hold marks.
+    #[error("the file system of the data directory {} keeps no {kind} attributes, by which layers mark deleted \
+        directories; name a directory on another one, such as ext4, xfs or btrfs (--data DIR or WIAC_DATA)",
+        path.display())]
+    NoAttributes {
+        /// The data directory.
+        path: PathBuf,
+        /// The kind of attributes.
+        kind: &'static str,
+    },
     /// The data directory is not ours.
     #[error("{} is not empty and not a data directory of wiac; name another one (--data DIR or WIAC_DATA)",
         path.display())]

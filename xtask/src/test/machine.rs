@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// Debian's packages, and what needs them.
-const PACKAGES: [(&str, &str); 25] = [
+const PACKAGES: [(&str, &str); 26] = [
     ("apache2-utils", "htpasswd, for a registry with users"),
     ("busybox-static", "the BusyBox container of the articles"),
     ("buildah", "images to and from it"),
@@ -29,6 +29,7 @@ const PACKAGES: [(&str, &str); 25] = [
     ("podman", "an image's layers are run by their directories"),
     ("python3", "drives libseccomp"),
     ("e2fsprogs", "mkfs.ext4: disks that are full or lose their power"),
+    ("qemu-system-x86", "a machine with another kernel"),
     ("skopeo", "images in every form"),
     ("uidmap", "newuidmap and newgidmap for containers without root"),
     ("umoci", "unpacks image layouts as the specification says"),

@@ -15,6 +15,7 @@ mod dry_run;
 mod foreign;
 mod image;
 mod isolation;
+mod kernel;
 mod killing;
 mod layers_article;
 mod overlay;

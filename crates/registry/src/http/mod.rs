@@ -225,7 +225,7 @@ impl Http {
             let machine = if key.verify { self.machine()? } else { Arc::default() };
             if key.verify && machine.is_empty() && key.files.authorities.is_empty() {
                 return Err(Error::Tls {
-                    host: "no HTTPS server".to_owned(),
+                    host: "the server's certificate".to_owned(),
                     reason: "this machine has no certificates of authorities".to_owned(),
                     remedy: "install ca-certificates, or name a bundle in SSL_CERT_FILE".to_owned(),
                 });

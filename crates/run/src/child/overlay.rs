@@ -38,7 +38,8 @@ impl Child<'_> {
         fsconfig_set_string(&context, c"source", c"overlay").at(Call::Fsconfig)?;
         for lower in &overlay.lowers {
             match set_directory(&context, c"lowerdir+", &open_layer(lower)?) {
-                Err(Errno::INVAL) => return Ok(None),
+                // Linux 6.5 to 6.7, which don't know the option; earlier ones, whose overlay takes strings alone.
+                Err(Errno::INVAL | Errno::OPNOTSUPP) => return Ok(None),
                 result => self.explained(result, &context, Call::Fsconfig)?,
             }
         }

@@ -3,6 +3,7 @@
 pub mod call;
 pub mod debian;
 pub mod leftovers;
+pub mod machine;
 pub mod place;
 pub mod programs;
 pub mod pty;
