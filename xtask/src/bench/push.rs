@@ -30,8 +30,30 @@ const MOST_LARGER: u64 = 2;
 /// How podman calls what it has; docker's is named after the registry.
 const IMPORTED: &str = "localhost/made";
 
-/// By which letter it is chosen, how it is compressed, and how hard.
-const CASES: [(char, Kind, &str); 2] = [('a', Kind::Gzip, "6"), ('b', Kind::Zstd, "3")];
+/// What is measured.
+struct Case {
+    /// By which `--case` chooses it.
+    letter: char,
+    kind: Kind,
+    level: &'static str,
+    /// Our level that packs about as podman's does: libdeflate's levels of gzip pack better than those of podman's library.
+    as_podman: Option<&'static str>,
+}
+
+const CASES: [Case; 2] = [
+    Case {
+        letter: 'a',
+        kind: Kind::Gzip,
+        level: "6",
+        as_podman: Some("3"),
+    },
+    Case {
+        letter: 'b',
+        kind: Kind::Zstd,
+        level: "3",
+        as_podman: None,
+    },
+];
 
 /// What has to be made before the peers' root is entered.
 pub(super) fn prepare(place: &Place) -> Outcome {
@@ -67,8 +89,8 @@ pub(super) fn run(arguments: &Arguments, place: &Place) -> Outcome<Report> {
         tar: &tar,
         to: name("made"),
     };
-    for (_, kind, level) in CASES.iter().filter(|(letter, ..)| arguments.wants_case(*letter)) {
-        pushing.measure(*kind, level, &mut report)?;
+    for case in CASES.iter().filter(|case| arguments.wants_case(case.letter)) {
+        pushing.measure(case, &mut report)?;
     }
     Ok(report)
 }
@@ -83,8 +105,13 @@ struct Pushing<'p> {
 }
 
 impl Pushing<'_> {
-    fn measure(&self, kind: Kind, level: &str, report: &mut Report) -> Outcome {
+    fn measure(&self, case: &Case, report: &mut Report) -> Outcome {
+        let (kind, level) = (case.kind, case.level);
         let mut contenders = vec![Contender::new("wiac", || self.wiac(kind, level)).after(|| self.import())];
+        if let Some(level) = case.as_podman {
+            let name = format!("wiac, level {level}");
+            contenders.push(Contender::new(&name, move || self.wiac(kind, level)).after(|| self.import()));
+        }
         if self.arguments.wants("podman") {
             contenders.push(Contender::new("podman", || self.podman(kind, level)).after(|| self.forget()));
         }
@@ -109,6 +136,11 @@ impl Pushing<'_> {
         let what = format!("peak memory of wiac push ({})", kind.word());
         report.fact(what, format!("{peak} KiB"), peak <= MOST_MEMORY);
         let ours = self.size()?;
+        if let Some(level) = case.as_podman {
+            self.import()?;
+            shell::output(&mut self.wiac(kind, level))?;
+            report.note(format!("at level {level} wiac sends {} bytes", self.size()?));
+        }
         if !self.arguments.wants("podman") {
             report.note(format!("wiac sends {ours} bytes ({})", kind.word()));
             return Ok(());
