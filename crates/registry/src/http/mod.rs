@@ -24,7 +24,7 @@ use tls::{Certificates, Trouble};
 use ureq::http::request::Builder;
 use ureq::http::{HeaderName, HeaderValue, Method, Response};
 use ureq::unversioned::transport::DefaultConnector;
-use ureq::{Agent, AsSendBody, Proxy, ProxyProtocol, SendBody, Timeout};
+use ureq::{Agent, AsSendBody, Proxy, SendBody, Timeout};
 
 /// Headers that somebody has written down for a host.
 pub(crate) type Headers = Arc<[(HeaderName, HeaderValue)]>;
@@ -264,11 +264,10 @@ fn run(
 
 fn new_proxy(text: &str) -> Result<Proxy> {
     let wrong = |reason: &str| Error::connection(format!("the proxy {:?}", shown_proxy(text)), reason);
-    let proxy = Proxy::new(text).map_err(|_| wrong("it isn't an address like http://proxy.example:3128"))?;
-    if !matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https) {
-        return Err(wrong("SOCKS isn't supported: name an HTTP proxy in HTTPS_PROXY"));
-    }
-    Ok(proxy)
+    // Which of its schemes are SOCKS's, and who looks a name up then (socks5: we; socks5h: the proxy), is ureq's to know, as
+    // curl has it.
+    Proxy::new(text)
+        .map_err(|_| wrong("it isn't an address like http://proxy.example:3128 or socks5h://proxy.example:1080"))
 }
 
 /// A proxy's address without user and password.

@@ -123,10 +123,78 @@ fn a_proxy_is_gone_through() {
     assert_eq!(heads.lock().unwrap().len(), 1);
 }
 
+/// A SOCKS proxy (RFC 1928, 1929) that connects everybody with one server, and notes who asks for what.
+fn socks_proxy(target: u16) -> (u16, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+    let noted = asked.clone();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut client = stream.unwrap();
+            let bytes = |client: &mut TcpStream, count: u8| {
+                let mut bytes = vec![0; usize::from(count)];
+                client.read_exact(&mut bytes).unwrap();
+                bytes
+            };
+            let text = |client: &mut TcpStream| {
+                let length = bytes(client, 1)[0];
+                String::from_utf8(bytes(client, length)).unwrap()
+            };
+            let methods = bytes(&mut client, 2)[1];
+            bytes(&mut client, methods);
+            client.write_all(&[5, 2]).unwrap();
+            bytes(&mut client, 1);
+            let (user, password) = (text(&mut client), text(&mut client));
+            client.write_all(&[1, 0]).unwrap();
+            let host = match bytes(&mut client, 4)[3] {
+                1 => format!("{:?}", bytes(&mut client, 4)),
+                _ => text(&mut client),
+            };
+            let wanted = bytes(&mut client, 2);
+            let wanted = u16::from_be_bytes([wanted[0], wanted[1]]);
+            noted.lock().unwrap().push(format!("{user} {password} {host} {wanted}"));
+            client.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).unwrap();
+            let mut server = TcpStream::connect(("127.0.0.1", target)).unwrap();
+            let (mut from, mut to) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+            std::thread::spawn(move || io::copy(&mut from, &mut to));
+            std::thread::spawn(move || io::copy(&mut client, &mut server));
+        }
+    });
+    (port, asked)
+}
+
+#[test]
+fn a_socks_proxy_is_gone_through() {
+    for (scheme, expected) in [
+        ("socks5", "me secret [127, 0, 0, 2] 7777"),
+        ("socks5h", "me secret registry.example 7777"),
+    ] {
+        let authority = Authority::new();
+        let server = authority.serve("registry.example", false, None);
+        let (port, asked) = socks_proxy(server.port());
+        let (client, _directory) = client_with(|settings, directory| {
+            let bundle = directory.join("bundle.pem");
+            std::fs::write(&bundle, authority.pem()).unwrap();
+            settings.authorities.bundles = vec![bundle];
+            settings.proxies.https = Some(format!("{scheme}://me:secret@127.0.0.1:{port}"));
+            settings.patience.tries = 1;
+            std::fs::write(directory.join("hosts"), "127.0.0.2 registry.example\n").unwrap();
+        });
+        client.manifest(&reference("registry.example:7777", "a:1")).unwrap();
+        let asked = asked.lock().unwrap();
+        assert!(
+            !asked.is_empty() && asked.iter().all(|line| line == expected),
+            "{scheme}: {asked:?}"
+        );
+    }
+}
+
 #[test]
 fn proxies_that_do_not_work_are_named_without_their_secrets() {
     for (proxy, expected) in [
-        ("socks5://me:secret@127.0.0.1:1080", "SOCKS isn't supported"),
+        ("socks5h://me:secret@127.0.0.1:1", "127.0.0.1:1"),
+        ("ftp://me:secret@127.0.0.1:1", "it isn't an address like"),
         ("http://me:secret@", "the proxy"),
         ("http://me:secret@127.0.0.1:1", "127.0.0.1:1"),
     ] {
