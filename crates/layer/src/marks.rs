@@ -25,6 +25,19 @@ pub fn is_opaque(directory: impl AsFd) -> Result<bool> {
     Ok(false)
 }
 
+/// The same of the directory at `path`; a symlink isn't followed.
+pub(crate) fn is_opaque_at(path: &Path) -> Result<bool> {
+    for form in [Form::Trusted, Form::User] {
+        let mut value = [0u8; 16];
+        match rustix::fs::lgetxattr(path, form.attribute("opaque"), &mut value[..]) {
+            Ok(length) if value.get(..length) == Some(b"y") => return Ok(true),
+            Ok(_) | Err(Errno::RANGE | Errno::NODATA | Errno::NOTSUP | Errno::PERM) => {}
+            Err(errno) => return Err(errno).on("read an attribute of", path),
+        }
+    }
+    Ok(false)
+}
+
 /// A short attribute of what `file` (which may be O_PATH) refers to.
 fn attribute(file: impl AsFd, name: &str) -> Result<Option<Vec<u8>>> {
     // The xattr calls refuse O_PATH descriptors but follow their magic links.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use wiac_dockerfile::Word;
 use wiac_dockerfile::expand::{Expanded, Expander};
-use wiac_layer::merged::LayerStack;
+use wiac_layer::merged::{KnownLayers, LayerStack};
 use wiac_oci::image::{History, ImageConfig};
 use wiac_oci::runtime::DEFAULT_PATH;
 use wiac_store::{ImageRecord, LayerId, Store};
@@ -41,6 +41,8 @@ pub(super) struct Stage {
     pub(super) created: Option<String>,
     /// The time of everything that is made, where one is set.
     pub(super) epoch: Option<String>,
+    /// What was found in its layers.
+    known: KnownLayers,
     /// CMD was set in this stage: ENTRYPOINT doesn't clear it.
     pub(super) own_cmd: bool,
 }
@@ -56,6 +58,7 @@ impl Stage {
             escape,
             created: None,
             epoch: None,
+            known: KnownLayers::default(),
             own_cmd: false,
         };
         for id in layers {
@@ -80,7 +83,7 @@ impl Stage {
     /// The stage's directories. Layers that are elsewhere are fetched for that.
     pub(super) fn stack(&self, shared: &Shared<'_>) -> Result<LayerStack> {
         let directories = shared.directories(&self.layers)?;
-        Ok(LayerStack::new(directories))
+        Ok(LayerStack::new(directories).remembering(&self.known)?)
     }
 
     /// Adds a layer that was made at some time, with its entry in the history.

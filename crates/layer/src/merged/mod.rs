@@ -4,12 +4,15 @@
 //! written by a stranger can't lead out of the stack.
 
 mod descent;
+mod known;
 mod walk;
 
 use crate::error::{IoExt, Result};
 use crate::marks::{is_opaque, is_whiteout, status};
 use crate::owners::{Intended, OwnerRecord};
 pub(crate) use descent::Descent;
+pub use known::KnownLayers;
+use known::{Lower, What};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Dir, FileType, Mode, OFlags, Stat};
 use std::collections::BTreeSet;
@@ -28,12 +31,17 @@ pub struct LayerStack {
     owners: Vec<Option<Arc<OwnerRecord>>>,
     /// The directories opened, topmost first, from the first lookup on.
     roots: OnceLock<Vec<Part>>,
+    /// What is known of the lowest layers.
+    known: Option<Lower>,
 }
 
 /// A clone opens the directories anew.
 impl Clone for LayerStack {
     fn clone(&self) -> Self {
-        Self::new(self.directories.clone()).with_owners(self.owners.clone())
+        Self {
+            known: self.known.clone(),
+            ..Self::new(self.directories.clone()).with_owners(self.owners.clone())
+        }
     }
 }
 
@@ -41,6 +49,8 @@ impl Clone for LayerStack {
 #[derive(Debug, Clone)]
 pub struct MergedDirectory {
     parts: Vec<Part>,
+    /// What layers below these have of it, of which more is known.
+    lower: Option<Lower>,
 }
 
 /// A directory in one layer.
@@ -85,7 +95,17 @@ impl LayerStack {
             directories,
             owners: Vec::new(),
             roots: OnceLock::new(),
+            known: None,
         }
+    }
+
+    /// The same, which remembers in `known` what it finds, and finds there what was found before.
+    ///
+    /// # Errors
+    /// The topmost layer can't be opened.
+    pub fn remembering(mut self, known: &KnownLayers) -> Result<Self> {
+        self.known = known.root(&self.directories)?;
+        Ok(self)
     }
 
     /// The same with what couldn't be put on disk as it was meant, for each layer, base first.
@@ -110,7 +130,10 @@ impl LayerStack {
     pub fn with_upper(&self, upper: &Path) -> Self {
         let mut directories = self.directories.clone();
         directories.push(upper.to_owned());
-        Self::new(directories).with_owners(self.owners.clone())
+        Self {
+            known: self.known.clone(),
+            ..Self::new(directories).with_owners(self.owners.clone())
+        }
     }
 
     /// Whether there is no layer at all.
@@ -120,17 +143,21 @@ impl LayerStack {
 
     /// The root directory.
     pub fn root(&self) -> Result<MergedDirectory> {
+        let lower = self.known.clone();
         if let Some(roots) = self.roots.get() {
-            return Ok(MergedDirectory { parts: roots.clone() });
+            let parts = roots.clone();
+            return Ok(MergedDirectory { parts, lower });
         }
-        let mut parts = Vec::with_capacity(self.directories.len());
-        for (layer, path) in self.directories.iter().enumerate().rev() {
+        let known = lower.as_ref().map_or(0, Lower::count);
+        let mut parts = Vec::with_capacity(self.directories.len() - known);
+        for (layer, path) in self.directories.iter().enumerate().skip(known).rev() {
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
             let directory = Arc::new(rustix::fs::open(path, flags, Mode::empty()).on("open", path)?);
             parts.push(Part { directory, layer });
         }
         Ok(MergedDirectory {
             parts: self.roots.get_or_init(|| parts).clone(),
+            lower,
         })
     }
 
@@ -166,12 +193,13 @@ impl LayerStack {
 impl MergedDirectory {
     /// The directory in the topmost layer that has it: the one whose owner, mode and times count.
     pub fn topmost(&self) -> Option<&OwnedFd> {
-        self.parts.first().map(|part| part.directory.as_ref())
+        self.topmost_and_layer().map(|(directory, _)| directory)
     }
 
     /// The same with the number of its layer, counted from the base.
     pub fn topmost_and_layer(&self) -> Option<(&OwnedFd, usize)> {
-        self.parts.first().map(|part| (part.directory.as_ref(), part.layer))
+        let top = self.parts.first().or(self.lower.as_ref().map(|lower| &lower.top));
+        top.map(|part| (part.directory.as_ref(), part.layer))
     }
 
     /// All names in it, sorted.
@@ -182,7 +210,9 @@ impl MergedDirectory {
     /// All names in it, and those that its layers only delete; both sorted.
     pub(crate) fn names_and_deleted(&self) -> Result<(Vec<OsString>, Vec<OsString>)> {
         let (mut names, mut deleted) = (BTreeSet::new(), BTreeSet::new());
-        for part in &self.parts {
+        let lower = self.lower.iter().flat_map(Lower::parts);
+        for part in self.parts.iter().cloned().map(Ok).chain(lower) {
+            let part = part?;
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
             let directory =
                 rustix::fs::openat(&part.directory, ".", flags, Mode::empty()).on("open", Path::new("."))?;
@@ -249,9 +279,20 @@ impl MergedDirectory {
                 break;
             }
         }
-        let layer = merged.first().map(|part| part.layer);
+        let mut lower = None;
+        if let Some(below) = self.lower.as_ref().filter(|_| !hides) {
+            let what;
+            (what, hides) = below.look_up(name)?;
+            match what {
+                What::Other(layer) if merged.is_empty() => return below.other(layer, name),
+                What::Nothing | What::Other(_) => {}
+                What::Directory(layers) => lower = below.directory(name, layers)?,
+            }
+        }
+        let directory = Self { parts: merged, lower };
+        let layer = directory.topmost_and_layer().map(|(_, layer)| layer);
         Ok(LookUp {
-            found: layer.map(|layer| (Found::Directory(Self { parts: merged }), layer)),
+            found: layer.map(|layer| (Found::Directory(directory), layer)),
             hides,
         })
     }
