@@ -33,6 +33,8 @@ mkdir -p /lower/bin /layer
 cp /bin/busybox /lower/bin/sh
 wiac run /lower /layer /bin/sh -c 'echo kept > /file'
 cat /layer/diff/file
+for number in $(seq 400); do mkdir /below$number; echo $number > /below$number/number; chain=/below$number:$chain; done
+wiac run $chain/lower /layer2 /bin/sh -c 'cat /number'
 echo '== user'
 cp -r /context /home/context
 chown -R user:user /home/context
@@ -75,7 +77,7 @@ fn debians_own_kernel_runs_everything() {
         mkdir: can't create directory '/sys/fs/cgroup/x': Read-only file system\nended with 7"
     );
     assert_eq!(part(&said, "layers"), "60");
-    assert_eq!(part(&said, "directories"), "kept");
+    assert_eq!(part(&said, "directories"), "kept\n400");
     assert_eq!(files(part(&said, "user")), "/d/y\n0\n0::/");
     let refused = part(&said, "user on tmpfs");
     assert!(refused.contains("keeps no user attributes"), "{refused}");
