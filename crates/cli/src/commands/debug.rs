@@ -2,7 +2,7 @@
 
 use crate::data::Data;
 use crate::error::{Failure, exit_code};
-use crate::{Global, data, format, overlay_hint, terminal};
+use crate::{Global, data, format, start_hint, terminal};
 use clap::Args;
 use rustix::termios::isatty;
 use std::fmt::Write as _;
@@ -85,7 +85,7 @@ pub(crate) fn open(data: &Data, signals: &Signals, id: &str, words: &[String]) -
             let why = container::explain_start(&runtime, errno, root.as_ref());
             return Err(Failure::new(why.message).with_code(u8::try_from(why.code).unwrap_or(1)));
         }
-        Err(error) => return Err(Failure::new(overlay_hint::with_hint(&error))),
+        Err(error) => return Err(Failure::new(start_hint::with_hint(&error))),
     };
     Ok(exit_code(attach(&mut container, signals)?.exit_code()))
 }

@@ -7,7 +7,7 @@ use super::build::{Stopped, build_directory};
 use crate::data::{self, Data};
 use crate::error::{CONTAINER_NOT_RUN, Failure, exit_code};
 use crate::pulling::Pulling;
-use crate::{Global, ending, network, overlay_hint, terminal, volumes};
+use crate::{Global, ending, network, start_hint, terminal, volumes};
 use clap::Args;
 use layers::{Ground, Request};
 use std::path::PathBuf;
@@ -227,7 +227,7 @@ fn execute(
             let why = container::explain_start(runtime, errno, root.as_ref());
             return Err(Failure::new(why.message).with_code(u8::try_from(why.code).unwrap_or(CONTAINER_NOT_RUN)));
         }
-        Err(error) => return Err(Failure::new(overlay_hint::with_hint(&error)).with_code(CONTAINER_NOT_RUN)),
+        Err(error) => return Err(Failure::new(start_hint::with_hint(&error)).with_code(CONTAINER_NOT_RUN)),
     };
     let code = attach(&mut container, signals).map_err(not_run)?.exit_code();
     if let Some(reason) = container::explain_end(&ground.seen(), form, runtime, code) {

@@ -41,10 +41,20 @@ chown -R user:user /home/context
 su user -c 'wiac build -q -t image /home/context >/dev/null; wiac run image "ls -d /one /d/* /e; id -u; cat /proc/self/cgroup"'
 echo '== user on tmpfs'
 su user -c 'mkdir /tmp/mine; WIAC_DATA=/tmp/mine/data wiac build -q /home/context; echo "ended with $?"'
+echo '== limits'
+echo 0 > /proc/sys/user/max_pid_namespaces
+wiac run image true
+echo 1000 > /proc/sys/user/max_pid_namespaces
+rmmod overlay
+wiac run image true
+insmod /modules/overlay.ko
+echo 0 > /proc/sys/kernel/unprivileged_userns_clone
+su user -c 'wiac run image true'
 echo '== left'
 grep -c wiac /proc/mounts
 ls /var/lib/wiac/tmp /home/.local/share/wiac/tmp
 wiac store check
+echo 1 > /proc/sys/kernel/unprivileged_userns_clone
 su user -c 'wiac store check'
 "#;
 
@@ -82,6 +92,9 @@ fn debians_own_kernel_runs_everything() {
     let refused = part(&said, "user on tmpfs");
     assert!(refused.contains("keeps no user attributes"), "{refused}");
     assert!(refused.ends_with("ended with 1"), "{refused}");
+    for hint in ["max_*_namespaces", "modprobe overlay", "unprivileged_userns_clone is 0"] {
+        assert!(part(&said, "limits").contains(hint), "{hint}: {said}");
+    }
     let left = part(&said, "left");
     assert_eq!(left.lines().next(), Some("0"), "mounts are left: {left}");
     assert_eq!(left.matches("nothing is wrong").count(), 2, "{left}");

@@ -1,7 +1,7 @@
 //! Why a build ended early, as its user sees it.
 
 use crate::error::Failure;
-use crate::{overlay_hint, progress};
+use crate::{progress, start_hint};
 
 /// Why a build ended early.
 pub(crate) enum Stopped {
@@ -39,7 +39,7 @@ pub(super) fn stopped(error: wiac_build::Error, file_name: &str, text: &[u8], is
                     }
                 }
                 if let Error::Run(error) = &source
-                    && let Some(hint) = overlay_hint::hint(error)
+                    && let Some(hint) = start_hint::hint(error)
                 {
                     message = format!("{message}\n{hint}");
                 }
