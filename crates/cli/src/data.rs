@@ -12,7 +12,7 @@ use wiac_store::Store;
 pub(crate) struct Data {
     /// The store.
     pub(crate) store: Store,
-    /// The namespace this process has entered; none for root.
+    /// The namespace this process is in; none for root.
     pub(crate) user_namespace: Option<UserNamespace>,
     /// Who asked, outside of it.
     pub(crate) caller: Caller,
@@ -28,15 +28,22 @@ impl Data {
     }
 }
 
-/// Enters a user namespace where the user isn't root, and opens the data directory.
+/// Enters a user namespace where the user isn't root, and opens the data directory. Who is root in somebody else's user
+/// namespace only isn't root to overlays and devices, but needs no namespace of its own.
 pub(crate) fn open(global: &Global) -> Result<Data, Failure> {
-    let is_root = !user_namespace::is_needed();
+    let is_user = user_namespace::is_needed();
+    let inherited = if is_user { None } else { user_namespace::inherited()? };
+    let is_root = !is_user && inherited.is_none();
     let caller = Caller::current();
     let location = global
         .data
         .clone()
         .unwrap_or_else(|| wiac_store::default_location(is_root));
-    let user_namespace = if is_root { None } else { Some(user_namespace::enter()?) };
+    let user_namespace = if is_user {
+        Some(user_namespace::enter()?)
+    } else {
+        inherited
+    };
     let form = if is_root { Form::Trusted } else { Form::User };
     Ok(Data {
         store: Store::open(&location, form)?,

@@ -17,6 +17,12 @@ pub(crate) fn hint(error: &Error) -> Option<&'static str> {
         Error::Step {
             is_root: true, errno, ..
         } => of_root(errno.raw_os_error()),
+        // mount_namespaces(7): what is hidden in the only /proc there is must not come to light in a new one.
+        Error::Step { what, errno, .. } if errno.raw_os_error() == EPERM && what.starts_with("mount proc ") => Some(
+            "parts of /proc are hidden here, as in most containers, and without the machine's root the kernel then allows \
+             no other one; start the outer container with --security-opt unmask=ALL (podman) or systempaths=unconfined \
+             (docker)",
+        ),
         _ => None,
     }
 }

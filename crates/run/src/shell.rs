@@ -275,6 +275,9 @@ pub fn unshare_user(user_namespace: &UserNamespace) -> String {
 
 /// unshare(1) maps the caller to 0 and one further range for users and groups each (since util-linux 2.38).
 fn user_maps(user_namespace: &UserNamespace, outside: &mut Text) -> String {
+    if user_namespace.is_inherited() {
+        return String::new();
+    }
     let mut options = " --user --map-root-user".to_owned();
     if user_namespace.is_single() {
         return options;

@@ -35,6 +35,8 @@ pub struct UserNamespace {
     /// Group ids.
     pub groups: Vec<IdRange>,
     single: bool,
+    may_set_groups: bool,
+    inherited: bool,
 }
 
 impl UserNamespace {
@@ -62,9 +64,14 @@ impl UserNamespace {
         self.single
     }
 
-    /// The kernel allows setgroups(2) only where newgidmap wrote the map.
+    /// The kernel allows setgroups(2) only where a privileged program (newgidmap) wrote the map.
     pub fn may_set_groups(&self) -> bool {
-        !self.single
+        self.may_set_groups
+    }
+
+    /// Whether the process was started in it, rather than having entered it.
+    pub fn is_inherited(&self) -> bool {
+        self.inherited
     }
 
     /// What is mapped, for messages.
@@ -82,7 +89,9 @@ impl UserNamespace {
 
     /// What gives it more ids, for messages.
     pub fn remedy(&self) -> &'static str {
-        if self.single {
+        if self.inherited {
+            "whoever started this process in it has to give it more"
+        } else if self.single {
             "subordinate ids in /etc/subuid and /etc/subgid, with newuidmap and newgidmap installed (package uidmap), \
              give it more"
         } else {
@@ -94,6 +103,44 @@ impl UserNamespace {
 /// Whether the caller needs a user namespace for containers: it isn't root.
 pub fn is_needed() -> bool {
     !rustix::process::geteuid().is_root()
+}
+
+/// The user namespace that somebody else made, and in which the caller is root: inside a rootless container, or under
+/// `unshare --user --map-root-user`. `None` for the machine's own root.
+///
+/// # Errors
+/// When the maps of such a namespace can't be read.
+pub fn inherited() -> Result<Option<UserNamespace>, Error> {
+    /// The inode of the machine's own user namespace (`PROC_USER_INIT_INO` in the kernel's linux/proc_ns.h).
+    const INITIAL: u64 = 0xEFFF_FFFD;
+    match rustix::fs::stat(c"/proc/self/ns/user") {
+        Ok(namespace) if namespace.st_ino != INITIAL => {}
+        _ => return Ok(None),
+    }
+    let read = |file: &str| {
+        std::fs::read_to_string(file).map_err(|error| failed(format!("can't read the id maps in {file}: {error}")))
+    };
+    let users = parse_map(&read("/proc/self/uid_map")?);
+    Ok(Some(UserNamespace {
+        single: users.iter().map(|range| u64::from(range.count)).sum::<u64>() < 2,
+        users,
+        groups: parse_map(&read("/proc/self/gid_map")?),
+        may_set_groups: read("/proc/self/setgroups")?.trim() == "allow",
+        inherited: true,
+    }))
+}
+
+/// The lines of /proc/PID/uid_map (user_namespaces(7)).
+fn parse_map(text: &str) -> Vec<IdRange> {
+    let range = |line: &str| {
+        let mut numbers = line.split_whitespace().map(|number| number.parse().ok());
+        Some(IdRange {
+            inside: numbers.next()??,
+            outside: numbers.next()??,
+            count: numbers.next()??,
+        })
+    };
+    text.lines().filter_map(range).collect()
 }
 
 /// Moves the process into a new user namespace where it is root.
@@ -172,6 +219,8 @@ fn wanted() -> Result<UserNamespace, Error> {
         users: map(uid, &users)?,
         groups: map(gid, &groups)?,
         single,
+        may_set_groups: !single,
+        inherited: false,
     })
 }
 
@@ -292,6 +341,17 @@ mod tests {
     }
 
     #[test]
+    fn maps_of_the_kernel() {
+        let text = "         0       1000          1\n         1     100000      65536\n";
+        let ranges = parse_map(text);
+        assert_eq!(ranges.len(), 2);
+        assert_eq!(
+            (ranges[1].inside, ranges[1].outside, ranges[1].count),
+            (1, 100_000, 65_536)
+        );
+    }
+
+    #[test]
     fn ids_in_ranges() {
         let users = vec![
             IdRange {
@@ -309,6 +369,8 @@ mod tests {
             groups: users.clone(),
             users,
             single: false,
+            may_set_groups: true,
+            inherited: false,
         };
         assert!(namespace.has_user(65_536) && !namespace.has_user(65_537));
         assert_eq!(namespace.describe(), "has the ids 0 to 65536");

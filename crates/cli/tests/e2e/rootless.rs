@@ -156,3 +156,41 @@ fn without_user_namespaces_the_message_names_the_switch() {
     call.fails(125)
         .complains(&["can't make a user namespace", "/proc/sys/user/max_user_namespaces is 0"]);
 }
+
+#[test]
+fn root_of_another_namespace_is_no_root_of_the_machine() {
+    for place in [Place::user(), Place::single()] {
+        place.busybox("base");
+        let mapped = if place.account() == Place::user().account() {
+            "set -- unshare --map-auto --map-root-user -- \"$@\""
+        } else {
+            "set -- unshare --map-root-user -- \"$@\""
+        };
+        let call =
+            place.inside("id -u; rm -r /bin/../etc/gone && mkdir /etc/gone; echo x > /dev/null; ls -A /etc/gone");
+        place.mkdir("base/etc/gone/full");
+        call.after(mapped).succeeds().says("0");
+        place.image("app", "RUN mkdir /gone\nRUN rm -r /gone");
+        place
+            .wiac(["run", "app", "sh", "-c", "ls -d /gone"])
+            .after(mapped)
+            .fails(1)
+            .complains(&["No such file"]);
+        // The same directory serves the user itself.
+        place
+            .wiac(["run", "app", "sh", "-c", "ls -d /gone"])
+            .fails(1)
+            .complains(&["No such file"]);
+        let script = place
+            .wiac(["run", "--dry-run=shell", "app", "id", "-u"])
+            .after(mapped)
+            .succeeds();
+        place.write("script", &script.stdout);
+        place
+            .command(std::path::Path::new("/bin/bash"))
+            .arg("./script")
+            .after(mapped)
+            .succeeds()
+            .says("0");
+    }
+}
