@@ -43,6 +43,17 @@ fn capabilities_are_dockers(place: &Place) {
     assert_eq!(field(&said.stdout, "CapAmb"), mask(&[]));
 }
 
+#[test]
+fn what_the_caller_lacks_the_container_goes_without() {
+    let place = Place::root();
+    place.busybox("base");
+    let lacking = "set -- setpriv --bounding-set=-net_raw,-audit_write,-setfcap -- \"$@\"";
+    let said = place.inside("cat /proc/self/status").after(lacking).succeeds();
+    let wanted = mask(&[0, 1, 3, 4, 5, 6, 7, 8, 10, 18]);
+    assert_eq!(field(&said.stdout, "CapPrm"), wanted);
+    assert_eq!(field(&said.stdout, "CapEff"), wanted);
+}
+
 as_users!(another_user_has_no_capabilities: root, user);
 fn another_user_has_no_capabilities(place: &Place) {
     place.busybox("base");

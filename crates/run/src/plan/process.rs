@@ -64,6 +64,8 @@ pub(super) fn may_make_devices(config: &RuntimeConfig) -> bool {
         })
 }
 
+/// The capability sets of the process. What this process itself lacks, as in a container of another runtime, nobody can
+/// hand on: the program goes without, as the kernel would have it for any child.
 pub(super) fn capabilities(process: &Process) -> Result<Capabilities, Error> {
     let Some(sets) = &process.capabilities else {
         return Ok(Capabilities::default());
@@ -83,7 +85,14 @@ pub(super) fn capabilities(process: &Process) -> Result<Capabilities, Error> {
             "a capability is to be ambient but isn't both permitted and inheritable",
         ));
     }
-    Ok(sets)
+    let own = rustix::thread::capabilities(None).map_or(u64::MAX, |own| own.permitted.bits());
+    Ok(Capabilities {
+        bounding: sets.bounding,
+        effective: sets.effective & own,
+        permitted: sets.permitted & own,
+        inheritable: sets.inheritable & own,
+        ambient: sets.ambient & own,
+    })
 }
 
 pub(super) fn credentials(process: &Process, settings: &Settings) -> Result<Credentials, Error> {
