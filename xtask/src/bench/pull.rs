@@ -19,15 +19,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-/// On tmpfs. Of the floors the slowest counts: the others are met with it.
-const COLD: [Target; 6] = [
-    target("podman", 3.0),
-    target("docker", 3.0),
-    target("floor: transfer", 1.0 / 1.3),
-    target("floor: hashing", 1.0 / 1.3),
-    target("floor: inflating", 1.0 / 1.3),
-    target("floor: writing", 1.0 / 1.3),
-];
+/// On tmpfs.
+const COLD: [Target; 2] = [target("podman", 3.0), target("docker", 3.0)];
 
 /// On the disk.
 const COLD_ON_DISK: [Target; 1] = [target("tar", 1.0)];
@@ -125,8 +118,12 @@ impl Pulling<'_> {
             contenders.push(load::tar(place, self.kind, corpus::blobs(layout)?));
         }
         let samples = self.race(&contenders)?;
-        let targets: &[Target] = if self.arguments.disk { &COLD_ON_DISK } else { &COLD };
-        report.section(&format!("{}, cold", self.kind.word()), &contenders, &samples, targets);
+        let targets = if self.arguments.disk {
+            COLD_ON_DISK.to_vec()
+        } else {
+            load::with_slowest_floor(&COLD, &contenders, &samples)
+        };
+        report.section(&format!("{}, cold", self.kind.word()), &contenders, &samples, &targets);
         place.fresh("data")?;
         let peak = memory::peak_of(self.wiac(&self.whole))?;
         let what = format!("peak memory of wiac pull ({}, cold)", self.kind.word());
