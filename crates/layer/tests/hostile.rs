@@ -9,7 +9,7 @@ use archive::{Archive, Header, pax};
 use canary::{Done, Refused, check, room};
 use common::{tree, unpack_into, unpack_on};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 #[test]
 fn paths_that_lead_out() {
@@ -305,29 +305,32 @@ fn a_race_leads_nowhere() {
     }
     let tar = tar.end();
     let stop = AtomicBool::new(false);
-    let swapped = std::thread::scope(|scope| {
+    let swapped = AtomicU32::new(0);
+    std::thread::scope(|scope| {
         let swapping = scope.spawn(|| {
             let (real, aside, link) = (layer.join("d"), layer.join("aside"), layer.join("link"));
             std::os::unix::fs::symlink(&canary, &link).expect("symlink");
-            let mut count = 0;
             while !stop.load(Ordering::Relaxed) {
                 if std::fs::rename(&real, &aside).is_ok() {
                     let _ = std::fs::rename(&link, &real);
                     std::thread::yield_now();
                     let _ = std::fs::rename(&real, &link);
-                    count += u32::from(std::fs::rename(&aside, &real).is_ok());
+                    swapped.fetch_add(u32::from(std::fs::rename(&aside, &real).is_ok()), Ordering::Relaxed);
                 }
             }
-            count
         });
-        for _ in 0..3 {
-            // It may well be refused: its directory is gone every other moment.
+        // It may well be refused at once: its directory is gone every other moment.
+        for _ in 0..1000 {
             let _ = unpack_into(&tar, &layer);
+            if swapped.load(Ordering::Relaxed) > 100 {
+                break;
+            }
         }
         stop.store(true, Ordering::Relaxed);
-        swapping.join().expect("joined")
+        swapping.join().expect("joined");
     });
-    assert!(swapped > 10, "swapped {swapped} times only: this test showed nothing");
+    let swapped = swapped.into_inner();
+    assert!(swapped > 100, "swapped {swapped} times only: this test showed nothing");
     common::assert_same(&tree(&canary), &before);
 }
 

@@ -40,7 +40,7 @@ pub(crate) struct Arguments {
     /// How layers made here are compressed; a layer that came in keeps its bytes
     #[arg(long, value_name = "HOW", default_value = "gzip")]
     compression: Compress,
-    /// How hard: gzip 1 to 12, zstd 1 to 19
+    /// How hard: gzip 1 to 12 (by itself 4, which packs as gzip -6), zstd 1 to 19 (by itself 3)
     #[arg(long, value_name = "LEVEL")]
     compression_level: Option<i32>,
     /// Write the manifest's digest to this file
