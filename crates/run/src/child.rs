@@ -2,6 +2,7 @@
 //!
 //! This runs in the caller's memory, beside the caller, so it neither allocates nor takes locks, and never returns.
 
+mod hiding;
 mod mounts;
 mod overlay;
 mod privileges;
@@ -31,7 +32,9 @@ struct Child<'plan> {
     root: Option<OwnedFd>,
     /// The container's own /dev, while nothing else was mounted over it: fresh, so nothing in it can lead astray.
     dev: Option<OwnedFd>,
-    /// One empty read-only file system, shared by all hidden directories.
+    /// The container's own /proc, likewise.
+    proc: Option<OwnedFd>,
+    /// One empty read-only directory, shown in place of all hidden ones.
     empty: Option<OwnedFd>,
     /// What the kernel said beyond the error number.
     text: [u8; protocol::TEXT],
@@ -48,6 +51,7 @@ pub(crate) fn run(common: &Common) -> ! {
         socket,
         root: None,
         dev: None,
+        proc: None,
         empty: None,
         text: [0; protocol::TEXT],
         text_length: 0,

@@ -53,9 +53,10 @@ pub enum Call {
     Statx,
     Clone3,
     Open,
+    Unlinkat,
 }
 
-const CALLS: [(Call, &str); 38] = [
+const CALLS: [(Call, &str); 39] = [
     (Call::Fsopen, "fsopen"),
     (Call::Fsconfig, "fsconfig"),
     (Call::FsconfigCreate, "fsconfig(create)"),
@@ -94,6 +95,7 @@ const CALLS: [(Call, &str); 38] = [
     (Call::Statx, "statx"),
     (Call::Clone3, "clone3"),
     (Call::Open, "open"),
+    (Call::Unlinkat, "unlinkat"),
 ];
 
 impl Call {

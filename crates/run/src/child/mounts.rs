@@ -1,4 +1,4 @@
-//! The child's mount steps: overlay, binds, new file systems, hidden and read-only paths, the change of root.
+//! The child's mount steps: binds, new file systems, the change of root.
 
 use super::{Child, StepResult};
 use crate::plan::step::{Bind, Device, InRoot, NewMount, Target, TargetKind};
@@ -20,7 +20,7 @@ pub(super) fn make_private() -> StepResult {
     mount_change(c"/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).at(Call::Mount)
 }
 
-fn clone_tree(dir: BorrowedFd<'_>, path: &CStr, recursive: bool) -> Result<OwnedFd, Failed> {
+pub(super) fn clone_tree(dir: BorrowedFd<'_>, path: &CStr, recursive: bool) -> Result<OwnedFd, Failed> {
     let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     if path.is_empty() {
         flags |= OpenTreeFlags::AT_EMPTY_PATH;
@@ -31,7 +31,7 @@ fn clone_tree(dir: BorrowedFd<'_>, path: &CStr, recursive: bool) -> Result<Owned
     open_tree(dir, path, flags).at(Call::OpenTree)
 }
 
-fn attach(tree: BorrowedFd<'_>, target: BorrowedFd<'_>) -> StepResult {
+pub(super) fn attach(tree: BorrowedFd<'_>, target: BorrowedFd<'_>) -> StepResult {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     move_mount(tree, c"", target, c"", flags).at(Call::MoveMount)
 }
@@ -42,7 +42,12 @@ pub(super) fn attach_at(tree: BorrowedFd<'_>, path: &CStr) -> StepResult {
 
 /// The name of something directly in /dev.
 fn name_in_dev(path: &InRoot) -> Option<&CStr> {
-    let bytes = path.0.to_bytes_with_nul().strip_prefix(b"dev/")?;
+    name_in(path, b"dev/")
+}
+
+/// The name of something directly in `directory`.
+pub(super) fn name_in<'p>(path: &'p InRoot, directory: &[u8]) -> Option<&'p CStr> {
+    let bytes = path.0.to_bytes_with_nul().strip_prefix(directory)?;
     if bytes.contains(&b'/') {
         return None;
     }
@@ -116,8 +121,10 @@ impl Child<'_> {
             return attach_in(tree.as_fd(), dev.as_fd(), name, target.kind);
         }
         let place = target::ensure(self.root()?, &target.path.0, target.kind, target.on_root)?;
-        if target.path.0.as_c_str() == c"dev" {
-            self.dev = None;
+        match target.path.0.to_bytes() {
+            b"dev" => self.dev = None,
+            b"proc" => self.proc = None,
+            _ => {}
         }
         attach(tree.as_fd(), place.as_fd())
     }
@@ -134,8 +141,10 @@ impl Child<'_> {
             Err(failed) => Err(failed),
             Ok(tree) => {
                 self.place(&tree, &new.target)?;
-                if new.target.path.0.as_c_str() == c"dev" && new.fs_type.as_c_str() == c"tmpfs" {
-                    self.dev = Some(tree);
+                match (new.target.path.0.to_bytes(), new.fs_type.to_bytes()) {
+                    (b"dev", b"tmpfs") => self.dev = Some(tree),
+                    (b"proc", b"proc") => self.proc = Some(tree),
+                    _ => {}
                 }
                 Ok(())
             }
@@ -172,35 +181,6 @@ impl Child<'_> {
         self.place(&tree, &bind.target)
     }
 
-    pub(super) fn mask(&mut self, path: &InRoot) -> StepResult {
-        let target = match target::open(self.root()?, &path.0) {
-            // What isn't there needs no hiding.
-            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
-            result => result.at(Call::Openat2)?,
-        };
-        let kind = FileType::from_raw_mode(rustix::fs::fstat(&target).at(Call::Statx)?.st_mode);
-        if !kind.is_dir() {
-            return attach(clone_tree(self.root()?, c"dev/null", false)?.as_fd(), target.as_fd());
-        }
-        if let Some(empty) = &self.empty {
-            return attach(clone_tree(empty.as_fd(), c"", false)?.as_fd(), target.as_fd());
-        }
-        let empty = empty_directory()?;
-        attach(empty.as_fd(), target.as_fd())?;
-        self.empty = Some(empty);
-        Ok(())
-    }
-
-    pub(super) fn make_read_only(&self, path: &InRoot) -> StepResult {
-        let target = match target::open(self.root()?, &path.0) {
-            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
-            result => result.at(Call::Openat2)?,
-        };
-        let tree = clone_tree(target.as_fd(), c"", true)?;
-        set_attributes(tree.as_fd(), c"", true, attr::RDONLY, 0).at(Call::MountSetattr)?;
-        attach(tree.as_fd(), target.as_fd())
-    }
-
     pub(super) fn make_root_read_only(&self) -> StepResult {
         set_attributes(self.root()?, c"", false, attr::RDONLY, 0).at(Call::MountSetattr)
     }
@@ -208,6 +188,7 @@ impl Child<'_> {
     /// The old root ends up mounted on the new one and is detached from there: no directory for it is needed in the
     /// container (pivot_root(2), "." twice).
     pub(super) fn pivot_root(&self) -> StepResult {
+        self.delete_empty()?;
         rustix::process::fchdir(self.root()?).at(Call::Fchdir)?;
         rustix::process::pivot_root(c".", c".").at(Call::PivotRoot)?;
         unmount(c".", UnmountFlags::DETACH).at(Call::Umount)?;
@@ -216,16 +197,6 @@ impl Child<'_> {
 }
 
 /// The attributes as fsmount(2) takes them.
-fn mount_attributes(bits: u64) -> MountAttrFlags {
+pub(super) fn mount_attributes(bits: u64) -> MountAttrFlags {
     MountAttrFlags::from_bits_retain(u32::try_from(bits).unwrap_or(0))
-}
-
-fn empty_directory() -> Result<OwnedFd, Failed> {
-    let context = fsopen(c"tmpfs", FsOpenFlags::FSOPEN_CLOEXEC).at(Call::Fsopen)?;
-    fsconfig_set_string(&context, c"source", c"tmpfs").at(Call::Fsconfig)?;
-    fsconfig_set_string(&context, c"size", c"4096").at(Call::Fsconfig)?;
-    fsconfig_set_string(&context, c"mode", c"555").at(Call::Fsconfig)?;
-    fsconfig_create(&context).at(Call::FsconfigCreate)?;
-    let attributes = attr::RDONLY | attr::NODEV | attr::NOSUID | attr::NOEXEC;
-    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, mount_attributes(attributes)).at(Call::Fsmount)
 }
