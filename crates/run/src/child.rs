@@ -34,7 +34,7 @@ struct Child<'plan> {
     dev: Option<OwnedFd>,
     /// The container's own /proc, likewise.
     proc: Option<OwnedFd>,
-    /// One empty read-only directory, shown in place of all hidden ones.
+    /// One empty read-only file system, shared by all hidden directories.
     empty: Option<OwnedFd>,
     /// What the kernel said beyond the error number.
     text: [u8; protocol::TEXT],

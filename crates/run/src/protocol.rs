@@ -53,10 +53,9 @@ pub enum Call {
     Statx,
     Clone3,
     Open,
-    Unlinkat,
 }
 
-const CALLS: [(Call, &str); 39] = [
+const CALLS: [(Call, &str); 38] = [
     (Call::Fsopen, "fsopen"),
     (Call::Fsconfig, "fsconfig"),
     (Call::FsconfigCreate, "fsconfig(create)"),
@@ -95,7 +94,6 @@ const CALLS: [(Call, &str); 39] = [
     (Call::Statx, "statx"),
     (Call::Clone3, "clone3"),
     (Call::Open, "open"),
-    (Call::Unlinkat, "unlinkat"),
 ];
 
 impl Call {

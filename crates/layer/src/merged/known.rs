@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// So few layers are asked faster than remembered: each RUN looks up eight names in the root and in /etc, in every layer.
-const FEW: usize = 4;
+pub(super) const FEW: usize = 4;
 
 /// As many answers as are kept, and names.
 const MOST: usize = 1 << 16;

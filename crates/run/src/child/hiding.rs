@@ -9,16 +9,13 @@ use crate::plan::step::InRoot;
 use crate::protocol::Call;
 use crate::target::{self, At, Failed};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, FileType, Mode};
+use rustix::fs::{AtFlags, FileType};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MoveMountFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen, move_mount,
 };
 use std::ffi::CStr;
 use wiac_sys::mount::{attr, set_attributes};
-
-/// The empty directory's name for as long as paths are hidden.
-const EMPTY: &CStr = c".empty";
 
 /// What is mounted on to take it away.
 enum Taken<'c> {
@@ -69,7 +66,7 @@ impl Child<'_> {
         if let Some(empty) = &self.empty {
             return taken.cover(clone_tree(empty.as_fd(), c"", false)?.as_fd());
         }
-        let empty = self.empty_directory()?;
+        let empty = empty_directory()?;
         taken.cover(empty.as_fd())?;
         self.empty = Some(empty);
         Ok(())
@@ -102,38 +99,14 @@ impl Child<'_> {
             result => result.at(Call::Openat2).map(|target| Some(Taken::Opened(target))),
         }
     }
-
-    /// An empty directory that can't be written to: one of the container's own /dev, which [`Child::delete_empty`] takes
-    /// from there; a file system of its own where there is no such /dev.
-    fn empty_directory(&self) -> Result<OwnedFd, Failed> {
-        let attributes = attr::RDONLY | attr::NODEV | attr::NOSUID | attr::NOEXEC;
-        let Some(dev) = &self.dev else {
-            return empty_file_system(attributes);
-        };
-        rustix::fs::mkdirat(dev, EMPTY, Mode::from_raw_mode(0o555)).at(Call::Mkdirat)?;
-        let tree = clone_tree(dev.as_fd(), EMPTY, false)?;
-        set_attributes(tree.as_fd(), c"", false, attributes, 0).at(Call::MountSetattr)?;
-        Ok(tree)
-    }
-
-    /// Deletes the empty directory from /dev: it stays where it is mounted, and nobody can ever put anything into it.
-    pub(super) fn delete_empty(&self) -> StepResult {
-        match self.dev.as_ref().filter(|_| self.empty.is_some()) {
-            Some(dev) => match rustix::fs::unlinkat(dev, EMPTY, AtFlags::REMOVEDIR) {
-                // /dev came after the first hidden path.
-                Err(Errno::NOENT) => Ok(()),
-                result => result.at(Call::Unlinkat),
-            },
-            None => Ok(()),
-        }
-    }
 }
 
-fn empty_file_system(attributes: u64) -> Result<OwnedFd, Failed> {
+fn empty_directory() -> Result<OwnedFd, Failed> {
     let context = fsopen(c"tmpfs", FsOpenFlags::FSOPEN_CLOEXEC).at(Call::Fsopen)?;
     fsconfig_set_string(&context, c"source", c"tmpfs").at(Call::Fsconfig)?;
     fsconfig_set_string(&context, c"size", c"4096").at(Call::Fsconfig)?;
     fsconfig_set_string(&context, c"mode", c"555").at(Call::Fsconfig)?;
     fsconfig_create(&context).at(Call::FsconfigCreate)?;
+    let attributes = attr::RDONLY | attr::NODEV | attr::NOSUID | attr::NOEXEC;
     fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, mount_attributes(attributes)).at(Call::Fsmount)
 }

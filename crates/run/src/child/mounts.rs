@@ -188,7 +188,6 @@ impl Child<'_> {
     /// The old root ends up mounted on the new one and is detached from there: no directory for it is needed in the
     /// container (pivot_root(2), "." twice).
     pub(super) fn pivot_root(&self) -> StepResult {
-        self.delete_empty()?;
         rustix::process::fchdir(self.root()?).at(Call::Fchdir)?;
         rustix::process::pivot_root(c".", c".").at(Call::PivotRoot)?;
         unmount(c".", UnmountFlags::DETACH).at(Call::Umount)?;
