@@ -28,10 +28,10 @@ use std::cell::Cell;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// How often a reading is begun before giving up on a busy writer.
-const ATTEMPTS: u32 = 60;
+/// How long a reading is begun again before giving up on a busy writer: a busy machine is slow to read, too.
+const PATIENCE: Duration = Duration::from_secs(15);
 /// The deepest tree: with two keys a page, more entries than a file can have pages.
 const DEEPEST: usize = 48;
 /// The longest page with its overflow.
@@ -61,7 +61,9 @@ impl Database {
     /// Runs `reading` on one committed state of the database, again while the writer is faster. What `reading` has to
     /// say of a state that is gone, errors too, is forgotten.
     pub(crate) fn read<T>(&self, reading: impl Fn(&Bucket<'_>) -> Result<T>) -> Result<T> {
-        for attempt in 0..ATTEMPTS {
+        let begun = Instant::now();
+        let mut pause = Duration::ZERO;
+        while begun.elapsed() < PATIENCE {
             let meta = self.meta()?;
             let transaction = Transaction {
                 database: self,
@@ -75,7 +77,8 @@ impl Database {
             if self.meta()? == meta {
                 return result;
             }
-            std::thread::sleep(Duration::from_millis(u64::from(attempt.min(20))));
+            std::thread::sleep(pause);
+            pause = (pause + Duration::from_millis(1)).min(Duration::from_millis(20));
         }
         Err(self.damaged("it changes faster than it can be read"))
     }
