@@ -84,12 +84,10 @@ impl Child<'_> {
     /// What is at `path`; what isn't there needn't be taken away.
     fn find<'c>(&'c self, path: &'c InRoot) -> Result<Option<Taken<'c>>, Failed> {
         if let Some((proc, name)) = self.proc.as_ref().zip(name_in(path, b"proc/")) {
-            match rustix::fs::statat(proc, name, AtFlags::SYMLINK_NOFOLLOW) {
+            let stat = rustix::fs::statat(proc, name, AtFlags::SYMLINK_NOFOLLOW);
+            match stat.map(|stat| FileType::from_raw_mode(stat.st_mode)) {
                 Err(Errno::NOENT) => return Ok(None),
-                Ok(stat) if !FileType::from_raw_mode(stat.st_mode).is_symlink() => {
-                    let kind = FileType::from_raw_mode(stat.st_mode);
-                    return Ok(Some(Taken::InProc(proc.as_fd(), name, kind)));
-                }
+                Ok(kind) if !kind.is_symlink() => return Ok(Some(Taken::InProc(proc.as_fd(), name, kind))),
                 // The walk below looks at where it leads.
                 _ => {}
             }
