@@ -77,18 +77,11 @@ impl Pulling {
         let Some(name) = name.transpose()?.flatten() else {
             return Ok(None);
         };
-        if name.others.is_empty() || self.pull == Policy::Always {
+        if name.index.others.is_empty() || self.pull == Policy::Always {
             return Ok(None);
         }
-        for id in [name.image].into_iter().chain(name.others) {
-            let config = data.store.image(&id)?.config;
-            let found = Platform {
-                architecture: config.architecture,
-                os: config.os,
-                variant: config.variant,
-                ..Platform::default()
-            };
-            if platform.takes(&found) {
+        for id in [name.image].into_iter().chain(name.index.others) {
+            if platform.takes(&Platform::of(&data.store.image(&id)?.config)) {
                 return Ok(Some(id));
             }
         }

@@ -163,7 +163,7 @@ impl<'d> Reader<'d> {
     pub(crate) fn all(&mut self) -> Result<Vec<Shown>, Failure> {
         let mut images = Vec::new();
         for id in self.data.store.images()? {
-            let is_other = self.names.iter().any(|name| name.others.contains(&id));
+            let is_other = self.names.iter().any(|name| name.index.others.contains(&id));
             if is_other && self.names.iter().all(|name| name.image != id) {
                 continue;
             }

@@ -2,6 +2,7 @@
 //!
 //! containerd's `platforms` package: names of other origins are turned into Go's.
 
+use crate::image::ImageConfig;
 use crate::manifest::{Descriptor, Platform};
 use std::fmt;
 use std::str::FromStr;
@@ -17,6 +18,16 @@ impl Platform {
         Self {
             os: "linux".to_owned(),
             architecture: go_name(std::env::consts::ARCH).to_owned(),
+            ..Self::default()
+        }
+    }
+
+    /// What an image with this configuration runs on.
+    pub fn of(config: &ImageConfig) -> Self {
+        Self {
+            os: config.os.clone(),
+            architecture: config.architecture.clone(),
+            variant: config.variant.clone(),
             ..Self::default()
         }
     }

@@ -1,9 +1,10 @@
-//! Images: records (layers and configuration) under a local id, and names that point to them.
+//! Images: records (layers and configuration) under a local id, and how they are found.
 
 use crate::data::Store;
 use crate::error::{Error, IoExt, Result};
 use crate::layer::{LayerId, from_json, to_json};
 use crate::lock::Lock;
+use crate::names::Name;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -48,6 +49,9 @@ pub struct ImageRecord {
     /// What its manifest is to say beside: image-spec, annotations.md.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
+    /// What its manifest's descriptor is to say beside, in an index and in an image layout.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub descriptor_annotations: BTreeMap<String, String>,
 }
 
 /// An image that may have no name yet, with the lock that keeps it from being deleted.
@@ -68,31 +72,9 @@ pub struct Export {
     pub manifests: Vec<Descriptor>,
 }
 
-/// A name and what it points to.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Name {
-    /// In full: `docker.io/library/debian:12`.
-    pub name: String,
-    /// The image.
-    pub image: LocalId,
-    /// The manifest that the name had where it came from.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub manifest: Option<Digest>,
-    /// The images for other platforms that it stands for too: then it goes out as an index, this machine's image first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub others: Vec<LocalId>,
-    /// What the index says beside.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub annotations: BTreeMap<String, String>,
-}
-
 impl Store {
     pub(crate) fn record_path(&self, id: &LocalId) -> PathBuf {
         self.path("images/records").join(format!("{id}.json"))
-    }
-
-    pub(crate) fn name_path(&self, name: &str) -> PathBuf {
-        self.path("images/names").join(file_name(name))
     }
 
     pub(crate) fn export_path(&self, id: &LocalId) -> PathBuf {
@@ -158,81 +140,6 @@ impl Store {
             return Ok(());
         }
         self.write_durably(&self.export_path(id), &to_json(&export))
-    }
-
-    /// Lets `name` point to an image.
-    pub fn name_image(&self, name: &Reference, image: &LocalId) -> Result<()> {
-        self.name_manifest(name, image, None)
-    }
-
-    /// The same for an image that had this manifest under the name. Images for other platforms that the name stands for
-    /// stay.
-    pub fn name_manifest(&self, name: &Reference, image: &LocalId, manifest: Option<&Digest>) -> Result<()> {
-        let known = match manifest {
-            Some(_) => from_json::<Name>(&self.name_path(&name.clone().with_default_tag().to_string())).ok(),
-            None => None,
-        };
-        let known = known.filter(|known| known.image == *image);
-        self.write_name(&Name {
-            name: name.clone().with_default_tag().to_string(),
-            image: image.clone(),
-            manifest: manifest.cloned(),
-            others: known.as_ref().map(|known| known.others.clone()).unwrap_or_default(),
-            annotations: known.map(|known| known.annotations).unwrap_or_default(),
-        })
-    }
-
-    /// Lets `name` point to an image and to those for other platforms: an index with these annotations.
-    pub fn name_index(
-        &self,
-        name: &Reference,
-        image: &LocalId,
-        others: &[LocalId],
-        annotations: &BTreeMap<String, String>,
-    ) -> Result<()> {
-        self.write_name(&Name {
-            name: name.clone().with_default_tag().to_string(),
-            image: image.clone(),
-            manifest: None,
-            others: others.to_vec(),
-            annotations: annotations.clone(),
-        })
-    }
-
-    fn write_name(&self, file: &Name) -> Result<()> {
-        let _adding = self.adding_images()?;
-        for image in [&file.image].into_iter().chain(&file.others) {
-            if !self.record_path(image).exists() {
-                return Err(self.no_such_image(image.as_str()));
-            }
-        }
-        let path = self.name_path(&file.name);
-        if from_json::<Name>(&path).is_ok_and(|known| known == *file) {
-            return Ok(());
-        }
-        self.write_durably(&path, &to_json(file))
-    }
-
-    /// A name with all it stands for; `None` where nothing is called so.
-    pub fn name(&self, name: &Reference) -> Result<Option<Name>> {
-        match from_json(&self.name_path(&name.clone().with_default_tag().to_string())) {
-            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            result => result.map(Some),
-        }
-    }
-
-    /// All names with what they point to, sorted.
-    pub fn names(&self) -> Result<Vec<Name>> {
-        let directory = self.path("images/names");
-        let mut names = Vec::new();
-        for entry in fs::read_dir(&directory).on("read", &directory)? {
-            match from_json::<Name>(&entry.on("read", &directory)?.path()) {
-                Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
-                result => names.push(result?),
-            }
-        }
-        names.sort();
-        Ok(names)
     }
 
     /// The ids of all images, sorted.
@@ -302,7 +209,8 @@ impl Store {
             }
         }
         let names = self.names()?;
-        let named = names.into_iter().find(|name| name.manifest.as_ref() == Some(digest));
+        let has = |name: &Name| [&name.manifest, &name.index.digest].contains(&&Some(digest.clone()));
+        let named = names.into_iter().find(has);
         Ok(named.map(|name| name.image))
     }
 
@@ -322,6 +230,9 @@ impl Store {
                 }
             }
         }
+        if found.is_empty() {
+            found = self.find_indexes(prefix)?;
+        }
         match found.len() {
             0 | 1 => Ok(found.pop()),
             count => Err(Error::Ambiguous {
@@ -329,6 +240,16 @@ impl Store {
                 count,
             }),
         }
+    }
+
+    /// This machine's images of the indexes whose digests, as they were told, begin like this.
+    fn find_indexes(&self, prefix: &str) -> Result<Vec<LocalId>> {
+        let mut names = self.names()?;
+        names.retain(|name| matches!(&name.index.digest, Some(digest) if digest.hex().starts_with(prefix)));
+        let mut found: Vec<LocalId> = names.into_iter().map(|name| name.image).collect();
+        found.sort();
+        found.dedup();
+        Ok(found)
     }
 
     pub(crate) fn no_such_image(&self, text: &str) -> Error {
@@ -342,30 +263,6 @@ impl Store {
             name: text.to_owned(),
             nearest,
         }
-    }
-}
-
-impl Name {
-    /// Whether it stands for this image.
-    pub fn stands_for(&self, image: &LocalId) -> bool {
-        self.image == *image || self.others.contains(image)
-    }
-
-    /// As docker shows it: `debian:12`.
-    pub fn familiar(&self) -> Option<String> {
-        Some(self.name.parse::<Reference>().ok()?.familiar())
-    }
-}
-
-/// The file of a name. What the name is stands in the file: one that is too long for a file's name is hashed.
-pub(crate) fn file_name(name: &str) -> String {
-    const LONGEST: usize = 200;
-    // '+' stands in no reference.
-    let readable = name.replace('/', "+");
-    if readable.len() <= LONGEST {
-        format!("{readable}.json")
-    } else {
-        format!("{}.json", Digest::sha256(name).hex())
     }
 }
 

@@ -2,8 +2,9 @@
 
 use crate::data::Store;
 use crate::error::{IoExt, Result};
-use crate::image::{LocalId, file_name};
+use crate::image::LocalId;
 use crate::layer::{from_json, to_json};
+use crate::names::file_name;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;

@@ -10,6 +10,7 @@ mod input;
 mod outputs;
 mod platforms;
 mod stopped;
+mod told;
 mod values;
 mod verify;
 
@@ -31,6 +32,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 pub(crate) use stopped::Stopped;
 use stopped::stopped;
+use told::Told;
 use wiac_build::container::Network;
 use wiac_build::dockerfile::{Built, Request, Tools};
 use wiac_build::import::StepCache;
@@ -71,7 +73,7 @@ pub(crate) struct Arguments {
     /// The network of RUN: host or none
     #[arg(long, value_name = "NETWORK", default_value = "host", value_parser = crate::network::parse)]
     network: Network,
-    /// Say nothing, and print the image's id alone
+    /// Say nothing, and print the image's id alone; for several platforms the index's digest
     #[arg(short, long)]
     quiet: bool,
     /// Run every step of this stage again
@@ -110,7 +112,7 @@ pub(crate) struct Arguments {
     /// Write the result elsewhere: a directory, - for a tar, or type=local|tar|oci|docker|image,dest=FILE
     #[arg(short, long, value_name = "OUTPUT")]
     output: Vec<String>,
-    /// Write the image's id, as other tools know it, to this file
+    /// Write the image's id, as other tools know it, to this file; for several platforms the index's digest
     #[arg(long, value_name = "FILE")]
     iidfile: Option<PathBuf>,
     /// Write what was built to this file, as JSON
@@ -128,7 +130,7 @@ pub(crate) struct Arguments {
     /// The platform to build for; several, with commas between, give an index
     #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
     platform: Vec<Platform>,
-    /// An annotation of the manifest or index: [manifest|index:]NAME=VALUE
+    /// An annotation: [KIND[[PLATFORM]],…:]NAME=VALUE; kinds: manifest, manifest-descriptor, index, index-descriptor
     #[arg(long, value_name = "ANNOTATION")]
     annotation: Vec<String>,
     /// How progress is shown: auto, plain, tty, quiet or rawjson (default: BUILDKIT_PROGRESS, or auto)
@@ -180,6 +182,7 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
         };
         return asked.answer(call);
     }
+    told::forget(arguments)?;
     let outputs: Vec<Output> = parsed(&arguments.output, Output::parse)?;
     let cache_from: Vec<CacheFrom> = parsed(&arguments.cache_from, CacheFrom::parse)?;
     let cache_to: Vec<CacheTo> = parsed(&arguments.cache_to, CacheTo::parse)?;
@@ -201,26 +204,28 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
         Ok(images) => images,
     };
     let epoch = epoch(arguments)?;
+    let mut written = None;
     for output in &outputs {
-        output.write(&data, &images, &arguments.tag, epoch)?;
+        written = written.or(output.write(&data, &images, &arguments.tag, epoch)?);
     }
-    let own = &images.records[images.own()];
-    report(&data, arguments, own, epoch)?;
+    let is_kept = outputs.is_empty() || arguments.load || outputs.iter().any(Output::is_image);
+    let held = is_kept.then(|| images.keep(&data)).transpose()?;
+    let told = Told::find(&data, arguments, &images, (held.as_deref(), written), epoch)?;
+    told.write(arguments, &images)?;
     // The image is kept all the same where its cache can't be written.
-    let written = cache_to
+    let exported = cache_to
         .iter()
         .try_for_each(|to| caches::export(&data, (to, epoch), &images.stages, &imports));
-    if !outputs.is_empty() && !arguments.load && !outputs.iter().any(Output::is_image) {
-        written?;
-        return finish(&data, &signals, arguments, (&input, &contexts), &images);
+    if let Some(held) = held {
+        images.name(&data, &arguments.tag, &held, told.index())?;
+        let own = images.own();
+        match told.id() {
+            _ if chosen != Style::Quiet => println!("{}", chain(&data, &images.records[own])),
+            Some(id) => println!("{id}"),
+            None => println!("{}", held[own].id),
+        }
     }
-    let image = images.keep(&data, arguments)?;
-    if chosen == Style::Quiet {
-        println!("{}", image.id);
-    } else {
-        println!("{}", chain(&data, own));
-    }
-    written?;
+    exported?;
     finish(&data, &signals, arguments, (&input, &contexts), &images)
 }
 
@@ -278,30 +283,6 @@ fn epoch(arguments: &Arguments) -> Result<Option<i64>, Failure> {
         None => super::save::source_date_epoch()?,
     };
     Ok(named.or(arguments.reproducible.then_some(0)))
-}
-
-/// Writes the files that say what was built.
-fn report(data: &data::Data, arguments: &Arguments, record: &ImageRecord, epoch: Option<i64>) -> Result<(), Failure> {
-    if arguments.iidfile.is_none() && arguments.metadata_file.is_none() {
-        return Ok(());
-    }
-    let id = outputs::true_id(data, record, epoch)?;
-    if let Some(path) = &arguments.iidfile {
-        outputs::write_text(path, id.as_str())?;
-    }
-    if let Some(path) = &arguments.metadata_file {
-        let names: Vec<String> = arguments
-            .tag
-            .iter()
-            .map(|name| name.clone().with_default_tag().to_string())
-            .collect();
-        let mut metadata = serde_json::json!({ "containerimage.config.digest": id.to_string() });
-        if !names.is_empty() {
-            metadata["image.name"] = names.join(",").into();
-        }
-        outputs::write_text(path, &format!("{metadata:#}\n"))?;
-    }
-    Ok(())
 }
 
 /// Builds a directory with the defaults of the command.

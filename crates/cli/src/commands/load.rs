@@ -73,13 +73,7 @@ fn open(store: &Store, path: Option<&Path>) -> Result<Archive, Failure> {
 
 /// What is alone in an archive is loaded whatever it is for, unless somebody asked for something else.
 fn refuse_other_platform(image: &Incoming, asked: &Platform) -> Result<(), Failure> {
-    let config = &image.config;
-    let platform = Platform {
-        os: config.os.clone(),
-        architecture: config.architecture.clone(),
-        variant: config.variant.clone(),
-        ..Platform::default()
-    };
+    let platform = Platform::of(&image.config);
     if asked.takes(&platform) {
         return Ok(());
     }

@@ -65,7 +65,7 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
     let _blobs = crate::refetch::missing_blobs(&data, &wanted)?;
     let packing = packing(compression(arguments)?, arguments.compression_level)?;
     match arguments.output.as_deref().filter(|path| *path != Path::new("-")) {
-        Some(path) => save_to(&data.store, &wanted, format(arguments.format, path), &packing, path)?,
+        Some(path) => save_to(&data.store, &wanted, format(arguments.format, path), &packing, path).map(drop)?,
         None => to_standard_output(&data.store, &wanted, arguments.format, &packing)?,
     }
     Ok(ExitCode::SUCCESS)
@@ -100,13 +100,9 @@ fn to_standard_output(
         Some(Format::OciArchive) | None => transfer::Format::OciArchive,
     };
     let mut file = File::from(output.as_fd().try_clone_to_owned()?);
-    Ok(save_into(
-        store,
-        wanted,
-        format,
-        packing,
-        (&mut file, Path::new("standard output")),
-    )?)
+    let out = (&mut file, Path::new("standard output"));
+    save_into(store, wanted, format, packing, out)?;
+    Ok(())
 }
 
 fn format(given: Option<Format>, path: &Path) -> transfer::Format {
@@ -168,7 +164,7 @@ fn add_other_platforms(data: &Data, text: &str, image: &mut Wanted) -> Result<()
     if image.id.as_ref() != Some(&name.image) {
         return Ok(());
     }
-    for other in name.others {
+    for other in name.index.others {
         image.others.push(Wanted {
             record: data.store.image(&other)?,
             id: Some(other),
@@ -176,7 +172,9 @@ fn add_other_platforms(data: &Data, text: &str, image: &mut Wanted) -> Result<()
             ..Wanted::default()
         });
     }
-    image.index_annotations = name.annotations;
+    image.position = name.index.position;
+    image.index_annotations = name.index.annotations;
+    image.index_descriptor_annotations = name.index.descriptor_annotations;
     Ok(())
 }
 

@@ -45,9 +45,7 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
     for name in &arguments.names {
         match &known {
             // An index stays one.
-            Some(known) if !known.others.is_empty() => {
-                data.store.name_index(name, id, &known.others, &known.annotations)?;
-            }
+            Some(known) if !known.index.others.is_empty() => data.store.name_index(name, id, &known.index)?,
             _ => data.store.name_image(name, id)?,
         }
     }

@@ -172,7 +172,8 @@ fn write(data: &Data, arguments: &Arguments, source: &Source, to: &Place<'_>) ->
         }
         Place::File(format, path) => {
             let wanted = std::slice::from_ref(&source.wanted);
-            Ok(save_to(&data.store, wanted, *format, &packing, Path::new(path))?)
+            save_to(&data.store, wanted, *format, &packing, Path::new(path))?;
+            Ok(())
         }
         Place::Name(name) => {
             let reference: Reference = name.parse()?;

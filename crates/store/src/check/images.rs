@@ -2,8 +2,9 @@
 
 use super::{Checker, Repair, file_name};
 use crate::error::Result;
-use crate::image::{Export, ImageRecord, LocalId, Name};
+use crate::image::{Export, ImageRecord, LocalId};
 use crate::layer::{LayerId, from_json};
+use crate::names::Name;
 use std::fs;
 use std::path::PathBuf;
 use wiac_oci::digest::Digest;
@@ -122,7 +123,7 @@ impl Checker<'_> {
     pub(super) fn name_targets(&mut self, names: &[(PathBuf, Name)]) {
         for (path, name) in names {
             // One that was just set aside took its names along.
-            let mut images = [&name.image].into_iter().chain(&name.others);
+            let mut images = [&name.image].into_iter().chain(&name.index.others);
             let missing = images.find(|image| !self.store.record_path(image).exists()).cloned();
             if path.exists()
                 && let Some(missing) = missing

@@ -44,7 +44,7 @@ impl Store {
         if !deleted {
             remove_file(&self.name_path(name))?;
         }
-        for other in found.others.iter().filter(|other| !keep_image && is_last(other)) {
+        for other in found.index.others.iter().filter(|other| !keep_image && is_last(other)) {
             self.delete_record(other, &[])?;
         }
         let names = vec![name.to_owned()];

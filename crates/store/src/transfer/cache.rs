@@ -64,17 +64,13 @@ impl<'p> CachePacker<'p> {
     /// A layer that isn't here or can't be packed.
     pub fn pack(&self, stack: &[LayerId], numbers: &[usize]) -> Result<Vec<CacheLayer>> {
         let wanted = Wanted {
-            id: None,
             record: ImageRecord {
                 layers: stack.to_vec(),
                 config: ImageConfig::default(),
                 ..ImageRecord::default()
             },
-            config_bytes: None,
             shown: "the build cache".to_owned(),
-            names: Vec::new(),
-            others: Vec::new(),
-            index_annotations: std::collections::BTreeMap::new(),
+            ..Wanted::default()
         };
         let preparing = Preparing::of_layers(self.store, &wanted, &self.packing, &self.room, &self.packed)?;
         numbers.iter().map(|number| self.layer(&preparing, *number)).collect()

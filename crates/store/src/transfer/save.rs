@@ -44,14 +44,18 @@ pub struct Wanted {
     pub names: Vec<Reference>,
     /// The images for other platforms: with them it goes out as an index.
     pub others: Vec<Wanted>,
+    /// How many of them stand before it in the index.
+    pub position: usize,
     /// What the index says beside.
     pub index_annotations: BTreeMap<String, String>,
+    /// What the index's descriptor says beside, in an image layout.
+    pub index_descriptor_annotations: BTreeMap<String, String>,
 }
 
 /// An image ready to go out with those for other platforms.
 #[derive(Debug)]
 pub struct OutgoingIndex {
-    /// For each platform one, in order.
+    /// For each platform one, that of the image that was named first.
     pub images: Vec<Outgoing>,
     /// The index, with its descriptor; none for one platform alone.
     pub index: Option<(Descriptor, Vec<u8>)>,
@@ -64,6 +68,16 @@ impl OutgoingIndex {
             (Some((descriptor, _)), _) => descriptor,
             (None, images) => &images[0].descriptor,
         }
+    }
+
+    /// The same with what it says beside, as it stands in a layout's index.
+    pub fn described(&self, wanted: &Wanted) -> Descriptor {
+        let mut descriptor = self.descriptor().clone();
+        descriptor.annotations.clone_from(match &self.index {
+            Some(_) => &wanted.index_descriptor_annotations,
+            None => &wanted.record.descriptor_annotations,
+        });
+        descriptor
     }
 }
 
@@ -83,12 +97,13 @@ fn prepare_with_others(
     packed: &Packed,
 ) -> Result<OutgoingIndex> {
     let mut images = vec![prepare_beside(store, wanted, packing, room, packed)?];
-    let mut entries = vec![platform_entry(wanted, &images[0])];
+    let mut entries = Vec::with_capacity(wanted.others.len());
     for other in &wanted.others {
         let outgoing = prepare_beside(store, other, packing, room, packed)?;
         entries.push(platform_entry(other, &outgoing));
         images.push(outgoing);
     }
+    entries.insert(wanted.position.min(entries.len()), platform_entry(wanted, &images[0]));
     let index = (images.len() > 1).then(|| {
         let mut index = Index::new(entries);
         index.annotations.clone_from(&wanted.index_annotations);
@@ -100,28 +115,36 @@ fn prepare_with_others(
 
 /// An index's entry for one platform.
 fn platform_entry(wanted: &Wanted, outgoing: &Outgoing) -> Descriptor {
-    let config = &wanted.record.config;
     let mut descriptor = outgoing.descriptor.clone();
-    descriptor.platform = Some(Platform {
-        architecture: config.architecture.clone(),
-        os: config.os.clone(),
-        variant: config.variant.clone(),
-        ..Platform::default()
-    });
+    descriptor.annotations.clone_from(&wanted.record.descriptor_annotations);
+    descriptor.platform = Some(Platform::of(&wanted.record.config));
     descriptor
 }
 
-/// Writes images to `path`, which shows all of it or what was there before.
+/// Writes images to `path`, which shows all of it or what was there before; gives for each what a name points to.
 ///
 /// # Errors
 /// What can't be packed or written.
-pub fn save_to(store: &Store, images: &[Wanted], format: Format, packing: &Packing, path: &Path) -> Result<()> {
+pub fn save_to(
+    store: &Store,
+    images: &[Wanted],
+    format: Format,
+    packing: &Packing,
+    path: &Path,
+) -> Result<Vec<Descriptor>> {
     let room = Temporary::new(store)?;
     let outgoing = prepare_all(store, images, packing, &room)?;
     if format == Format::OciDirectory {
-        return to_directory(images, &outgoing, path);
+        to_directory(images, &outgoing, path)?;
+    } else {
+        write_file(path, |file| to_file(images, &outgoing, format, file, path))?;
     }
-    write_file(path, |file| to_file(images, &outgoing, format, file, path))
+    Ok(descriptors(images, &outgoing))
+}
+
+fn descriptors(images: &[Wanted], outgoing: &[OutgoingIndex]) -> Vec<Descriptor> {
+    let pairs = images.iter().zip(outgoing);
+    pairs.map(|(wanted, outgoing)| outgoing.described(wanted)).collect()
 }
 
 /// Writes images to an open file, such as standard output. `shown`: its name in messages.
@@ -134,10 +157,11 @@ pub fn save_into(
     format: Format,
     packing: &Packing,
     (file, shown): (&mut File, &Path),
-) -> Result<()> {
+) -> Result<Vec<Descriptor>> {
     let room = Temporary::new(store)?;
     let outgoing = prepare_all(store, images, packing, &room)?;
-    to_file(images, &outgoing, format, file, shown)
+    to_file(images, &outgoing, format, file, shown)?;
+    Ok(descriptors(images, &outgoing))
 }
 
 fn prepare_all(store: &Store, images: &[Wanted], packing: &Packing, room: &Temporary) -> Result<Vec<OutgoingIndex>> {
@@ -204,11 +228,11 @@ fn index_entries(images: &[Wanted], outgoing: &[OutgoingIndex]) -> Vec<Descripto
     let mut entries = Vec::new();
     for (wanted, image) in images.iter().zip(outgoing) {
         if wanted.names.is_empty() {
-            entries.push(image.descriptor().clone());
+            entries.push(image.described(wanted));
         }
         for name in &wanted.names {
-            let mut descriptor = image.descriptor().clone();
-            descriptor.annotations = BTreeMap::from([
+            let mut descriptor = image.described(wanted);
+            descriptor.annotations.extend([
                 (ANNOTATION_IMAGE_NAME.to_owned(), name.to_string()),
                 (
                     ANNOTATION_REF_NAME.to_owned(),
@@ -275,12 +299,17 @@ fn to_directory(images: &[Wanted], outgoing: &[OutgoingIndex], path: &Path) -> R
         blobs(image, &mut sink, &mut written)?;
     }
     let fresh = index_entries(images, outgoing);
+    let is_named = |old: &Descriptor| {
+        [ANNOTATION_IMAGE_NAME, ANNOTATION_REF_NAME]
+            .iter()
+            .any(|name| old.annotations.contains_key(*name))
+    };
     let is_replaced = |old: &Descriptor| {
         fresh
             .iter()
             .any(|new| match new.annotations.get(ANNOTATION_IMAGE_NAME) {
                 Some(name) => old.annotations.get(ANNOTATION_IMAGE_NAME) == Some(name),
-                None => old.digest == new.digest && old.annotations.is_empty(),
+                None => old.digest == new.digest && !is_named(old),
             })
     };
     index.manifests.retain(|old| !is_replaced(old));

@@ -1,4 +1,5 @@
-//! `--annotation`, as docker buildx takes it: `[manifest|index[[PLATFORM]],…:]NAME=VALUE`.
+//! `--annotation`, as docker buildx takes it: `[KIND[[PLATFORM]],…:]NAME=VALUE`, where a kind is manifest, index,
+//! manifest-descriptor or index-descriptor.
 
 use crate::error::Failure;
 use std::collections::BTreeMap;
@@ -8,35 +9,55 @@ use wiac_oci::manifest::Platform;
 #[derive(Debug, Default)]
 pub(super) struct Annotations {
     /// Of manifests: of all, or of one platform's.
-    manifests: Vec<(Option<Platform>, String, String)>,
+    manifests: OfPlatforms,
+    /// Of the descriptors that manifests have in an index and in a layout.
+    descriptors: OfPlatforms,
     /// Of the index.
     pub(super) index: BTreeMap<String, String>,
+    /// Of the descriptor that the index has in a layout.
+    pub(super) index_descriptor: BTreeMap<String, String>,
+}
+
+/// Names with their values: of all manifests, or of one platform's.
+#[derive(Debug, Default)]
+struct OfPlatforms(Vec<(Option<Platform>, String, String)>);
+
+impl OfPlatforms {
+    fn of(&self, platform: &Platform) -> BTreeMap<String, String> {
+        let own = self.0.iter().filter(|(wanted, _, _)| match wanted {
+            Some(wanted) => wanted.to_string() == platform.to_string(),
+            None => true,
+        });
+        own.map(|(_, name, value)| (name.clone(), value.clone())).collect()
+    }
 }
 
 impl Annotations {
-    /// Takes the values apart. `several`: there will be an index.
-    pub(super) fn parse(written: &[String], several: bool) -> Result<Self, Failure> {
+    /// Takes the values apart. `platforms`: those that are built; with several of them there will be an index.
+    pub(super) fn parse(written: &[String], platforms: &[Platform]) -> Result<Self, Failure> {
         let mut annotations = Self::default();
         for text in written {
-            annotations.add(text, several)?;
+            annotations.add(text, platforms)?;
         }
         Ok(annotations)
     }
 
     /// What the manifest for `platform` says.
     pub(super) fn of(&self, platform: &Platform) -> BTreeMap<String, String> {
-        let own = self.manifests.iter().filter(|(wanted, _, _)| match wanted {
-            Some(wanted) => wanted.to_string() == platform.to_string(),
-            None => true,
-        });
-        own.map(|(_, name, value)| (name.clone(), value.clone())).collect()
+        self.manifests.of(platform)
     }
 
-    fn add(&mut self, text: &str, several: bool) -> Result<(), Failure> {
+    /// What the descriptor of the manifest for `platform` says.
+    pub(super) fn of_descriptor(&self, platform: &Platform) -> BTreeMap<String, String> {
+        self.descriptors.of(platform)
+    }
+
+    fn add(&mut self, text: &str, platforms: &[Platform]) -> Result<(), Failure> {
+        let several = platforms.len() > 1;
         let wrong = |what: &str| Failure::usage(format!("--annotation {text}: {what}"));
         let (name, value) = text
             .split_once('=')
-            .ok_or_else(|| wrong("NAME=VALUE is expected, with manifest: or index: before it"))?;
+            .ok_or_else(|| wrong("NAME=VALUE is expected, with manifest: or index: before it, or manifest-descriptor: or index-descriptor:"))?;
         // A name may have colons of its own: only what is known before the first one counts as a kind.
         let kinds = name.split_once(':').filter(|(kinds, _)| is_kinds(kinds));
         let (kinds, name) = kinds.unwrap_or(("manifest", name));
@@ -52,15 +73,22 @@ impl Annotations {
                 .map(str::parse)
                 .transpose()
                 .map_err(|error: wiac_oci::platform::PlatformError| wrong(&error.to_string()))?;
+            if let Some(platform) = platform.as_ref().filter(|_| several)
+                && !platforms.iter().any(|built| built.to_string() == platform.to_string())
+            {
+                return Err(wrong(&format!("nothing is built for {platform}")));
+            }
+            let (name, value) = (name.to_owned(), value.to_owned());
             match kind {
-                "manifest" => self.manifests.push((platform, name.to_owned(), value.to_owned())),
-                "index" if !several => {
+                "manifest" => self.manifests.0.push((platform, name, value)),
+                "manifest-descriptor" => self.descriptors.0.push((platform, name, value)),
+                _ if !several => {
                     return Err(wrong(
                         "an index is made for several platforms alone: name them by --platform",
                     ));
                 }
-                "index" => drop(self.index.insert(name.to_owned(), value.to_owned())),
-                _ => return Err(wrong("descriptors get no annotations: manifest and index do")),
+                "index" => drop(self.index.insert(name, value)),
+                _ => drop(self.index_descriptor.insert(name, value)),
             }
         }
         Ok(())
@@ -79,7 +107,8 @@ mod tests {
     use super::*;
 
     fn parse(text: &str, several: bool) -> Result<Annotations, Failure> {
-        Annotations::parse(&[text.to_owned()], several)
+        let platforms = ["linux/arm64", "linux/amd64"].map(|text| text.parse().expect("a platform"));
+        Annotations::parse(&[text.to_owned()], &platforms[usize::from(!several)..])
     }
 
     #[test]
@@ -91,11 +120,20 @@ mod tests {
         assert_eq!((both.index["k"].as_str(), both.of(&arm)["k"].as_str()), ("v", "v"));
         let one = parse("manifest[linux/amd64]:k=v", true).expect("one platform's");
         assert!(one.of(&arm).is_empty());
+        let descriptors = parse("manifest-descriptor[linux/arm64],index-descriptor:k=v", true).expect("both");
+        assert_eq!(descriptors.of_descriptor(&arm)["k"], "v");
+        assert_eq!(descriptors.index_descriptor["k"], "v");
+        assert!(descriptors.of(&arm).is_empty() && descriptors.index.is_empty());
+        let amd: Platform = "linux/amd64".parse().expect("a platform");
+        assert!(descriptors.of_descriptor(&amd).is_empty());
+        let single = parse("manifest-descriptor:k=v", false).expect("a layout's");
+        assert_eq!(single.of_descriptor(&amd)["k"], "v");
         for (text, several) in [
             ("k", false),
             ("index:k=v", false),
+            ("index-descriptor:k=v", false),
             ("manifest:=v", false),
-            ("manifest-descriptor:k=v", true),
+            ("manifest[linux/s390x]:k=v", true),
         ] {
             assert!(parse(text, several).is_err(), "{text}");
         }

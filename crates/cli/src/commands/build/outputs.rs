@@ -1,4 +1,4 @@
-//! Where the result of a build goes: `-o`, `--iidfile`, `--metadata-file`.
+//! Where the result of a build goes: `-o`.
 
 use super::platforms::Images;
 use super::values::fields;
@@ -13,10 +13,10 @@ use wiac_layer::compression::Compression;
 use wiac_layer::merged::LayerStack;
 use wiac_layer::owners::OwnerRecord;
 use wiac_layer::pack::{MergedOptions, pack_merged};
-use wiac_oci::digest::Digest;
+use wiac_oci::manifest::Descriptor;
 use wiac_oci::reference::Reference;
 use wiac_store::ImageRecord;
-use wiac_store::transfer::{self, Format, Packing, Wanted, diff_ids, save_into, save_to};
+use wiac_store::transfer::{self, Format, Packing, save_into, save_to};
 
 /// What `-o` asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,14 +108,14 @@ impl Output {
         self.kind == Kind::Image
     }
 
-    /// Writes what was built.
+    /// Writes what was built; gives what the image's name points to where it is written as an image.
     pub(super) fn write(
         &self,
         data: &Data,
         images: &Images,
         names: &[Reference],
         clamp: Option<i64>,
-    ) -> Result<(), Failure> {
+    ) -> Result<Option<Descriptor>, Failure> {
         let record = &images.records[0];
         let several = images.records.len() > 1;
         if several && matches!(self.kind, Kind::Tar | Kind::Archive(Format::DockerArchive)) {
@@ -124,50 +124,36 @@ impl Output {
             ));
         }
         match (self.kind, &self.destination) {
-            (Kind::Image, _) => Ok(()),
+            (Kind::Image, _) => {}
             (Kind::Local, destination) => {
                 let directory = destination.clone().unwrap_or_default();
                 for record in images.records.iter().filter(|_| several) {
                     to_directory(data, record, &directory.join(platform_directory(record)))?;
                 }
-                if several {
-                    Ok(())
-                } else {
-                    to_directory(data, record, &directory)
+                if !several {
+                    to_directory(data, record, &directory)?;
                 }
             }
-            (Kind::Tar, Some(path)) => transfer::write_file(path, |file| to_tar(data, record, clamp, file)),
-            (Kind::Tar, None) => to_tar(data, record, clamp, &mut standard_output()?),
+            (Kind::Tar, Some(path)) => transfer::write_file(path, |file| to_tar(data, record, clamp, file))?,
+            (Kind::Tar, None) => to_tar(data, record, clamp, &mut standard_output()?)?,
             (Kind::Archive(format), destination) => {
                 let names = names.iter().cloned().map(Reference::with_default_tag).collect();
-                let wanted = [wanted(images, names)];
+                let wanted = [images.wanted(names, None)];
                 let packing = Packing {
                     compression: self.compression,
                     level: self.level,
                     clamp,
                 };
-                if let Some(path) = destination {
-                    return Ok(save_to(&data.store, &wanted, format, &packing, path)?);
-                }
-                let out = (&mut standard_output()?, Path::new("standard output"));
-                Ok(save_into(&data.store, &wanted, format, &packing, out)?)
+                let written = if let Some(path) = destination {
+                    save_to(&data.store, &wanted, format, &packing, path)?
+                } else {
+                    let out = (&mut standard_output()?, Path::new("standard output"));
+                    save_into(&data.store, &wanted, format, &packing, out)?
+                };
+                return Ok(written.into_iter().next());
             }
         }
-    }
-}
-
-/// The images of a build, not in the store yet, as they are saved.
-fn wanted(images: &Images, names: Vec<Reference>) -> Wanted {
-    let one = |record: &ImageRecord| Wanted {
-        record: record.clone(),
-        shown: "the image".to_owned(),
-        ..Wanted::default()
-    };
-    Wanted {
-        names,
-        others: images.records[1..].iter().map(one).collect(),
-        index_annotations: images.annotations.index.clone(),
-        ..one(&images.records[0])
+        Ok(None)
     }
 }
 
@@ -239,25 +225,6 @@ fn to_directory(data: &Data, record: &ImageRecord, directory: &Path) -> Result<(
         &place(from.as_fd(), Path::new("the image")),
         &place(to.as_fd(), directory),
     )?)
-}
-
-/// The id that other tools know the image by: the hash of its configuration with every diff ID, for which the layers
-/// are packed once.
-pub(super) fn true_id(data: &Data, record: &ImageRecord, clamp: Option<i64>) -> Result<Digest, Failure> {
-    let mut config = record.config.clone();
-    config.rootfs.diff_ids = diff_ids(&data.store, record, clamp)?;
-    Ok(Digest::sha256(config.to_bytes()))
-}
-
-/// Writes a small file of the user's.
-pub(super) fn write_text(path: &Path, text: &str) -> Result<(), Failure> {
-    std::fs::write(path, text).map_err(|error| {
-        Failure::new(format!(
-            "can't write {}: {}",
-            path.display(),
-            crate::error::words(&error)
-        ))
-    })
 }
 
 #[cfg(test)]

@@ -9,9 +9,12 @@ use super::{Arguments, make};
 use crate::data::Data;
 use crate::error::Failure;
 use wiac_build::dockerfile::{Built, BuiltLayer};
+use wiac_oci::digest::Digest;
 use wiac_oci::manifest::Platform;
+use wiac_oci::reference::Reference;
 use wiac_run::attach::Signals;
-use wiac_store::{HeldImage, ImageRecord, Lock};
+use wiac_store::transfer::Wanted;
+use wiac_store::{HeldImage, ImageRecord, Lock, NamedIndex};
 
 /// The images of a build; their layers are held.
 pub(super) struct Images {
@@ -33,7 +36,7 @@ impl Images {
         imports: &Imports<'_>,
         is_inline: bool,
     ) -> Result<Self, Stopped> {
-        let annotations = Annotations::parse(&arguments.annotation, arguments.platform.len() > 1)?;
+        let annotations = Annotations::parse(&arguments.annotation, &arguments.platform)?;
         let platforms: Vec<Option<&Platform>> = match arguments.platform.as_slice() {
             [] => vec![None],
             some => some.iter().map(Some).collect(),
@@ -56,6 +59,7 @@ impl Images {
             images.stages.push(stages);
             let built_for = platform.cloned().unwrap_or_else(Platform::host);
             record.annotations = images.annotations.of(&built_for);
+            record.descriptor_annotations = images.annotations.of_descriptor(&built_for);
             images.records.push(record);
             images.locks.extend(locks);
         }
@@ -65,36 +69,61 @@ impl Images {
     /// Which of them runs on this machine; the first where none does.
     pub(super) fn own(&self) -> usize {
         let host = Platform::host();
-        let fits = |record: &ImageRecord| {
-            host.takes(&Platform {
-                architecture: record.config.architecture.clone(),
-                os: record.config.os.clone(),
-                variant: record.config.variant.clone(),
-                ..Platform::default()
-            })
-        };
+        let fits = |record: &ImageRecord| host.takes(&Platform::of(&record.config));
         self.records.iter().position(fits).unwrap_or_default()
     }
 
-    /// Puts them into the store and names them: a name stands for all of them, and means this machine's here.
-    pub(super) fn keep(&self, data: &Data, arguments: &Arguments) -> Result<HeldImage, Failure> {
-        let held: Vec<HeldImage> = self
-            .records
-            .iter()
-            .map(|record| data.store.add_image(record))
-            .collect::<Result<_, _>>()?;
+    /// Puts them into the store.
+    pub(super) fn keep(&self, data: &Data) -> Result<Vec<HeldImage>, Failure> {
+        let held = self.records.iter().map(|record| data.store.add_image(record));
+        Ok(held.collect::<Result<_, _>>()?)
+    }
+
+    /// Names them: a name stands for all of them, and means this machine's here. `digest`: the index's, where it is
+    /// known.
+    pub(super) fn name(
+        &self,
+        data: &Data,
+        names: &[Reference],
+        held: &[HeldImage],
+        digest: Option<&Digest>,
+    ) -> Result<(), Failure> {
         let own = self.own();
         let others = held.iter().enumerate().filter(|(number, _)| *number != own);
-        let others: Vec<_> = others.map(|(_, image)| image.id.clone()).collect();
-        for name in &arguments.tag {
-            if others.is_empty() {
+        let index = NamedIndex {
+            others: others.map(|(_, image)| image.id.clone()).collect(),
+            position: own,
+            annotations: self.annotations.index.clone(),
+            descriptor_annotations: self.annotations.index_descriptor.clone(),
+            digest: digest.cloned(),
+        };
+        for name in names {
+            if index.others.is_empty() {
                 data.store.name_image(name, &held[own].id)?;
             } else {
-                data.store
-                    .name_index(name, &held[own].id, &others, &self.annotations.index)?;
+                data.store.name_index(name, &held[own].id, &index)?;
             }
         }
-        let mut held = held;
-        Ok(held.swap_remove(own))
+        Ok(())
+    }
+
+    /// As they go out, those that are in the store by their ids: this machine's with the others beside.
+    pub(super) fn wanted(&self, names: Vec<Reference>, held: Option<&[HeldImage]>) -> Wanted {
+        let one = |number: usize| Wanted {
+            id: held.map(|held| held[number].id.clone()),
+            record: self.records[number].clone(),
+            shown: "the image".to_owned(),
+            ..Wanted::default()
+        };
+        let own = self.own();
+        let others = (0..self.records.len()).filter(|number| *number != own);
+        Wanted {
+            names,
+            others: others.map(one).collect(),
+            position: own,
+            index_annotations: self.annotations.index.clone(),
+            index_descriptor_annotations: self.annotations.index_descriptor.clone(),
+            ..one(own)
+        }
     }
 }

@@ -8,7 +8,6 @@ use crate::error::Failure;
 use crate::refetch::missing_blobs;
 use crate::registry::RegistryOptions;
 use clap::Args;
-use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -133,11 +132,8 @@ impl Sending<'_> {
         let wanted = [Wanted {
             id: Some(id.clone()),
             record: self.data.store.image(id)?,
-            config_bytes: None,
             shown: name.to_owned(),
-            names: Vec::new(),
-            others: Vec::new(),
-            index_annotations: BTreeMap::new(),
+            ..Wanted::default()
         }];
         let _blobs = missing_blobs(self.data, &wanted)?;
         let room = Temporary::new(&self.data.store)?;

@@ -132,3 +132,137 @@ fn annotations_of_one_platform() {
         .fails(125)
         .complains(&["several platforms", "type=oci"]);
 }
+
+/// What stands in index.json of a layout.
+fn entries(place: &Place, layout: &str) -> Vec<Value> {
+    let index = json(&place.read(&format!("{layout}/index.json")));
+    index["manifests"].as_array().expect("a list").clone()
+}
+
+#[test]
+fn an_index_is_called_by_its_digest() {
+    let place = Place::root();
+    context(&place);
+    let annotations = [
+        "--annotation",
+        "manifest-descriptor[linux/arm64],index-descriptor:org.example.beside=x",
+    ];
+    let told = ["--iidfile", "id", "--metadata-file", "meta.json"];
+    let said = place
+        .build("context", DOCKERFILE)
+        .args(BOTH)
+        .args(annotations)
+        .args(told)
+        .args(["-q", "-t", "both"])
+        .succeeds();
+    let id = place.read("id");
+    assert_eq!(said.text(), id);
+    // As buildx writes it: no configuration's digest, the index's own.
+    let meta = json(&place.read("meta.json"));
+    assert_eq!(meta["containerimage.digest"], id.as_str());
+    assert_eq!(meta.get("containerimage.config.digest"), None);
+    let descriptor = &meta["containerimage.descriptor"];
+    assert_eq!(descriptor["digest"], id.as_str());
+    assert_eq!(descriptor["mediaType"], "application/vnd.oci.image.index.v1+json");
+    assert_eq!(descriptor["annotations"]["org.example.beside"], "x");
+    assert_eq!(meta["image.name"], "docker.io/library/both:latest");
+    // It is what goes out: saved under this name and another one, written by the build, in the order asked for.
+    place.wiac(["tag", "both", "again"]).succeeds();
+    for (name, layout) in [("both", "saved"), ("again", "again")] {
+        place
+            .wiac(["save", name, "-o", layout, "--format", "oci-dir"])
+            .succeeds();
+    }
+    place
+        .build("context", DOCKERFILE)
+        .args(BOTH)
+        .args(annotations)
+        .args(["-o", "type=oci,tar=false,dest=written", "--iidfile", "written-id"])
+        .succeeds();
+    assert_eq!(place.read("written-id"), id);
+    for layout in ["saved", "again", "written"] {
+        let found = entries(&place, layout);
+        let [entry] = found.as_slice() else {
+            panic!("{layout}: {found:?}")
+        };
+        assert_eq!(entry["digest"], id.as_str(), "{layout}");
+        assert_eq!(entry["annotations"]["org.example.beside"], "x", "{layout}");
+        let (index, _) = seen_by_skopeo(&place, layout);
+        let manifests = index["manifests"].as_array().expect("a list");
+        let beside = manifests
+            .iter()
+            .map(|entry| (&entry["platform"]["architecture"], &entry["annotations"]));
+        let expected = [
+            (&"arm64".into(), &serde_json::json!({"org.example.beside": "x"})),
+            (&"amd64".into(), &Value::Null),
+        ];
+        assert_eq!(beside.collect::<Vec<_>>(), expected, "{layout}");
+    }
+    // By it the image is found, by the name with it, too.
+    place.wiac(["run", &id]).succeeds().says("linux/amd64");
+    place
+        .wiac(["run", &format!("both@{id}")])
+        .succeeds()
+        .says("linux/amd64");
+    // Packed otherwise it is another index.
+    place
+        .build("context", DOCKERFILE)
+        .args(BOTH)
+        .args(annotations)
+        .args(["-o", "type=oci,tar=false,dest=zstd,compression=zstd", "--iidfile", "id"])
+        .succeeds();
+    assert_ne!(place.read("id"), id);
+    assert_eq!(entries(&place, "zstd")[0]["digest"], place.read("id").as_str());
+    // A build that fails leaves no id of the one before.
+    place
+        .build("context", "FROM scratch\nCOPY nothing /\n")
+        .args(["--iidfile", "id"])
+        .fails(1);
+    assert!(!place.has("id"));
+    place
+        .build("context", DOCKERFILE)
+        .args(BOTH)
+        .args(["--annotation", "manifest-descriptor[linux/s390x]:a=b"])
+        .fails(125)
+        .complains(&["linux/s390x", "nothing is built"]);
+}
+
+#[test]
+fn an_image_is_called_by_its_configuration() {
+    let place = Place::root();
+    context(&place);
+    let said = place
+        .build("context", DOCKERFILE)
+        .args(["--iidfile", "id", "--metadata-file", "meta.json", "-q", "-t", "one"])
+        .args(["--annotation", "manifest-descriptor:org.example.beside=x"])
+        .succeeds();
+    let id = place.read("id");
+    assert_eq!(said.text(), id);
+    let meta = json(&place.read("meta.json"));
+    assert_eq!(meta["containerimage.config.digest"], id.as_str());
+    let descriptor = &meta["containerimage.descriptor"];
+    assert_eq!(descriptor["digest"], meta["containerimage.digest"]);
+    assert_eq!(descriptor["platform"]["architecture"], "amd64");
+    assert_eq!(descriptor["annotations"]["org.example.beside"], "x");
+    place
+        .wiac(["save", "one", "-o", "saved", "--format", "oci-dir"])
+        .succeeds();
+    let entry = &entries(&place, "saved")[0];
+    assert_eq!(entry["digest"], meta["containerimage.digest"]);
+    assert_eq!(entry["annotations"]["org.example.beside"], "x");
+    place.wiac(["run", &id]).succeeds().says("linux/amd64");
+    // Without a name it takes its own place again.
+    for _ in 0..2 {
+        place
+            .build("context", DOCKERFILE)
+            .args(["-o", "type=oci,tar=false,dest=nameless"])
+            .args(["--annotation", "manifest-descriptor:org.example.beside=x"])
+            .succeeds();
+    }
+    assert_eq!(entries(&place, "nameless").len(), 1);
+    place
+        .build("context", DOCKERFILE)
+        .args(["--annotation", "index-descriptor:a=b"])
+        .fails(125)
+        .complains(&["index-descriptor:a=b", "several platforms"]);
+}
