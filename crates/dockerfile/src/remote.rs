@@ -28,6 +28,8 @@ pub struct GitSource {
     pub keep_git_dir: Option<bool>,
     /// Whether submodules are fetched as well.
     pub submodules: bool,
+    /// Whether files get the time of the commit instead of that of the checkout.
+    pub commit_time: bool,
 }
 
 impl Remote {
@@ -121,13 +123,19 @@ impl GitSource {
             checksum: None,
             keep_git_dir: None,
             submodules: true,
+            commit_time: false,
         };
         let (reference, directory) = fragment.split_once(':').unwrap_or((fragment, ""));
         git.set_reference(reference)?;
         git.set_directory(directory)?;
+        let mut known = Vec::new();
         for part in query.split('&').filter(|part| !part.is_empty()) {
             let (key, value) = part.split_once('=').unwrap_or((part, ""));
-            git.parameter(key, &decoded(value))?;
+            if known.contains(&key) {
+                return Err(format!("it has the parameter {key} twice"));
+            }
+            known.push(key);
+            git.parameter(key, &decoded(&value.replace('+', " ")))?;
         }
         Ok(Some(git))
     }
@@ -204,12 +212,14 @@ impl GitSource {
             "keep-git-dir" => flag().map(|flag| self.keep_git_dir = Some(flag)),
             "submodules" => flag().map(|flag| self.submodules = flag),
             "fetch-by-commit" => flag().map(drop),
-            "mtime" if value == "checkout" => Ok(()),
-            "mtime" => Err(format!(
-                "mtime={value}: files have the time of the checkout here, and no other"
-            )),
+            "mtime" if matches!(value, "checkout" | "commit") => {
+                self.commit_time = value == "commit";
+                Ok(())
+            }
+            "mtime" => Err(format!("mtime={value}: commit or checkout is expected")),
             _ => Err(format!(
-                "it has the unknown parameter {key}; there are ref, tag, branch, subdir, checksum, keep-git-dir and submodules"
+                "it has the unknown parameter {key}; there are ref, tag, branch, subdir, checksum, keep-git-dir, \
+                 submodules and mtime"
             )),
         }
     }
@@ -301,6 +311,8 @@ mod tests {
         assert_eq!(found.directory, "d/e");
         assert_eq!((found.keep_git_dir, found.submodules), (Some(true), false));
         assert_eq!(found.checksum.as_deref(), Some("abc"));
+        assert!(!found.commit_time && !git("https://x/a.git?mtime=checkout").commit_time);
+        assert!(git("https://x/a.git?mtime=commit&ref=v1").commit_time);
         for wrong in [
             "#--upload-pack=x",
             "#a..b",
@@ -308,6 +320,9 @@ mod tests {
             "?ref",
             "?what=1",
             "?submodules=2",
+            "?mtime=now",
+            "?mtime",
+            "?checksum=abc&checksum=def",
             "#a b",
         ] {
             assert!(GitSource::parse(&format!("https://x/a.git{wrong}")).is_err(), "{wrong}");

@@ -67,6 +67,9 @@ impl Checkout {
         key.add(&self.commit);
         key.add(&self.git.directory);
         key.add(format!("{} {}", self.keep_git_dir, self.git.submodules));
+        if self.git.commit_time {
+            key.add("mtime=commit");
+        }
         if self.keep_git_dir {
             key.add(self.git.shown());
             key.add(self.git.reference.as_deref().unwrap_or_default());

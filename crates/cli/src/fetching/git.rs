@@ -4,6 +4,7 @@
 //! command line: git reads the address from its environment.
 
 use crate::error::Failure;
+use rustix::fs::{AtFlags, Timespec, Timestamps};
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
@@ -112,8 +113,49 @@ pub(crate) fn checkout(
     if keep_git_dir {
         note_remote(git, &call)?;
     }
+    let time = git.commit_time.then(|| commit_time(git, commit, &call)).transpose()?;
     let is_kept = |name: &std::ffi::OsStr| keep_git_dir || name != ".git";
-    settle(into, &is_kept).map_err(|error| Failure::new(format!("{}: {}", into.display(), crate::error::words(&error))))
+    settle(into, &is_kept)
+        .and_then(|()| time.map_or(Ok(()), |seconds| set_times(into, seconds)))
+        .map_err(|error| Failure::new(format!("{}: {}", into.display(), crate::error::words(&error))))
+}
+
+/// When a commit was made by its committer, in seconds since 1970.
+fn commit_time(git: &GitSource, commit: &str, call: &Call<'_>) -> Result<i64, Failure> {
+    let said = call(&["rev-list", "--no-walk", "--timestamp", commit])?;
+    let seconds = said.split_whitespace().next().and_then(|word| word.parse().ok());
+    seconds.ok_or_else(|| Failure::new(format!("{}: the commit {commit} has no time", git.shown())))
+}
+
+/// Gives everything in a directory, and itself, one time.
+fn set_times(directory: &Path, seconds: i64) -> std::io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            set_times(&entry.path(), seconds)?;
+        } else {
+            set_time(&entry.path(), seconds)?;
+        }
+    }
+    // Last: what was done in it changed its time.
+    set_time(directory, seconds)
+}
+
+fn set_time(path: &Path, seconds: i64) -> std::io::Result<()> {
+    let time = Timespec {
+        tv_sec: seconds,
+        tv_nsec: 0,
+    };
+    let times = Timestamps {
+        last_access: time,
+        last_modification: time,
+    };
+    Ok(rustix::fs::utimensat(
+        rustix::fs::CWD,
+        path,
+        &times,
+        AtFlags::SYMLINK_NOFOLLOW,
+    )?)
 }
 
 /// The commit alone; where the server doesn't give that, the ref alone; else everything.

@@ -134,6 +134,58 @@ fn add_takes_a_commit_of_a_repository() {
 }
 
 #[test]
+fn files_get_the_time_of_the_commit() {
+    let place = Place::root();
+    let address = repository(&place);
+    git(
+        &place,
+        "cd work; export GIT_AUTHOR_DATE='1111111111 +0000' GIT_COMMITTER_DATE='1234567890 -0500'\n\
+         git commit -q --allow-empty -m dated; git tag -a -m dated dated\n\
+         git push -q ../app.git main dated; git -C ../app.git update-server-info",
+    );
+    place.mkdir("context");
+    let times = |stdout: &str, path: &str| {
+        let top = topmost(stdout);
+        ["", "/file", "/link", "/sub", "/sub/deep/file"].map(|name| {
+            let path = format!("{top}/{path}{name}");
+            std::fs::symlink_metadata(path).expect("there").mtime()
+        })
+    };
+    let add = |query: &str| format!("FROM scratch\nADD http://{address}/app.git{query} /r/\n");
+    let plain = place.build("context", &add("?mtime=checkout")).succeeds();
+    assert_ne!(times(&plain.stdout, "r")[1], 1_234_567_890);
+    // Another step than without it, and by an annotated tag the commit's time, not the tag's.
+    for query in [
+        "?mtime=commit",
+        "?mtime=commit&tag=dated",
+        "?mtime=commit&keep-git-dir=1#dated",
+    ] {
+        let built = place.build("context", &add(query)).succeeds();
+        // The directory that it goes to is made by ADD.
+        assert_eq!(times(&built.stdout, "r")[1..], [1_234_567_890; 4], "{query}");
+    }
+    // A subdirectory, and as a build context.
+    let built = place.build("context", &add("?mtime=commit&subdir=sub")).succeeds();
+    let file = format!("{}/r/deep/file", topmost(&built.stdout));
+    assert_eq!(std::fs::metadata(file).expect("there").mtime(), 1_234_567_890);
+    let context = format!("http://{address}/app.git?mtime=commit");
+    let built = place.wiac(["build", &context]).succeeds();
+    assert_eq!(times(&built.stdout, "all")[1..], [1_234_567_890; 4]);
+    place.write("other/Dockerfile", "FROM scratch\nCOPY --from=code . /all/\n");
+    let code = format!("code={context}&ref=v1");
+    let built = place.wiac(["build", "--build-context", &code, "other"]).succeeds();
+    assert_ne!(
+        times(&built.stdout, "all")[1],
+        1_234_567_890,
+        "v1 has a time of its own"
+    );
+    place
+        .build("context", &add("?mtime=now"))
+        .fails(1)
+        .complains(&["Dockerfile:2", "mtime=now", "commit or checkout"]);
+}
+
+#[test]
 fn submodules_come_along() {
     let place = Place::root();
     let address = repository(&place);
