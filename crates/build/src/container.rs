@@ -202,7 +202,7 @@ pub fn settings(user_namespace: Option<&UserNamespace>) -> Settings {
     Settings {
         user_namespace: user_namespace.cloned(),
         // A door for tests of what kernels before 6.8 need; see docs/kernel-features.md.
-        legacy_overlay: std::env::var_os("WIAC_LEGACY_OVERLAY").is_some_and(|value| value == "1"),
+        legacy_overlay: wiac_run::view::legacy_is_asked_for(),
         ..Settings::default()
     }
 }

@@ -117,3 +117,25 @@ fn dockerfiles_have_several_names() {
         .fails(1)
         .complains(&["missing", "No such file"]);
 }
+
+as_users!(the_older_way_of_looking_at_layers_does_the_same: root, user, single);
+fn the_older_way_of_looking_at_layers_does_the_same(place: &Place) {
+    place.busybox("context/root");
+    let mut lines = vec!["FROM scratch AS many\nCOPY root /\nRUN echo gone > /gone && echo kept > /kept".to_owned()];
+    lines.extend((0..80).map(|number| format!("COPY number /n{number}")));
+    lines.push("RUN rm /gone\nFROM many".to_owned());
+    lines.push("RUN --mount=from=many,target=/m test -e /m/n79 -a ! -e /m/gone && cat /m/kept > /seen".to_owned());
+    lines.push("RUN --mount=from=many,target=/m,rw echo new > /m/new".to_owned());
+    lines.push("FROM scratch\nCOPY --from=many / /\nCOPY --from=1 /seen /".to_owned());
+    place.write("context/number", "1");
+    place.write("context/Dockerfile", lines.join("\n"));
+    place
+        .wiac(["build", "-o", "out", "context"])
+        .env("WIAC_LEGACY_OVERLAY", "1")
+        .succeeds();
+    assert_eq!(place.read("out/seen"), "kept\n");
+    assert!(
+        place.has("out/n79") && !place.has("out/gone"),
+        "the stage is seen wrongly"
+    );
+}
