@@ -62,6 +62,9 @@ impl Failure {
             eprint!("{}", self.message);
         } else {
             eprintln!("wiac: {}", harmless(self.message.trim_end()));
+            if let Some(hint) = crate::kernel::hint(&self.message) {
+                eprintln!("{hint}");
+            }
         }
         ExitCode::from(self.code)
     }

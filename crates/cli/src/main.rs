@@ -12,6 +12,7 @@ mod fetching;
 mod filter;
 mod format;
 mod images;
+mod kernel;
 mod located;
 mod network;
 mod progress;

@@ -46,6 +46,9 @@ fn of_root(errno: i32) -> Option<&'static str> {
              directory, such as another overlay or NFS: use a directory on ext4, xfs, btrfs or tmpfs (a volume, in a \
              container; --data or WIAC_DATA for the data directory)",
         ),
+        EPERM if crate::kernel::is_before((5, 11)) => Some(
+            "before Linux 5.11 only the machine's root may mount an overlay: run as root here, or on a newer kernel",
+        ),
         EPERM => Some(
             "this user or this container may not mount an overlay; run as root, or where user namespaces are allowed",
         ),

@@ -77,8 +77,8 @@ impl Child<'_> {
             return Ok(());
         };
         let tree = taken.tree()?;
-        set_attributes(tree.as_fd(), c"", true, attr::RDONLY, 0).at(Call::MountSetattr)?;
-        taken.cover(tree.as_fd())
+        taken.cover(tree.as_fd())?;
+        set_attributes(tree.as_fd(), true, attr::RDONLY, 0).at(Call::MountSetattr)
     }
 
     /// What is at `path`; what isn't there needn't be taken away.

@@ -83,8 +83,8 @@ impl Child<'_> {
 
     pub(super) fn bind_root(&mut self, source: &CStr) -> StepResult {
         let tree = clone_tree(CWD, source, true)?;
-        set_attributes(tree.as_fd(), c"", false, attr::NODEV, 0).at(Call::MountSetattr)?;
         attach_at(tree.as_fd(), source)?;
+        set_attributes(tree.as_fd(), false, attr::NODEV, 0).at(Call::MountSetattr)?;
         self.root = Some(tree);
         Ok(())
     }
@@ -174,15 +174,15 @@ impl Child<'_> {
 
     pub(super) fn bind(&mut self, bind: &Bind) -> StepResult {
         let tree = clone_tree(CWD, &bind.source, bind.recursive)?;
-        if bind.set != 0 || bind.clear != 0 {
-            set_attributes(tree.as_fd(), c"", bind.attributes_recursive, bind.set, bind.clear)
-                .at(Call::MountSetattr)?;
+        self.place(&tree, &bind.target)?;
+        if bind.set == 0 && bind.clear == 0 {
+            return Ok(());
         }
-        self.place(&tree, &bind.target)
+        set_attributes(tree.as_fd(), bind.attributes_recursive, bind.set, bind.clear).at(Call::MountSetattr)
     }
 
     pub(super) fn make_root_read_only(&self) -> StepResult {
-        set_attributes(self.root()?, c"", false, attr::RDONLY, 0).at(Call::MountSetattr)
+        set_attributes(self.root()?, false, attr::RDONLY, 0).at(Call::MountSetattr)
     }
 
     /// The old root ends up mounted on the new one and is detached from there: no directory for it is needed in the

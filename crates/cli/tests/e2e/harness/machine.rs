@@ -1,21 +1,44 @@
-//! A virtual machine with Debian's own kernel, for what this machine's kernel and cgroups can't show.
+//! A virtual machine with a kernel of Debian's, for what this machine's kernel and cgroups can't show.
 //!
-//! The kernel is downloaded once, not installed. There is no disk: everything is in memory, and the machine is off
-//! again when the script has ended. Without KVM it takes some seconds.
+//! Each kernel is downloaded once, not installed. There is no disk: everything is in memory, and the machine is off
+//! again when the script has ended. It takes some seconds: the processor is emulated.
 
 use super::tools;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Where the kernel is kept.
-const DIRECTORY: &str = "/var/cache/wiac-test/kernel";
+/// Where the kernels are kept.
+const DIRECTORY: &str = "/var/cache/wiac-test/kernels";
 
-/// A symbolic name that Debian's newest kernel for virtual machines has.
+/// A symbolic name that the newest kernel for virtual machines has in each of Debian's releases.
 const PACKAGE: &str = "linux-image-cloud-amd64";
 
 /// Its modules that a container needs, and a disk.
 const MODULES: [&str; 2] = ["fs/overlayfs/overlay.ko", "drivers/block/loop.ko"];
+
+/// Which kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kernel {
+    /// 5.10, of Debian 11: the oldest that wiac runs on.
+    Bullseye,
+    /// 6.1, of Debian 12: overlays take one option string, tmpfs has no user attributes.
+    Bookworm,
+    /// 6.12, of Debian 13, built for Debian 12: overlays take their layers one by one, but not by descriptor.
+    Backports,
+}
+
+impl Kernel {
+    /// The archive, by the end of its address, and the suite in it.
+    fn source(self) -> (&'static str, &'static str) {
+        match self {
+            // The rest of Debian 11 has an older one.
+            Self::Bullseye => ("debian-security", "bullseye-security"),
+            Self::Bookworm => ("debian", "bookworm"),
+            Self::Backports => ("debian", "bookworm-backports"),
+        }
+    }
+}
 
 /// The longest that a script may take, in seconds.
 const PATIENCE: &str = "240";
@@ -59,11 +82,11 @@ echo '== end'
 poweroff -f
 ";
 
-/// Boots, runs `script` as root with busybox's applets and wiac, and returns what it printed.
+/// Boots `kernel`, runs `script` as root with busybox's applets and wiac, and returns what it printed.
 ///
 /// In the machine, cgroup v2 has every controller, /home is an ext4 disk of `user`'s, everything else a tmpfs.
-pub fn runs(directory: &Path, script: &str) -> String {
-    let kernel = kernel();
+pub fn runs(kernel: Kernel, directory: &Path, script: &str) -> String {
+    let kernel = unpacked(kernel);
     let root = directory.join("initramfs");
     for (name, text) in [("init", INIT), ("machine", MACHINE), ("script", script)] {
         write_program(&root.join(name), text.as_bytes());
@@ -71,9 +94,8 @@ pub fn runs(directory: &Path, script: &str) -> String {
     write_program(&root.join("bin/busybox"), &fs::read(tools::busybox()).expect("read"));
     write_program(&root.join("bin/wiac"), &fs::read(tools::wiac()).expect("read"));
     for module in MODULES {
-        let found = module_of(&kernel, module);
         let name = Path::new(module).file_name().expect("a name");
-        write_program(&root.join("modules").join(name), &fs::read(found).expect("read"));
+        write_program(&root.join("modules").join(name), &module_of(&kernel, module));
     }
     boot(&kernel, &packed(&root))
 }
@@ -86,25 +108,36 @@ fn write_program(path: &Path, bytes: &[u8]) {
 }
 
 /// The unpacked package. Many tests may ask at once.
-fn kernel() -> PathBuf {
+fn unpacked(kernel: Kernel) -> PathBuf {
+    let (archive, suite) = kernel.source();
     let directory = Path::new(DIRECTORY);
     fs::create_dir_all(directory).expect("mkdir");
     let lock = File::open(directory).expect("open");
     lock.lock().expect("locked");
-    let unpacked = directory.join("unpacked");
+    let unpacked = directory.join(suite);
     if unpacked.exists() {
         return unpacked;
     }
     let fresh = directory.join("unfinished");
+    // Lists of its own: what this machine installs from stays as it is. The address is the one this machine uses.
     let script = format!(
-        "set -e; rm -rf {fresh}; mkdir {fresh}; cd {fresh}
-        name=$(apt-cache depends {PACKAGE} | sed -n 's/.*Depends: //p' | grep '^linux-image' | head -n 1)
-        apt-get -o APT::Sandbox::User=root download \"$name\"
-        dpkg-deb -x *.deb .; rm *.deb",
+        "set -e; rm -rf {fresh}; mkdir -p {fresh}/apt/lists/partial {fresh}/apt/cache; cd {fresh}
+        uri=$(apt-get indextargets --format '$(REPO_URI)' | grep '/{archive}/$' | head -n 1)
+        keys=/usr/share/keyrings/debian-archive-keyring.gpg
+        echo \"deb [arch=amd64 signed-by=$keys] $uri {suite} main\" > apt/list
+        set -- -o Dir::Etc::SourceList=$PWD/apt/list -o Dir::Etc::SourceParts=- -o Dir::State::Lists=$PWD/apt/lists \
+            -o Dir::Cache=$PWD/apt/cache -o APT::Sandbox::User=root
+        apt-get \"$@\" update
+        name=$(apt-cache \"$@\" depends {PACKAGE} | sed -n 's/.*Depends: //p' | grep '^linux-image' | head -n 1)
+        apt-get \"$@\" download \"$name\"
+        dpkg-deb -x *.deb .; rm -r *.deb apt",
         fresh = fresh.display(),
     );
     let status = Command::new("sh").args(["-c", &script]).status().expect("sh runs");
-    assert!(status.success(), "Debian's kernel {PACKAGE} can't be downloaded");
+    assert!(
+        status.success(),
+        "Debian's kernel {PACKAGE} of {suite} can't be downloaded"
+    );
     fs::rename(&fresh, &unpacked).expect("renamed");
     unpacked
 }
@@ -117,10 +150,22 @@ fn only_entry(directory: &Path, start: &str) -> PathBuf {
         .unwrap_or_else(|| panic!("there is no {start}… in {}", directory.display()))
 }
 
-fn module_of(kernel: &Path, module: &str) -> PathBuf {
+/// A module's bytes; newer packages have it compressed.
+fn module_of(kernel: &Path, module: &str) -> Vec<u8> {
     let modules = [kernel.join("lib/modules"), kernel.join("usr/lib/modules")];
     let directory = modules.iter().find(|path| path.exists()).expect("modules");
-    only_entry(directory, "").join("kernel").join(module)
+    let plain = only_entry(directory, "").join("kernel").join(module);
+    if plain.exists() {
+        return fs::read(plain).expect("read");
+    }
+    let compressed = plain.with_extension("ko.xz");
+    let output = Command::new("xz")
+        .arg("-dc")
+        .arg(&compressed)
+        .output()
+        .expect("xz runs");
+    assert!(output.status.success(), "{} can't be read", compressed.display());
+    output.stdout
 }
 
 /// The archive that the kernel unpacks as its first root.
@@ -148,6 +193,9 @@ fn boot(kernel: &Path, initramfs: &Path) -> String {
             "2048",
             "-display",
             "none",
+            // QEMU 7.2 gets this instruction wrong at times, and 6.12 ends with a double fault.
+            "-cpu",
+            "qemu64,-cx16",
             "-vga",
             "none",
         ])
