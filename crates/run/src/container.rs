@@ -233,8 +233,8 @@ impl Container {
 
     /// Readable when the container has ended: for poll, before [`Container::wait`].
     pub fn ended_descriptor(&self) -> BorrowedFd<'_> {
-        // Not the socket: its message comes a moment before the monitor's own end, and would wake the caller twice.
-        self.processes.process().pidfd.as_fd()
+        // Not the monitor's own end: it comes later, when the mounts are gone.
+        self.control.as_fd()
     }
 
     /// Sends the signal of this number to the container's first process.
@@ -243,7 +243,8 @@ impl Container {
         let _ = protocol::send_number(self.control.as_fd(), number);
     }
 
-    /// Waits for the end. Afterwards no process and no mount of the container is left.
+    /// Waits for the end of the container's processes. Its mounts are then being taken down: when it is dropped, none
+    /// is left. What was the container's alone may be moved or removed before.
     ///
     /// # Errors
     /// When the monitor can't be waited for.
@@ -251,12 +252,14 @@ impl Container {
         if let Some(ended) = self.ended {
             return Ok(ended);
         }
-        self.processes.wait().call("waitid", || "the monitor")?;
         let ended = match protocol::receive_from_monitor(&self.control) {
             Ok(FromMonitor::Exited(code)) => Ended::Code(code),
             Ok(FromMonitor::Signaled(signal)) => Ended::Signal(signal),
             // The monitor was killed, and the kernel killed the container with it.
-            _ => Ended::Signal(rustix::process::Signal::KILL.as_raw()),
+            _ => {
+                self.processes.wait().call("waitid", || "the monitor")?;
+                Ended::Signal(rustix::process::Signal::KILL.as_raw())
+            }
         };
         self.ended = Some(ended);
         Ok(ended)

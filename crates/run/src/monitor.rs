@@ -53,6 +53,9 @@ pub(crate) fn run(common: &Common, inner: &Inner<'_>) -> ! {
         Ok(payload) => {
             common.child.close();
             common.io.close();
+            // Until this process ends: the caller hears of the payload's end first, and goes on beside the unmounting.
+            // A kernel that can't give it (before 6.11) unmounts when the payload ends.
+            let _mounts = payload.mount_namespace();
             let _ = leave_streams();
             watch(&payload, common.monitor.as_fd());
         }

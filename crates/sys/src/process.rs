@@ -9,6 +9,9 @@ use std::os::unix::ffi::OsStrExt;
 /// Wider than the constant libc has (Linux 5.7).
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
+/// `_IO(0xFF, 3)` of linux/pidfd.h, newer than libc.
+const PIDFD_GET_MNT_NAMESPACE: libc::Ioctl = 0xFF03;
+
 /// Flags of `clone3(2)` for namespaces.
 pub mod namespace {
     /// Mounts.
@@ -71,6 +74,20 @@ pub fn clone_into(flags: u64, cgroup: Option<BorrowedFd<'_>>, child: impl FnOnce
                 .ok_or(Errno::INVAL)?;
             Ok(Process { pid, pidfd })
         }
+    }
+}
+
+impl Process {
+    /// Its mount namespace, which lives at least as long as the descriptor does. Child-safe.
+    ///
+    /// # Errors
+    /// ENOTTY before Linux 6.11; ESRCH where the process has ended; EACCES where it can't be looked into (ptrace(2)).
+    pub fn mount_namespace(&self) -> Result<OwnedFd> {
+        // SAFETY: the request takes no argument and touches none of our memory.
+        let fd = check(unsafe { libc::ioctl(self.pidfd.as_raw_fd(), PIDFD_GET_MNT_NAMESPACE, 0) }.into())?;
+        let fd = i32::try_from(fd).map_err(|_| Errno::BADF)?;
+        // SAFETY: the kernel has just made this descriptor; nobody else knows it.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
     }
 }
 

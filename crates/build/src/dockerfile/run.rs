@@ -208,7 +208,7 @@ impl Worker<'_, '_> {
         }
         let seen = stack.with_upper(&draft.diff());
         let plan = Plan::new(&runtime, &rootfs, &settings)?;
-        let result = self.execute(&seen, &runtime, plan);
+        let result = self.execute(&seen, &runtime, plan).map(|container| self.ending = Some(container));
         if let Err(error) = &result {
             self.note_failure(stage, error, &wishes, (wanted, &ready.mounts), room.path());
         }
@@ -277,8 +277,8 @@ impl Worker<'_, '_> {
         })
     }
 
-    /// Runs the container to its end.
-    fn execute(&self, stack: &LayerStack, runtime: &RuntimeConfig, plan: Plan) -> Result<()> {
+    /// Runs the container to its end, which is the end of its processes.
+    fn execute(&mut self, stack: &LayerStack, runtime: &RuntimeConfig, plan: Plan) -> Result<Container> {
         let shared = self.shared;
         let (mut output, mut container) = match self.start(plan)? {
             (output, Ok(container)) => (output, container),
@@ -297,7 +297,7 @@ impl Worker<'_, '_> {
             shared.tell(Event::Output { number, stream, bytes });
         })?;
         match ended.exit_code() {
-            0 => Ok(()),
+            0 => Ok(container),
             code => Err(Error::Failed {
                 code,
                 reason: container::explain_end(stack, shared.store.form(), runtime, code),
@@ -311,7 +311,9 @@ impl Worker<'_, '_> {
     /// One container of the process starts at a time. Between its clone and its exec a container's first process shares
     /// the memory of this one, and has copies of its descriptors: the writing ends of another one's pipes would be among
     /// them, and the change to another user makes the memory undumpable for all.
-    fn start(&self, plan: Plan) -> Result<(Output, std::result::Result<Container, wiac_run::Error>)> {
+    fn start(&mut self, plan: Plan) -> Result<(Output, std::result::Result<Container, wiac_run::Error>)> {
+        // The layer it made is mounted below this one.
+        self.ending = None;
         let _alone = lock(&self.shared.starting);
         let (output, io) = Output::new(self.shared.request.separate_streams)?;
         Ok((output, Container::run(plan, io)))

@@ -19,6 +19,7 @@ use std::thread::{Builder, Scope};
 use std::time::Instant;
 use wiac_dockerfile::stages::{Globals, StageGraph};
 use wiac_dockerfile::{Dockerfile, Instruction, Kind};
+use wiac_run::Container;
 use wiac_run::user_namespace::UserNamespace;
 use wiac_store::{LayerId, Lock, Store};
 
@@ -64,6 +65,8 @@ pub(super) struct Worker<'w, 'b> {
     pub(super) inputs: Option<Inputs>,
     /// How the step ran that has just failed.
     pub(super) failed: Option<KeptRun>,
+    /// The container of the last RUN: the kernel takes its mounts down while the step is committed.
+    pub(super) ending: Option<Container>,
 }
 
 /// A stage under way.
@@ -118,6 +121,7 @@ where
             building: Vec::new(),
             inputs: None,
             failed: None,
+            ending: None,
         };
         if let Err(error) = worker.build_stage(claim) {
             lock(&shared.failures).push((index, error));
@@ -169,6 +173,8 @@ impl Worker<'_, '_> {
     pub(super) fn build_stage(&mut self, claim: Claim<'_>) -> Result<()> {
         let result = self.all_steps(claim.index);
         self.building.pop();
+        // Others mount its layer.
+        self.ending = None;
         match result {
             Ok(stage) => {
                 claim.finish(stage);

@@ -137,14 +137,9 @@ fn run_container(global: &Global, mut arguments: Arguments) -> Result<ExitCode, 
         drop(dry_layer);
         return Ok(printed?);
     }
-    Ok(execute(
-        plan,
-        &runtime,
-        streams.io,
-        &signals,
-        &ground,
-        data.store.form(),
-    )?)
+    let (container, code) = execute(plan, &runtime, streams.io, &signals, &ground, data.store.form())?;
+    ground.clear(container);
+    Ok(code)
 }
 
 /// A container layer that only a dry run made, to be taken away again: a plan needs directories that are there.
@@ -220,7 +215,7 @@ fn execute(
     signals: &Signals,
     ground: &Ground,
     form: Form,
-) -> Result<ExitCode, Failure> {
+) -> Result<(Container, ExitCode), Failure> {
     let mut container = match Container::run(plan, io) {
         Ok(container) => container,
         Err(wiac_run::Error::Exec { errno, root }) => {
@@ -233,5 +228,5 @@ fn execute(
     if let Some(reason) = container::explain_end(&ground.seen(), form, runtime, code) {
         eprintln!("wiac: {reason}");
     }
-    Ok(exit_code(code))
+    Ok((container, exit_code(code)))
 }

@@ -13,6 +13,7 @@ use wiac_build::container_layer::ContainerRecord;
 use wiac_layer::merged::LayerStack;
 use wiac_layer::{Form, marks};
 use wiac_oci::image::ImageConfig;
+use wiac_run::Container;
 use wiac_store::leases::ContainerName;
 use wiac_store::temporary::Temporary;
 use wiac_store::{HeldLayer, LayerInfo, Lock};
@@ -124,12 +125,18 @@ pub(super) struct Ground {
     pub(super) id: String,
     /// The container layer that the user named.
     container_layer: Option<PathBuf>,
-    _temporary: Temporary,
+    temporary: Temporary,
     _name: Option<ContainerName>,
     _locks: Vec<Lock>,
 }
 
 impl Ground {
+    /// Removes what was `container`'s alone, while the kernel takes its mounts down; nothing of it is left then.
+    pub(super) fn clear(self, container: Container) {
+        drop(self.temporary);
+        drop(container);
+    }
+
     /// What the container sees: a container layer may have brought its own users and libraries.
     pub(super) fn seen(&self) -> LayerStack {
         let is_new = self.workspace.volatile;
@@ -203,7 +210,7 @@ impl Ground {
             files,
             id,
             container_layer: container_layer_path,
-            _temporary: temporary,
+            temporary,
             _name: name,
             _locks: locks,
         })
