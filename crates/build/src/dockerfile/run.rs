@@ -208,7 +208,9 @@ impl Worker<'_, '_> {
         }
         let seen = stack.with_upper(&draft.diff());
         let plan = Plan::new(&runtime, &rootfs, &settings)?;
-        let result = self.execute(&seen, &runtime, plan).map(|container| self.ending = Some(container));
+        let result = self
+            .execute(&seen, &runtime, plan)
+            .map(|container| self.ending = Some(container));
         if let Err(error) = &result {
             self.note_failure(stage, error, &wishes, (wanted, &ready.mounts), room.path());
         }
