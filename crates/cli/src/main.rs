@@ -2,6 +2,7 @@
 //!
 //! One file per command below [`commands`]: arguments, one call, output. This is the only crate that prints.
 
+mod artifacts;
 mod commands;
 mod data;
 mod dates;

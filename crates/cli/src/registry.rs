@@ -11,7 +11,7 @@ use wiac_oci::digest::Digest;
 use wiac_oci::manifest::{Descriptor, Index, Manifest, Platform, media_type};
 use wiac_oci::platform::choose;
 use wiac_oci::reference::Reference;
-use wiac_registry::{Client, Settings};
+use wiac_registry::{Client, Fetched, Settings};
 use wiac_store::HeldImage;
 use wiac_store::transfer::{Incoming, IncomingLayer, LayerSource, load};
 
@@ -119,7 +119,20 @@ pub(crate) fn fetch(
     platform: &Platform,
     quiet: bool,
 ) -> Result<Pulled, Failure> {
-    let found = client.manifest(reference)?;
+    fetch_found(data, client, (reference, client.manifest(reference)?), platform, quiet)
+}
+
+/// The same of a manifest or index that is here already.
+///
+/// # Errors
+/// As [`pull`].
+pub(crate) fn fetch_found(
+    data: &Data,
+    client: &Client,
+    (reference, found): (&Reference, Fetched),
+    platform: &Platform,
+    quiet: bool,
+) -> Result<Pulled, Failure> {
     let digest = found.descriptor.digest.clone();
     let (descriptor, manifest) = of_platform(client, reference, (found.descriptor, found.bytes), platform)?;
     let parsed: Manifest = serde_json::from_slice(&manifest)

@@ -1,11 +1,12 @@
-//! `wiac transfer SRC DST`: an image from any place to any other, by way of the store.
+//! `wiac transfer SRC DST`: an image from any place to any other, by way of the store; an artifact past it.
 
 use super::save::{Compress, packing, wanted};
+use crate::artifacts::{Repository, Target};
 use crate::data::Data;
 use crate::error::Failure;
 use crate::located::{Located, Origin, copy_into_store};
 use crate::refetch::missing_blobs;
-use crate::registry::{RegistryOptions, fetch};
+use crate::registry::{RegistryOptions, fetch_found};
 use crate::{Global, data};
 use clap::Args;
 use std::path::Path;
@@ -13,10 +14,11 @@ use std::process::ExitCode;
 use wiac_oci::digest::Digest;
 use wiac_oci::manifest::Platform;
 use wiac_oci::reference::Reference;
+use wiac_registry::{Client, Fetched};
 use wiac_store::HeldImage;
 use wiac_store::blobs::HeldBlob;
 use wiac_store::temporary::Temporary;
-use wiac_store::transfer::{Archive, Format, Wanted, load, prepare, save_to};
+use wiac_store::transfer::{Archive, Artifact, BlobSource, Format, Wanted, load, prepare, save_to};
 
 // What may be written; clap makes the help of the comments below.
 #[derive(Debug, Args)]
@@ -65,7 +67,12 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
         )));
     }
     let data = data::open(global)?;
-    let source = read(&data, arguments)?;
+    let from = open(&data, arguments)?;
+    if let Some(artifact) = from.artifact()? {
+        from.pass(&data, arguments, &artifact, &to)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let source = read(&data, arguments, from)?;
     write(&data, arguments, &source, &to)?;
     drop(source.held);
     if let Some(image) = source.fetched.filter(|_| source.is_new) {
@@ -104,11 +111,76 @@ struct Source {
     _blobs: Vec<HeldBlob>,
 }
 
-fn read(data: &Data, arguments: &Arguments) -> Result<Source, Failure> {
+/// Where it comes from, looked at so far that it is known what it is.
+enum Opened<'t> {
+    Registry(Client, Reference, Box<Fetched>),
+    File(Archive, &'t str),
+    Name(&'t str),
+}
+
+fn open<'t>(data: &Data, arguments: &'t Arguments) -> Result<Opened<'t>, Failure> {
+    Ok(match place(&arguments.source) {
+        Place::Name(name) => Opened::Name(name),
+        Place::Registry(name) => {
+            let reference = name.parse::<Reference>()?.with_default_tag();
+            let client = arguments.registry.client(data.caller.uid);
+            let found = client.manifest(&reference)?;
+            Opened::Registry(client, reference, Box::new(found))
+        }
+        Place::File(_, path) => Opened::File(Archive::open_path(&data.store, Path::new(path))?, path),
+    })
+}
+
+impl Opened<'_> {
+    /// What it is, if not an image.
+    fn artifact(&self) -> Result<Option<Artifact>, Failure> {
+        match self {
+            Self::Registry(_, reference, found) => {
+                let artifact = Artifact::of(&found.descriptor, &found.bytes);
+                let names = vec![reference.clone()];
+                Ok(artifact.map(|artifact| Artifact { names, ..artifact }))
+            }
+            Self::File(archive, _) => Ok(Artifact::in_archive(archive)?),
+            Self::Name(_) => Ok(None),
+        }
+    }
+
+    /// Takes an artifact to its destination, past the store.
+    fn pass(&self, data: &Data, arguments: &Arguments, artifact: &Artifact, to: &Place<'_>) -> Result<(), Failure> {
+        let repository;
+        let (source, from): (&dyn BlobSource, _) = match self {
+            Self::Registry(client, reference, _) => {
+                repository = Repository { client, reference };
+                (&repository, Some(reference))
+            }
+            Self::File(archive, _) => (archive, None),
+            Self::Name(name) => return Err(Failure::new(format!("{name}: no artifact"))),
+        };
+        match to {
+            Place::Registry(name) => {
+                let target = Target {
+                    client: &arguments.registry.client(data.caller.uid),
+                    to: &name.parse::<Reference>()?.with_default_tag(),
+                    quiet: arguments.quiet,
+                };
+                let blobs: Vec<_> = artifact.blobs.iter().collect();
+                target.send(source, from, (&artifact.descriptor, &artifact.manifest), &blobs)
+            }
+            Place::File(format, path) => Ok(artifact.save(source, *format, Path::new(path))?),
+            Place::Name(_) => Err(Failure::new(format!(
+                "{}: it is an artifact, not an image, and the store takes images alone; name a registry (docker://) or a \
+                 layout (oci:)",
+                arguments.source
+            ))),
+        }
+    }
+}
+
+fn read(data: &Data, arguments: &Arguments, from: Opened<'_>) -> Result<Source, Failure> {
     let platform = arguments.platform.clone().unwrap_or_else(Platform::host);
     let before = data.store.images()?;
-    let (image, manifest, names) = match place(&arguments.source) {
-        Place::Name(name) => {
+    let (image, manifest, names) = match from {
+        Opened::Name(name) => {
             let (mut images, held) = wanted(data, &[name.to_owned()])?;
             let blobs = missing_blobs(data, &images)?;
             let wanted = images.pop().ok_or_else(|| Failure::new(format!("{name}: no image")))?;
@@ -121,15 +193,11 @@ fn read(data: &Data, arguments: &Arguments) -> Result<Source, Failure> {
                 _blobs: blobs,
             });
         }
-        Place::Registry(name) => {
-            let reference: Reference = name.parse()?;
-            let reference = reference.with_default_tag();
-            let client = arguments.registry.client(data.caller.uid);
-            let pulled = fetch(data, &client, &reference, &platform, arguments.quiet)?;
+        Opened::Registry(client, reference, found) => {
+            let pulled = fetch_found(data, &client, (&reference, *found), &platform, arguments.quiet)?;
             (pulled.image, Some(pulled.digest), vec![reference])
         }
-        Place::File(_, path) => {
-            let archive = Archive::open_path(&data.store, Path::new(path))?;
+        Opened::File(archive, path) => {
             let images = archive.images(&platform)?;
             let [image] = images.as_slice() else {
                 return Err(Failure::new(format!(

@@ -1,8 +1,9 @@
 //! Layers on their way into a build cache, and a cache as an image layout.
 
 use super::layout::blob_name;
+use super::layout_directory::existing_index;
 use super::outgoing::{OutgoingLayer, Packed, Packing, Preparing};
-use super::save::{Wanted, existing_index};
+use super::save::Wanted;
 use super::sink::Sink;
 use crate::data::Store;
 use crate::error::{Error, IoExt, Result};

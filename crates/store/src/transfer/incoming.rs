@@ -165,13 +165,16 @@ pub(crate) fn parse_manifest(shown: &str, bytes: &[u8]) -> Result<Manifest> {
     if manifest.artifact_type.is_some() || config == media_type::EMPTY {
         return Err(Error::image(
             shown,
-            "it is an artifact, not an image: there is nothing to run in it",
+            "it is an artifact, not an image: there is nothing to run in it; wiac transfer copies it as it is",
         ));
     }
-    if !matches!(config.as_str(), media_type::CONFIG | media_type::DOCKER_CONFIG) {
+    if is_artifact(&manifest) {
         return Err(Error::image(
             shown,
-            format!("its configuration is of the unknown type {config}"),
+            format!(
+                "its configuration is of the unknown type {config}: it is an artifact, not an image; wiac transfer copies \
+                 it as it is"
+            ),
         ));
     }
     if let Some(layer) = manifest.layers.iter().find(|layer| !is_layer(&layer.media_type)) {
@@ -186,6 +189,12 @@ pub(crate) fn parse_manifest(shown: &str, bytes: &[u8]) -> Result<Manifest> {
         ));
     }
     Ok(manifest)
+}
+
+/// Whether a manifest is of something else than an image: by what it says, or by what its configuration is.
+pub(super) fn is_artifact(manifest: &Manifest) -> bool {
+    let config = manifest.config.media_type.as_str();
+    manifest.artifact_type.is_some() || !matches!(config, media_type::CONFIG | media_type::DOCKER_CONFIG)
 }
 
 /// A tar, however it is compressed: that is found by looking at it.

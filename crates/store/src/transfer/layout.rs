@@ -25,6 +25,52 @@ pub(super) fn is_layout(archive: &Archive) -> Result<bool> {
 /// A layout of an unknown version, documents that are missing or don't have their digest, an index without anything
 /// for the platform.
 pub(super) fn images(archive: &Archive, platform: &Platform) -> Result<Vec<Incoming>> {
+    let index = index(archive)?;
+    let mut images = Vec::new();
+    for (name, group) in by_name(index.manifests) {
+        let layout = Layout { archive, platform };
+        let descriptor = layout.pick(&group, 0)?;
+        let mut image = layout.image(descriptor)?;
+        image.names.extend(name);
+        images.push(image);
+    }
+    Ok(images)
+}
+
+/// A manifest that is alone in a layout.
+pub(super) struct OnlyManifest {
+    pub(super) descriptor: Descriptor,
+    pub(super) bytes: Vec<u8>,
+    /// What it is called there.
+    pub(super) names: Vec<Reference>,
+}
+
+/// The manifest that a layout has, where it has no other, whatever it is of.
+///
+/// # Errors
+/// As [`images`].
+pub(super) fn only_manifest(archive: &Archive) -> Result<Option<OnlyManifest>> {
+    if !is_layout(archive)? {
+        return Ok(None);
+    }
+    let mut manifests = index(archive)?.manifests;
+    let names = manifests.iter().filter_map(name_of).collect();
+    manifests.dedup_by(|one, other| one.digest == other.digest);
+    let Some(only) = manifests.pop().filter(|_| manifests.is_empty()) else {
+        return Ok(None);
+    };
+    if !media_type::is_manifest(&only.media_type) {
+        return Ok(None);
+    }
+    let bytes = document(archive, &only, "its manifest")?;
+    Ok(Some(OnlyManifest {
+        descriptor: only,
+        bytes,
+        names,
+    }))
+}
+
+fn index(archive: &Archive) -> Result<Index> {
     let wrong = |reason: String| Error::archive(archive.shown(), reason);
     let text = archive.read("oci-layout", 4096)?.unwrap_or_default();
     let layout: ImageLayout =
@@ -38,17 +84,7 @@ pub(super) fn images(archive: &Archive, platform: &Platform) -> Result<Vec<Incom
     let text = archive
         .read("index.json", DOCUMENT_LIMIT)?
         .ok_or_else(|| wrong("index.json is missing".to_owned()))?;
-    let index: Index =
-        serde_json::from_slice(&text).map_err(|error| wrong(format!("index.json can't be read: {error}")))?;
-    let mut images = Vec::new();
-    for (name, group) in by_name(index.manifests) {
-        let layout = Layout { archive, platform };
-        let descriptor = layout.pick(&group, 0)?;
-        let mut image = layout.image(descriptor)?;
-        image.names.extend(name);
-        images.push(image);
-    }
-    Ok(images)
+    serde_json::from_slice(&text).map_err(|error| wrong(format!("index.json can't be read: {error}")))
 }
 
 /// Manifests with the same name are one image for several platforms; each one without a name is an image.
@@ -95,7 +131,7 @@ impl Layout<'_> {
         if depth == DEEPEST {
             return Err(wrong("indexes are nested too deeply in it".to_owned()));
         }
-        let bytes = self.document(picked, "an index")?;
+        let bytes = document(self.archive, picked, "an index")?;
         let index: Index = serde_json::from_slice(&bytes)
             .map_err(|error| wrong(format!("index {} can't be read: {error}", picked.digest)))?;
         self.pick(&index.manifests, depth + 1)
@@ -113,9 +149,9 @@ impl Layout<'_> {
                 format!("{} is no image manifest", descriptor.media_type),
             ));
         }
-        let manifest = self.document(&descriptor, "its manifest")?;
+        let manifest = document(self.archive, &descriptor, "its manifest")?;
         let parsed = super::incoming::parse_manifest(&shown, &manifest)?;
-        let config = self.document(&parsed.config, "its configuration")?;
+        let config = document(self.archive, &parsed.config, "its configuration")?;
         let mut image = Incoming::with_manifest(&shown, (descriptor, manifest), config)?;
         for layer in &mut image.layers {
             if let Some(descriptor) = &layer.descriptor {
@@ -124,28 +160,27 @@ impl Layout<'_> {
         }
         Ok(image)
     }
+}
 
-    /// A document, compared with its size and digest.
-    fn document(&self, descriptor: &Descriptor, what: &str) -> Result<Vec<u8>> {
-        let name = blob_name(&descriptor.digest);
-        let wrong = |reason: String| Error::archive(self.archive.shown(), format!("{what} ({name}) {reason}"));
-        let bytes = self
-            .archive
-            .read(&name, DOCUMENT_LIMIT)?
-            .ok_or_else(|| wrong("is missing: the layout isn't whole".to_owned()))?;
-        if bytes.len() as u64 != descriptor.size {
-            return Err(wrong(format!(
-                "has {} bytes instead of {}",
-                bytes.len(),
-                descriptor.size
-            )));
-        }
-        descriptor
-            .digest
-            .verify(&bytes)
-            .map_err(|error| wrong(format!("is damaged: {error}")))?;
-        Ok(bytes)
+/// A document, compared with its size and digest.
+fn document(archive: &Archive, descriptor: &Descriptor, what: &str) -> Result<Vec<u8>> {
+    let name = blob_name(&descriptor.digest);
+    let wrong = |reason: String| Error::archive(archive.shown(), format!("{what} ({name}) {reason}"));
+    let bytes = archive
+        .read(&name, DOCUMENT_LIMIT)?
+        .ok_or_else(|| wrong("is missing: the layout isn't whole".to_owned()))?;
+    if bytes.len() as u64 != descriptor.size {
+        return Err(wrong(format!(
+            "has {} bytes instead of {}",
+            bytes.len(),
+            descriptor.size
+        )));
     }
+    descriptor
+        .digest
+        .verify(&bytes)
+        .map_err(|error| wrong(format!("is damaged: {error}")))?;
+    Ok(bytes)
 }
 
 /// Where a blob stands in a layout.

@@ -4,6 +4,7 @@
 //! [`load`] takes one into the store. [`prepare`] makes one ready to go out, [`save_to`] writes it.
 
 mod archive;
+mod artifact;
 mod cache;
 mod copy;
 mod docker_archive;
@@ -13,6 +14,7 @@ mod input;
 mod intended;
 mod late;
 mod layout;
+mod layout_directory;
 mod load;
 mod outgoing;
 mod packing;
@@ -26,6 +28,7 @@ mod stream;
 mod tar_split;
 
 pub use archive::{Archive, Content};
+pub use artifact::{Artifact, BlobSource};
 pub use cache::{CacheLayer, CacheLayout, CachePacker, CachePlace, save_cache};
 pub use copy::{Copied, copy_layer};
 pub use import::{import, import_directory};

@@ -1,21 +1,22 @@
 //! Writing images to an image layout (a directory or a tar) or to an archive of docker's older kind.
 
 use super::docker_archive::{Entry, LIST};
-use super::incoming::{DOCUMENT_LIMIT, describe};
-use super::layout::{ANNOTATION_IMAGE_NAME, blob_name};
+use super::incoming::describe;
+use super::layout::blob_name;
+use super::layout_directory;
 use super::outgoing::{Outgoing, OutgoingLayer, Packed, Packing, plain_tar, prepare_beside};
 use super::sink::{Sink, write_file};
 use crate::data::Store;
-use crate::error::{Error, IoExt, Result};
+use crate::error::Result;
 use crate::image::{ImageRecord, LocalId};
 use crate::layer::to_compact_json;
 use crate::temporary::Temporary;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 use wiac_oci::digest::{DiffId, Digest};
-use wiac_oci::manifest::{ANNOTATION_REF_NAME, Descriptor, ImageLayout, Index, Platform, media_type};
+use wiac_oci::manifest::{Descriptor, ImageLayout, Index, Platform, media_type};
 use wiac_oci::reference::Reference;
 
 /// In which form images are written.
@@ -135,7 +136,10 @@ pub fn save_to(
     let room = Temporary::new(store)?;
     let outgoing = prepare_all(store, images, packing, &room)?;
     if format == Format::OciDirectory {
-        to_directory(images, &outgoing, path)?;
+        let mut written = BTreeSet::new();
+        layout_directory::add(path, index_entries(images, &outgoing), |sink| {
+            outgoing.iter().try_for_each(|image| blobs(image, sink, &mut written))
+        })?;
     } else {
         write_file(path, |file| to_file(images, &outgoing, format, file, path))?;
     }
@@ -223,26 +227,12 @@ fn image_blobs(image: &Outgoing, sink: &mut Sink<'_>, written: &mut BTreeSet<Dig
     Ok(())
 }
 
-/// One entry of the index a name.
+/// The entries of the layout's index.
 fn index_entries(images: &[Wanted], outgoing: &[OutgoingIndex]) -> Vec<Descriptor> {
-    let mut entries = Vec::new();
-    for (wanted, image) in images.iter().zip(outgoing) {
-        if wanted.names.is_empty() {
-            entries.push(image.described(wanted));
-        }
-        for name in &wanted.names {
-            let mut descriptor = image.described(wanted);
-            descriptor.annotations.extend([
-                (ANNOTATION_IMAGE_NAME.to_owned(), name.to_string()),
-                (
-                    ANNOTATION_REF_NAME.to_owned(),
-                    name.tag().unwrap_or("latest").to_owned(),
-                ),
-            ]);
-            entries.push(descriptor);
-        }
-    }
-    entries
+    let pairs = images.iter().zip(outgoing);
+    pairs
+        .flat_map(|(wanted, image)| layout_directory::entries(&image.described(wanted), &wanted.names))
+        .collect()
 }
 
 /// docker's list, pointing to the layout's blobs. Of several platforms it knows this machine's alone.
@@ -281,62 +271,4 @@ fn docker_archive(images: &[Wanted], outgoing: &[OutgoingIndex], sink: &mut Sink
         });
     }
     sink.document(LIST, &to_compact_json(&list))
-}
-
-/// Adds images to a layout: the blobs first, the index last.
-fn to_directory(images: &[Wanted], outgoing: &[OutgoingIndex], path: &Path) -> Result<()> {
-    if path.metadata().is_ok_and(|meta| !meta.is_dir()) {
-        return Err(Error::archive(
-            path,
-            "it is a file: an image layout is written to a directory",
-        ));
-    }
-    std::fs::create_dir_all(path).on("create", path)?;
-    let mut index = existing_index(path)?;
-    let mut sink = Sink::Directory(path.to_owned());
-    let mut written = BTreeSet::new();
-    for image in outgoing {
-        blobs(image, &mut sink, &mut written)?;
-    }
-    let fresh = index_entries(images, outgoing);
-    let is_named = |old: &Descriptor| {
-        [ANNOTATION_IMAGE_NAME, ANNOTATION_REF_NAME]
-            .iter()
-            .any(|name| old.annotations.contains_key(*name))
-    };
-    let is_replaced = |old: &Descriptor| {
-        fresh
-            .iter()
-            .any(|new| match new.annotations.get(ANNOTATION_IMAGE_NAME) {
-                Some(name) => old.annotations.get(ANNOTATION_IMAGE_NAME) == Some(name),
-                None => old.digest == new.digest && !is_named(old),
-            })
-    };
-    index.manifests.retain(|old| !is_replaced(old));
-    index.manifests.extend(fresh);
-    sink.document("oci-layout", &to_compact_json(&ImageLayout::default()))?;
-    sink.document("index.json", &to_compact_json(&index))?;
-    sink.finish()
-}
-
-/// The index of a layout that is there; an empty one for an empty directory.
-pub(super) fn existing_index(path: &Path) -> Result<Index> {
-    let is_empty = std::fs::read_dir(path).on("read", path)?.next().is_none();
-    if is_empty {
-        return Ok(Index::new(Vec::new()));
-    }
-    if !path.join("oci-layout").is_file() {
-        return Err(Error::archive(
-            path,
-            "it is a directory with other things in it: name a new one, or an image layout",
-        ));
-    }
-    let index = path.join("index.json");
-    let mut bytes = Vec::new();
-    File::open(&index)
-        .on("open", &index)?
-        .take(DOCUMENT_LIMIT)
-        .read_to_end(&mut bytes)
-        .on("read", &index)?;
-    serde_json::from_slice(&bytes).map_err(|error| Error::archive(&index, format!("it can't be read: {error}")))
 }

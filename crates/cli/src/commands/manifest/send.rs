@@ -1,6 +1,7 @@
 //! `wiac manifest push`: the manifests that a registry lacks, then the index.
 
 use super::lists::existing;
+use crate::artifacts::{Repository, Target};
 use crate::commands::push;
 use crate::commands::save::{Compress, packing};
 use crate::data::Data;
@@ -8,7 +9,6 @@ use crate::error::Failure;
 use crate::refetch::missing_blobs;
 use crate::registry::RegistryOptions;
 use clap::Args;
-use std::io::Read;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use wiac_oci::digest::Digest;
@@ -159,22 +159,16 @@ impl Sending<'_> {
         let found = source.manifest(from)?;
         let manifest: Manifest = serde_json::from_slice(&found.bytes)
             .map_err(|error| Failure::new(format!("{}: its manifest can't be read: {error}", from.familiar())))?;
-        for blob in manifest.layers.iter().chain([&manifest.config]) {
-            if self.client.has_blob(self.to, blob)? || self.client.mount_blob(self.to, from, &blob.digest)? {
-                continue;
-            }
-            let open = |at: u64| {
-                let blob = source.blob(from, blob, at)?;
-                Ok(Box::new(blob) as Box<dyn Read>)
-            };
-            self.client.upload(self.to, blob, &open, &|_| {})?;
-            if !self.push.quiet {
-                eprintln!("{}: {}: sent", blob.digest.short(), crate::format::size(blob.size));
-            }
-        }
-        let to = self.beside(&found.descriptor.digest)?;
-        self.client
-            .put_manifest(&to, &found.descriptor.media_type, &found.bytes)?;
-        Ok(())
+        let blobs: Vec<&Descriptor> = manifest.layers.iter().chain([&manifest.config]).collect();
+        let target = Target {
+            client: &self.client,
+            to: &self.beside(&found.descriptor.digest)?,
+            quiet: self.push.quiet,
+        };
+        let repository = Repository {
+            client: &source,
+            reference: from,
+        };
+        target.send(&repository, Some(from), (&found.descriptor, &found.bytes), &blobs)
     }
 }
