@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// Debian's packages, and what needs them.
-const PACKAGES: [(&str, &str); 26] = [
+const PACKAGES: [(&str, &str); 27] = [
     ("apache2-utils", "htpasswd, for a registry with users"),
     ("busybox-static", "the BusyBox container of the articles"),
     ("buildah", "images to and from it"),
@@ -28,6 +28,7 @@ const PACKAGES: [(&str, &str); 26] = [
     ("openssl", "certificates of a registry with TLS"),
     ("podman", "an image's layers are run by their directories"),
     ("python3", "drives libseccomp"),
+    ("python3-venv", "oras, which Debian hasn't got"),
     ("e2fsprogs", "mkfs.ext4: disks that are full or lose their power"),
     ("qemu-system-x86", "a machine with another kernel"),
     ("skopeo", "images in every form"),
@@ -40,6 +41,9 @@ const PACKAGES: [(&str, &str); 26] = [
     ("xz-utils", "archives compressed with it"),
     ("zstd", "archives compressed with it"),
 ];
+
+/// oras, which is in no Debian: the client that its project writes in Python, from `PyPI`. The tests look for it here.
+const ORAS: (&str, &str) = ("0.2.43", "/var/tmp/wiac-test/oras");
 
 /// The user whose ids are mapped by newuidmap, and one without subordinate ids.
 const USERS: [(&str, users::Ids); 2] = [
@@ -55,6 +59,7 @@ pub(super) fn prepare() -> Outcome {
         );
     }
     install(&PACKAGES)?;
+    install_oras()?;
     for (name, ids) in USERS {
         users::ensure(name, ids)?;
     }
@@ -84,6 +89,30 @@ pub(crate) fn install(packages: &[(&str, &str)]) -> Outcome {
     }
     let names = missing.iter().map(|(name, _)| name);
     shell::run(apt().args(["install", "--yes", "--no-install-recommends"]).args(names))
+}
+
+/// Makes a Python environment with oras in it, where it is missing or of another version.
+fn install_oras() -> Outcome {
+    let (version, directory) = ORAS;
+    let python = Path::new(directory).join("bin/python3");
+    let asked = Command::new(&python)
+        .args(["-c", "from importlib.metadata import version; print(version('oras'))"])
+        .output();
+    if asked.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).trim() == version) {
+        return Ok(());
+    }
+    eprintln!("needed: oras {version} of PyPI (artifacts, and images to and from it)");
+    shell::run(Command::new("python3").args(["-m", "venv", "--clear", directory]))?;
+    let wanted = format!("oras=={version}");
+    shell::run(Command::new(python).args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-cache-dir",
+        &wanted,
+    ]))
 }
 
 fn is_installed(package: &str) -> bool {

@@ -62,6 +62,17 @@ pub fn podman() -> PathBuf {
     needed("podman", "podman")
 }
 
+/// The Python that has the module of oras; `cargo xtask test` makes it.
+pub fn python_with_oras() -> PathBuf {
+    let path = PathBuf::from("/var/tmp/wiac-test/oras/bin/python3");
+    assert!(
+        path.is_file(),
+        "this test needs oras of PyPI in {}: run `cargo xtask test`, which installs it",
+        path.display()
+    );
+    path
+}
+
 /// unshare(1) of util-linux.
 pub fn unshare() -> PathBuf {
     needed("unshare", "util-linux")

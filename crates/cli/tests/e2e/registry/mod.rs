@@ -9,6 +9,7 @@ mod ending;
 mod hostile;
 mod indexes;
 mod killing;
+mod oras;
 mod peers;
 mod pulling;
 mod pushing;
