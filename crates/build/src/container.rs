@@ -201,6 +201,8 @@ pub fn mount_targets(runtime: &RuntimeConfig) -> Vec<PathBuf> {
 pub fn settings(user_namespace: Option<&UserNamespace>) -> Settings {
     Settings {
         user_namespace: user_namespace.cloned(),
+        // Unless somebody asks for one.
+        optional_hostname: true,
         // A door for tests of what kernels before 6.8 need; see docs/kernel-features.md.
         legacy_overlay: wiac_run::view::legacy_is_asked_for(),
         ..Settings::default()

@@ -23,6 +23,12 @@ pub(crate) fn hint(error: &Error) -> Option<&'static str> {
              no other one; start the outer container with --security-opt unmask=ALL (podman) or systempaths=unconfined \
              (docker)",
         ),
+        Error::Step { what, errno, .. } if errno.raw_os_error() == EPERM && what.starts_with("set the host name ") => {
+            Some(
+                "a seccomp filter around this process forbids it, as podman's does for ordinary users; leave --hostname out, \
+             or start the outer container with --security-opt seccomp=unconfined",
+            )
+        }
         _ => None,
     }
 }

@@ -60,11 +60,29 @@ pub(crate) fn run(common: &Common) -> ! {
         child.report(0, failed);
     }
     for (number, step) in plan.steps.iter().enumerate() {
-        if let Err(failed) = child.execute(step) {
-            child.report(number, failed);
+        match child.execute(step) {
+            Ok(()) => {}
+            Err(failed) if can_be_left_out(step, failed) => {
+                // If the caller is gone there is nobody to tell.
+                let _ = protocol::send_left_out(socket, number, failed.call, failed.errno);
+            }
+            Err(failed) => child.report(number, failed),
         }
     }
     exit_now(SETUP_FAILED)
+}
+
+fn set_host_name(name: &CStr, optional: bool) -> StepResult {
+    match rustix::system::sethostname(name.to_bytes()) {
+        // With the machine's network a container has the machine's name, unless another one is asked for.
+        Err(_) if optional && rustix::system::uname().nodename() == name => Ok(()),
+        result => result.at(Call::Sethostname),
+    }
+}
+
+/// Whether the container does without a step that isn't permitted; the caller is told.
+fn can_be_left_out(step: &Step, failed: Failed) -> bool {
+    matches!(step, Step::Hostname { optional: true, .. }) && matches!(failed.errno, Errno::PERM | Errno::NOSYS)
 }
 
 /// The state every container starts from: its streams, default signals, files made with the modes asked for.
@@ -104,7 +122,7 @@ impl Child<'_> {
             Step::WorkingDirectory { path } => self.make_directory(path),
             Step::ReadOnlyRoot => self.make_root_read_only(),
             Step::PivotRoot => self.pivot_root(),
-            Step::Hostname(name) => rustix::system::sethostname(name.to_bytes()).at(Call::Sethostname),
+            Step::Hostname { name, optional } => set_host_name(name, *optional),
             Step::Domainname(name) => rustix::system::setdomainname(name.to_bytes()).at(Call::Setdomainname),
             Step::Sysctl { path, value } => self.write(&path.0, value),
             Step::Loopback => wiac_sys::network::switch_loopback_on().at(Call::Ioctl),

@@ -60,6 +60,7 @@ pub struct Container {
     /// To and from the container's first process, until that has started its program.
     child: OwnedFd,
     terminal: Option<OwnedFd>,
+    left_out: Vec<Error>,
     ended: Option<Ended>,
 }
 
@@ -132,6 +133,7 @@ impl Container {
             control,
             child,
             terminal: None,
+            left_out: Vec::new(),
             ended: None,
         })
     }
@@ -186,11 +188,12 @@ impl Container {
         }
     }
 
-    /// The child's next message that isn't its terminal, which is kept.
+    /// The child's next message about how far it is: its terminal, and what it did without, is kept.
     fn next_but_terminal(&mut self) -> Result<FromChild, Error> {
         loop {
             match self.next_from_child()? {
                 FromChild::Terminal(terminal) => self.terminal = Some(terminal),
+                FromChild::LeftOut(failure) => self.left_out.push(self.step_error(failure)),
                 other => return Ok(other),
             }
         }
@@ -203,7 +206,7 @@ impl Container {
                 errno,
                 root: root.map(|fd| ContainerRoot { fd, _container: None }),
             },
-            FromChild::Created | FromChild::Terminal(_) | FromChild::Closed => Error::Killed,
+            FromChild::Created | FromChild::Terminal(_) | FromChild::LeftOut(_) | FromChild::Closed => Error::Killed,
         }
     }
 
@@ -224,6 +227,11 @@ impl Container {
             Ok(FromMonitor::CloneFailed(errno)) => Error::Clone(errno),
             _ => Error::Killed,
         }
+    }
+
+    /// What the container had to do without, though it was started: why each step failed that isn't needed.
+    pub fn left_out(&self) -> &[Error] {
+        &self.left_out
     }
 
     /// The caller's side of the container's terminal, where its configuration asks for one.

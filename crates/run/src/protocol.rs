@@ -130,6 +130,8 @@ pub enum FromChild {
     Created,
     /// The caller's side of the container's terminal.
     Terminal(OwnedFd),
+    /// A step failed that isn't needed; the process goes on.
+    LeftOut(Failure),
     /// A step failed; the process is gone.
     Failed(Failure),
     /// The program could not be started; the process waits with its root open, so that the reason can be found.
@@ -169,6 +171,7 @@ const EXEC_FAILED: u8 = 4;
 const CLONE_FAILED: u8 = 5;
 const EXITED: u8 = 6;
 const SIGNALED: u8 = 7;
+const LEFT_OUT: u8 = 8;
 
 const HEADER: usize = 16;
 
@@ -198,6 +201,16 @@ impl Packet {
 
     fn second(&self) -> i32 {
         i32::from_ne_bytes([self.bytes[8], self.bytes[9], self.bytes[10], self.bytes[11]])
+    }
+
+    fn failure(&self) -> Failure {
+        let text = String::from_utf8_lossy(&self.bytes[HEADER..self.length.max(HEADER)]);
+        Failure {
+            step: self.first() as usize,
+            call: Call::from_number(self.bytes[1]),
+            errno: self.errno(),
+            text: text.trim().to_owned(),
+        }
     }
 
     fn errno(&self) -> Errno {
@@ -264,16 +277,21 @@ pub fn send_terminal(socket: BorrowedFd<'_>, terminal: BorrowedFd<'_>) -> Result
 
 /// Child: step number `step` failed.
 pub fn send_failed(socket: BorrowedFd<'_>, step: usize, call: Call, errno: Errno, text: &[u8]) -> Result<()> {
-    let mut packet = Packet::new(
-        FAILED,
-        call as u8,
-        u32::try_from(step).unwrap_or(u32::MAX),
-        errno.raw_os_error(),
-    );
+    let mut packet = failed(FAILED, step, call, errno);
     let length = text.len().min(TEXT);
     packet.bytes[HEADER..HEADER + length].copy_from_slice(&text[..length]);
     packet.length += length;
     packet.send(socket, None)
+}
+
+/// Child: step number `step` failed, and the container goes on without it.
+pub fn send_left_out(socket: BorrowedFd<'_>, step: usize, call: Call, errno: Errno) -> Result<()> {
+    failed(LEFT_OUT, step, call, errno).send(socket, None)
+}
+
+fn failed(kind: u8, step: usize, call: Call, errno: Errno) -> Packet {
+    let step = u32::try_from(step).unwrap_or(u32::MAX);
+    Packet::new(kind, call as u8, step, errno.raw_os_error())
 }
 
 /// Child: the program could not be started.
@@ -289,14 +307,8 @@ pub fn receive_from_child(socket: &OwnedFd) -> Result<FromChild> {
     Ok(match packet.bytes[0] {
         CREATED => FromChild::Created,
         TERMINAL => FromChild::Terminal(fd.ok_or(Errno::BADMSG)?),
-        FAILED => FromChild::Failed(Failure {
-            step: packet.first() as usize,
-            call: Call::from_number(packet.bytes[1]),
-            errno: packet.errno(),
-            text: String::from_utf8_lossy(&packet.bytes[HEADER..packet.length.max(HEADER)])
-                .trim()
-                .to_owned(),
-        }),
+        LEFT_OUT => FromChild::LeftOut(packet.failure()),
+        FAILED => FromChild::Failed(packet.failure()),
         EXEC_FAILED => FromChild::ExecFailed {
             errno: packet.errno(),
             root: fd,

@@ -164,7 +164,7 @@ impl Parts {
 
     fn add_identity(&mut self, step: &Step) {
         match step {
-            Step::Hostname(name) => self
+            Step::Hostname { name, .. } => self
                 .steps
                 .step("A name of its own.", &format!("hostname {}", quote(name.to_bytes()))),
             Step::Domainname(name) => self.steps.step(

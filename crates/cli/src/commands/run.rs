@@ -18,6 +18,7 @@ use wiac_oci::convert::ProcessOverrides;
 use wiac_oci::runtime::RuntimeConfig;
 use wiac_run::attach::{Signals, attach};
 use wiac_run::io::Io;
+use wiac_run::plan::Settings;
 use wiac_run::{Container, Plan};
 
 // What may be written; clap makes the help of the comments below.
@@ -204,7 +205,10 @@ fn overrides(arguments: &Arguments, terminal: bool) -> ProcessOverrides {
 fn plan(data: &Data, ground: &Ground, wishes: &Wishes) -> Result<(Plan, RuntimeConfig), Failure> {
     let runtime = container::configure(&ground.seen(), &ground.image, wishes, &ground.files)?;
     let rootfs = container::overlay(&ground.stack, ground.workspace.clone(), data.store.form());
-    let settings = container::settings(data.user_namespace.as_ref());
+    let settings = Settings {
+        optional_hostname: wishes.process.hostname.is_none(),
+        ..container::settings(data.user_namespace.as_ref())
+    };
     Ok((Plan::new(&runtime, &rootfs, &settings)?, runtime))
 }
 
@@ -224,6 +228,11 @@ fn execute(
         }
         Err(error) => return Err(Failure::new(start_hint::with_hint(&error)).with_code(CONTAINER_NOT_RUN)),
     };
+    for error in container.left_out() {
+        eprintln!(
+            "wiac: warning: {error}; going on without it (a seccomp filter around wiac, as podman's, may forbid it)"
+        );
+    }
     let code = attach(&mut container, signals).map_err(not_run)?.exit_code();
     if let Some(reason) = container::explain_end(&ground.seen(), form, runtime, code) {
         eprintln!("wiac: {reason}");

@@ -54,6 +54,46 @@ fn what_the_caller_lacks_the_container_goes_without() {
     assert_eq!(field(&said.stdout, "CapEff"), wanted);
 }
 
+as_users!(a_host_name_that_nobody_asked_for_is_done_without: root, single);
+fn a_host_name_that_nobody_asked_for_is_done_without(place: &Place) {
+    place.busybox("base");
+    let filter = place.write("forbidding.py", include_str!("forbidding.py"));
+    let forbidding = format!("set -- /usr/bin/python3 {} \"$@\"", filter.display());
+    let run = |more: &[&str]| {
+        let words = ["run", "--network=none"].iter().chain(more);
+        let call = place.wiac(words.chain(["./base", "./layer", "sh", "-c", "hostname; cat /etc/hostname"].iter()));
+        call.after(&forbidding)
+    };
+    let said = run(&[]).succeeds();
+    let own = place.host("hostname").succeeds();
+    assert_eq!(said.lines()[0], own.text(), "the machine's");
+    let warnings = said.stderr.lines().filter(|line| line.contains("wiac: warning:"));
+    assert_eq!(warnings.count(), 1, "{said:?}");
+    said.complains(&[
+        "can't set the host name",
+        "Operation not permitted",
+        "going on without it",
+    ]);
+    // What is asked for is given, or nothing.
+    run(&["--hostname=asked"]).fails(125).complains(&[
+        "can't set the host name asked",
+        "Operation not permitted",
+        "leave --hostname out",
+    ]);
+    // With the machine's network it has the machine's name in any case; builds have nothing to say of it.
+    place
+        .wiac(["run", "--network=host", "./base", "./other", "hostname"])
+        .after(&forbidding)
+        .succeeds()
+        .never_complains("warning")
+        .says(own.text());
+    place.image("app", "");
+    place
+        .build("context", "FROM app\nRUN --network=none hostname >/name\n")
+        .after(&forbidding)
+        .succeeds();
+}
+
 as_users!(another_user_has_no_capabilities: root, user);
 fn another_user_has_no_capabilities(place: &Place) {
     place.busybox("base");

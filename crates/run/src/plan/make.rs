@@ -22,7 +22,7 @@ pub(super) fn plan(config: &RuntimeConfig, rootfs: &Rootfs, settings: &Settings)
     let mut steps = Vec::with_capacity(96);
     root(&mut steps, rootfs, settings)?;
     filesystems(&mut steps, config, &linux, settings)?;
-    identity(&mut steps, config, &linux)?;
+    identity(&mut steps, config, &linux, settings)?;
     process_state(&mut steps, process)?;
     privileges(&mut steps, process, &linux, settings)?;
     steps.push(process::exec(process)?);
@@ -160,12 +160,15 @@ fn mapped_sysctl<'v>(key: &str, value: &'v str, settings: &Settings) -> Cow<'v, 
     }
 }
 
-fn identity(steps: &mut Vec<Step>, config: &RuntimeConfig, linux: &Linux) -> Result<(), Error> {
+fn identity(steps: &mut Vec<Step>, config: &RuntimeConfig, linux: &Linux, settings: &Settings) -> Result<(), Error> {
     if linux.namespace(NamespaceType::Network).is_some() {
         steps.push(Step::Loopback);
     }
     if let Some(name) = config.hostname.as_deref().filter(|name| !name.is_empty()) {
-        steps.push(Step::Hostname(c_string("the host name", name)?));
+        steps.push(Step::Hostname {
+            name: c_string("the host name", name)?,
+            optional: settings.optional_hostname,
+        });
     }
     if let Some(name) = config.domainname.as_deref().filter(|name| !name.is_empty()) {
         steps.push(Step::Domainname(c_string("the domain name", name)?));

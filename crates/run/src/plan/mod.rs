@@ -56,6 +56,8 @@ pub struct Settings {
     pub user_namespace: Option<UserNamespace>,
     /// The filter.
     pub seccomp: SeccompChoice,
+    /// Nobody asked for the host name of the configuration: where none may be set, it is left out.
+    pub optional_hostname: bool,
     /// Mount the overlay by mount(2) even where the kernel knows better: for tests of the older way.
     pub legacy_overlay: bool,
 }

@@ -190,7 +190,12 @@ pub enum Step {
     /// Turns the future root into the root; the host's tree is gone afterwards.
     PivotRoot,
     /// Sets the host name.
-    Hostname(CString),
+    Hostname {
+        /// It.
+        name: CString,
+        /// Nobody asked for one: where it is forbidden (a seccomp filter around us), the container does without.
+        optional: bool,
+    },
     /// Sets the NIS domain name.
     Domainname(CString),
     /// Writes a kernel parameter below /proc/sys; done before the path is made read-only.
@@ -278,7 +283,7 @@ impl Step {
             Self::WorkingDirectory { path } => format!("make the working directory {path}"),
             Self::ReadOnlyRoot => "make the root read-only".into(),
             Self::PivotRoot => "change the root".into(),
-            Self::Hostname(name) => format!("set the host name {}", name.to_string_lossy()),
+            Self::Hostname { name, .. } => format!("set the host name {}", name.to_string_lossy()),
             Self::Domainname(name) => format!("set the domain name {}", name.to_string_lossy()),
             Self::Sysctl { path, .. } => format!("write {path}"),
             Self::Loopback => "switch the loopback interface on".into(),
