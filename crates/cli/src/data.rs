@@ -35,10 +35,12 @@ pub(crate) fn open(global: &Global) -> Result<Data, Failure> {
     let inherited = if is_user { None } else { user_namespace::inherited()? };
     let is_root = !is_user && inherited.is_none();
     let caller = Caller::current();
-    let location = global
-        .data
-        .clone()
-        .unwrap_or_else(|| wiac_store::default_location(is_root));
+    let location = global.data.clone().or_else(|| wiac_store::default_location(is_root));
+    let location = location.ok_or_else(|| {
+        Failure::new(
+            "this user has no home directory for the data: set HOME, or name a place with --data DIR or WIAC_DATA",
+        )
+    })?;
     let user_namespace = if is_user {
         Some(user_namespace::enter()?)
     } else {

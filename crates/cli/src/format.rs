@@ -67,12 +67,7 @@ pub(crate) fn write(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())
         .and_then(|()| out.flush())
-        .map_err(|error| {
-            Failure::new(format!(
-                "can't write to standard output: {}",
-                crate::error::words(&error)
-            ))
-        })
+        .map_err(|error| Failure::new(crate::output::not_written(&error)))
 }
 
 /// JSON over several lines.

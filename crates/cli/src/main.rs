@@ -2,12 +2,16 @@
 //!
 //! One file per command below [`commands`]: arguments, one call, output. This is the only crate that prints.
 
+#[macro_use]
+mod output;
+
 mod artifacts;
 mod commands;
 mod data;
 mod dates;
 mod docker_options;
 mod ending;
+mod environment;
 mod error;
 mod fetching;
 mod filter;

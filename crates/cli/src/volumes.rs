@@ -29,9 +29,15 @@ pub(crate) fn parse(text: &str) -> Result<Mount, Failure> {
     if let Some(unknown) = options.iter().find(|option| !is_known(option)) {
         return Err(Failure::usage(format!("-v {text}: unknown option {unknown:?}")));
     }
-    let source = std::path::absolute(source)?;
+    let source = crate::environment::absolute(source)?;
     make_missing(&source)?;
-    Ok(Mount::bind(&source.to_string_lossy(), destination, &options))
+    let text = source.to_str().ok_or_else(|| {
+        let shown = source.display();
+        Failure::usage(format!(
+            "-v {shown}: the path isn't text in UTF-8, which a configuration needs"
+        ))
+    })?;
+    Ok(Mount::bind(text, destination, &options))
 }
 
 fn is_known(option: &&str) -> bool {

@@ -17,6 +17,16 @@ pub enum Error {
         /// Why it failed.
         source: io::Error,
     },
+    /// A whiteout can't be made where the layer is.
+    #[error("can't mark as deleted {}: {}; the data directory's file system keeps no marks of layers, as another \
+        overlay and most network file systems don't: use one on ext4, xfs, btrfs or tmpfs (--data DIR or WIAC_DATA)",
+        path.display(), wiac_sys::error::describe(*errno))]
+    NoMarks {
+        /// What was to be marked.
+        path: PathBuf,
+        /// What the kernel said.
+        errno: rustix::io::Errno,
+    },
     /// A path of the merged tree leads nowhere.
     #[error("{}: {reason}", path.display())]
     Merged {
@@ -56,6 +66,20 @@ fn cause(error: &io::Error) -> String {
     match rustix::io::Errno::from_io_error(error) {
         Some(errno) => wiac_sys::error::describe(errno),
         None => error.to_string(),
+    }
+}
+
+/// Why `path` of a layer can't be marked as deleted: a file system that allows no marks has a message of its own.
+pub(crate) fn not_marked(errno: rustix::io::Errno, path: &[u8]) -> Error {
+    use rustix::io::Errno;
+    let path = shown(path);
+    match errno {
+        Errno::PERM | Errno::NOTSUP | Errno::NOSYS | Errno::INVAL => Error::NoMarks { path, errno },
+        _ => Error::Io {
+            action: "mark as deleted",
+            path,
+            source: errno.into(),
+        },
     }
 }
 

@@ -4,7 +4,7 @@
 use crate::Form;
 use crate::copy;
 use crate::dress::{Dresser, OwnerPolicy};
-use crate::error::{IoExt, Result};
+use crate::error::{IoExt, Result, not_marked};
 use crate::marks::refuse_beyond_us;
 use crate::merged::{Descent, Found, LayerStack, MergedDirectory};
 use crate::meta::{meta_of_directory, meta_of_name};
@@ -144,7 +144,7 @@ impl Merging<'_> {
             for name in deleted {
                 let kind = FileType::CharacterDevice;
                 let made = rustix::fs::mknodat(&parent, &name, kind, Mode::empty(), 0);
-                made.at("mark as deleted", &join(&path, name.as_bytes()))?;
+                made.map_err(|errno| not_marked(errno, &join(&path, name.as_bytes())))?;
             }
         }
         descent.enter(directory);

@@ -6,6 +6,7 @@
 use crate::error::Error;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::process::{WaitId, WaitIdOptions, getgid, getuid, waitid};
+use rustix::thread::no_new_privs;
 use std::fmt::Write as _;
 use std::process::Command;
 use wiac_sys::process::{Process, clone_into, set_credentials};
@@ -298,6 +299,10 @@ impl Mapper {
             rustix::io::retry_on_intr(|| waitid(WaitId::PidFd(self.process.pidfd.as_fd()), WaitIdOptions::EXITED));
         match status {
             Ok(Some(status)) if status.exit_status() == Some(0) => Ok(()),
+            _ if no_new_privs().unwrap_or(false) => Err(failed(
+                "newuidmap and newgidmap can't write the id maps, since this process may gain no privileges \
+                 (no_new_privs, as setpriv or systemd's NoNewPrivileges= set it): start wiac without that",
+            )),
             _ => Err(failed(
                 "newuidmap or newgidmap could not write the id maps; check that the ranges for this user in \
                  /etc/subuid and /etc/subgid don't overlap its own id and that both programs are set-user-id root",

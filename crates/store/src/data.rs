@@ -42,24 +42,41 @@ pub struct Store {
 
 /// Where the data directory is when `--data` doesn't say: `$WIAC_DATA`, else `/var/lib/wiac` as root and
 /// `$XDG_DATA_HOME/wiac` (`~/.local/share/wiac`) otherwise. The original tool's `$DATADIR` counts last of all, and
-/// only where it is empty or already ours. `is_root`: before a user namespace was entered.
-pub fn default_location(is_root: bool) -> PathBuf {
+/// only where it is empty or already ours. `None` for a user without a home: what anybody may make, as in /tmp, could be
+/// a stranger's. `is_root`: before a user namespace was entered.
+pub fn default_location(is_root: bool) -> Option<PathBuf> {
     let variable = |name: &str| {
         std::env::var_os(name)
             .filter(|value| !value.is_empty())
             .map(PathBuf::from)
     };
     if let Some(path) = variable("WIAC_DATA") {
-        return path;
+        return Some(path);
     }
     if let Some(path) = variable("DATADIR").filter(|path| is_empty_or_ours(path)) {
-        return path;
+        return Some(path);
     }
     if is_root {
-        return PathBuf::from("/var/lib/wiac");
+        return Some(PathBuf::from("/var/lib/wiac"));
     }
-    let data_home = variable("XDG_DATA_HOME").or_else(|| variable("HOME").map(|home| home.join(".local/share")));
-    data_home.unwrap_or_else(|| PathBuf::from("/tmp")).join("wiac")
+    let home = || variable("HOME").or_else(home_in_database);
+    let data_home = variable("XDG_DATA_HOME").or_else(|| home().map(|home| home.join(".local/share")));
+    data_home.map(|place| place.join("wiac"))
+}
+
+/// This user's home as /etc/passwd has it (passwd(5)).
+fn home_in_database() -> Option<PathBuf> {
+    home_of(
+        &fs::read_to_string("/etc/passwd").ok()?,
+        rustix::process::getuid().as_raw(),
+    )
+}
+
+fn home_of(database: &str, uid: u32) -> Option<PathBuf> {
+    let uid = uid.to_string();
+    let line = database.lines().find(|line| line.split(':').nth(2) == Some(&uid))?;
+    let home = PathBuf::from(line.split(':').nth(5)?);
+    home.is_absolute().then_some(home)
 }
 
 fn is_empty_or_ours(path: &Path) -> bool {
@@ -193,6 +210,14 @@ mod tests {
         Store::open(&root, Form::Trusted).expect("made");
         Store::open(&root, Form::Trusted).expect("opened");
         assert!(root.join("layers").is_dir());
+    }
+
+    #[test]
+    fn a_home_is_found_in_the_database() {
+        let database = "root:x:0:0:root:/root:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\nodd:x:7:7:::\n";
+        assert_eq!(home_of(database, 1000), Some(PathBuf::from("/home/ann")));
+        assert_eq!(home_of(database, 7), None);
+        assert_eq!(home_of(database, 100), None);
     }
 
     #[test]

@@ -134,7 +134,8 @@ impl Error {
 /// What most of this crate returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-fn cause(error: &io::Error) -> String {
+/// An I/O error without its number.
+pub(crate) fn cause(error: &io::Error) -> String {
     match rustix::io::Errno::from_io_error(error) {
         Some(errno) => wiac_sys::error::describe(errno),
         None => error.to_string(),

@@ -273,7 +273,7 @@ fn style(arguments: &Arguments) -> Result<Style, Failure> {
 /// The time that everything gets: a build argument or variable of the name SOURCE_DATE_EPOCH, or 1970 where all times
 /// are to be fixed and none is named.
 fn epoch(arguments: &Arguments) -> Result<Option<i64>, Failure> {
-    let named = values::build_arguments(&arguments.build_arg).remove("SOURCE_DATE_EPOCH");
+    let named = values::build_arguments(&arguments.build_arg)?.remove("SOURCE_DATE_EPOCH");
     let named = match named.filter(|text| !text.is_empty()) {
         Some(text) => Some(i64::from(text.parse::<u32>().map_err(|_| {
             Failure::usage(format!(
@@ -320,7 +320,7 @@ fn request(
         dockerfile_path: input.dockerfile_path.clone(),
         text: input.text.clone(),
         target: arguments.target.clone(),
-        build_args: values::build_arguments(&arguments.build_arg),
+        build_args: values::build_arguments(&arguments.build_arg)?,
         no_cache: arguments.no_cache,
         apart: false,
         explain: arguments.explain,

@@ -104,7 +104,7 @@ fn search_path(root: Option<&Path>) -> String {
 
 fn working_directory(root: &Path) -> Result<PathBuf, Failure> {
     if root == Path::new("/") {
-        Ok(std::env::current_dir()?)
+        crate::environment::absolute(".")
     } else {
         Ok(PathBuf::from("/"))
     }

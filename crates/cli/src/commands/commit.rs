@@ -37,7 +37,7 @@ pub(crate) struct Arguments {
 
 /// Runs the command.
 pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let layer = std::path::absolute(&arguments.layer)?;
+    let layer = crate::environment::absolute(&arguments.layer)?;
     let data = data::open(global)?;
     // Wrong instructions are found before anything is moved.
     apply_changes(&data.store, ImageConfig::default(), &arguments.change)?;

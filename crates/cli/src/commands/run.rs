@@ -7,7 +7,7 @@ use super::build::{Stopped, build_directory};
 use crate::data::{self, Data};
 use crate::error::{CONTAINER_NOT_RUN, Failure, exit_code};
 use crate::pulling::Pulling;
-use crate::{Global, ending, network, start_hint, terminal, volumes};
+use crate::{Global, ending, environment, network, start_hint, terminal, volumes};
 use clap::Args;
 use layers::{Ground, Request};
 use std::path::PathBuf;
@@ -124,7 +124,7 @@ fn run_container(global: &Global, mut arguments: Arguments) -> Result<ExitCode, 
     })?;
     drop(built_image);
     let wishes = Wishes {
-        process: overrides(&arguments, streams.terminal),
+        process: overrides(&arguments, streams.terminal)?,
         network: arguments.network,
         mounts,
         size: streams.size,
@@ -184,22 +184,23 @@ fn not_run(error: impl std::error::Error) -> Failure {
     Failure::new(error).with_code(CONTAINER_NOT_RUN)
 }
 
-fn overrides(arguments: &Arguments, terminal: bool) -> ProcessOverrides {
+fn overrides(arguments: &Arguments, terminal: bool) -> Result<ProcessOverrides, Failure> {
     let from_environment = |text: &String| match text.split_once('=') {
-        Some(_) => Some(text.clone()),
-        None => std::env::var(text).ok().map(|value| format!("{text}={value}")),
+        Some(_) => Ok(Some(text.clone())),
+        None => Ok(environment::value(text)?.map(|value| format!("{text}={value}"))),
     };
-    ProcessOverrides {
+    let env = arguments.env.iter().map(from_environment);
+    Ok(ProcessOverrides {
         entrypoint: arguments.entrypoint.as_ref().map(|program| vec![program.clone()]),
         command: arguments.words.clone(),
-        env: arguments.env.iter().filter_map(from_environment).collect(),
+        env: env.filter_map(Result::transpose).collect::<Result<_, Failure>>()?,
         user: arguments.user.clone(),
         workdir: arguments.workdir.clone(),
         terminal,
         hostname: arguments.hostname.clone(),
         read_only: arguments.read_only,
         ..ProcessOverrides::default()
-    }
+    })
 }
 
 fn plan(data: &Data, ground: &Ground, wishes: &Wishes) -> Result<(Plan, RuntimeConfig), Failure> {

@@ -1,7 +1,7 @@
 //! The end of an unpacking: directories get their metadata and marks, those below before those above.
 
 use super::{Unpacked, Unpacker};
-use crate::error::{IoExt, Result};
+use crate::error::{IoExt, Result, not_marked};
 use crate::merged::directory_at;
 use crate::meta::Meta;
 use crate::meta::meta_of_directory;
@@ -104,7 +104,7 @@ impl Unpacker<'_> {
             match rustix::fs::mknodat(self.inside.root(), name.as_os_str(), kind, Mode::empty(), 0) {
                 Err(Errno::EXIST) if self.directories.get(path).is_some() => self.directories.make_opaque(path),
                 Ok(()) | Err(Errno::EXIST) => {}
-                Err(errno) => return Err(errno).at("mark as deleted", path),
+                Err(errno) => return Err(not_marked(errno, path)),
             }
         }
         Ok(())

@@ -25,7 +25,7 @@ pub use crate::tar::Limits;
 
 use crate::Form;
 use crate::dress::Dresser;
-use crate::error::{IoExt, Result};
+use crate::error::{IoExt, Result, not_marked};
 use crate::merged::LayerStack;
 use crate::owners::OwnerRecord;
 use crate::path::join;
@@ -168,7 +168,7 @@ impl<'a> Unpacker<'a> {
         let kind = FileType::CharacterDevice;
         match rustix::fs::mknodat(&spot.parent, spot.name, kind, Mode::empty(), 0) {
             Ok(()) | Err(Errno::EXIST) => Ok(()),
-            Err(errno) => Err(errno).at("mark as deleted", &spot.path),
+            Err(errno) => Err(not_marked(errno, &spot.path)),
         }
     }
 

@@ -3,6 +3,7 @@
 use super::input::detect;
 use super::pipe::{PipeReader, PipeWriter, pipe};
 use crate::blobs::{BlobDraft, FinishedBlob};
+use crate::error::cause;
 use std::io::{self, BufRead, Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{ScopedJoinHandle, scope};
@@ -41,7 +42,7 @@ pub(super) fn stream<'s, U>(
     expected: Expected<'_>,
     unpack: impl FnOnce(&mut dyn BufRead) -> Result<U, String>,
 ) -> Result<(Streamed, U), String> {
-    let (compression, source) = detect(source).map_err(|error| error.to_string())?;
+    let (compression, source) = detect(source).map_err(|error| cause(&error))?;
     let limit = expected.descriptor.map(|descriptor| descriptor.size);
     let algorithm = expected
         .diff_id
@@ -61,7 +62,7 @@ pub(super) fn stream<'s, U>(
         let unpacked = match (read, unpacked) {
             // The reader saw unpacking stop, which has a reason of its own.
             (Err(error), Err(reason)) if error.kind() == io::ErrorKind::BrokenPipe => Err(reason),
-            (Err(error), _) => return Err(error.to_string()),
+            (Err(error), _) => return Err(cause(&error)),
             (Ok(()), unpacked) => unpacked,
         };
         let is_blameless = expected.blameless.is_some_and(|flag| flag.load(Ordering::Relaxed));
@@ -114,7 +115,11 @@ fn keep(
                 "it is longer than the {limit} bytes its descriptor says"
             )));
         }
-        blob.as_mut().map_or(Ok(()), |blob| blob.write_all(piece))
+        let written = blob.as_mut().map_or(Ok(()), |blob| blob.write_all(piece));
+        written.map_err(|error| {
+            let reason = format!("can't write its blob to the data directory: {}", cause(&error));
+            io::Error::new(error.kind(), reason)
+        })
     });
     (result.map(drop), blob)
 }

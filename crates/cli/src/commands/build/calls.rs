@@ -43,7 +43,7 @@ impl Asked<'_> {
 
     fn check(&self, dockerfile: &Dockerfile) -> Result<ExitCode, Failure> {
         let context = Context {
-            build_args: build_arguments(self.build_args),
+            build_args: build_arguments(self.build_args)?,
             options: check_options()?,
             ..Context::default()
         };
@@ -83,7 +83,7 @@ impl Asked<'_> {
     fn outline(&self, dockerfile: &Dockerfile) -> Result<ExitCode, Failure> {
         let failed = |error: wiac_dockerfile::Error| Failure::new(error.render(self.file_name, self.text));
         let target = dockerfile.target(self.target).map_err(failed)?;
-        let given = build_arguments(self.build_args);
+        let given = build_arguments(self.build_args)?;
         let lookup = |name: &str| given.get(name).cloned();
         let globals = Globals::new(dockerfile, Context::default().automatic, &lookup).map_err(failed)?;
         let images = globals.images(dockerfile).map_err(failed)?;

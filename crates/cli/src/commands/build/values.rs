@@ -1,5 +1,6 @@
 //! The values of `wiac build`'s options, as docker writes them. Pure but for the environment.
 
+use crate::environment;
 use crate::error::Failure;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -8,12 +9,12 @@ use wiac_build::dockerfile::{Entitlement, Secret};
 use wiac_oci::runtime::Rlimit;
 
 /// `NAME=VALUE`; `NAME` alone is read from the environment, and left out where it isn't set.
-pub(super) fn build_arguments(written: &[String]) -> BTreeMap<String, String> {
+pub(super) fn build_arguments(written: &[String]) -> Result<BTreeMap<String, String>, Failure> {
     let pair = |text: &String| match text.split_once('=') {
-        Some((name, value)) => Some((name.to_owned(), value.to_owned())),
-        None => Some((text.clone(), std::env::var(text).ok()?)),
+        Some((name, value)) => Ok(Some((name.to_owned(), value.to_owned()))),
+        None => Ok(environment::value(text)?.map(|value| (text.clone(), value))),
     };
-    written.iter().filter_map(pair).collect()
+    written.iter().map(pair).filter_map(Result::transpose).collect()
 }
 
 /// The fields of `a=b,c=d`; one without `=` is given as its own value.

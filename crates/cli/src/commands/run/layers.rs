@@ -274,7 +274,7 @@ fn chain_directories(lowers: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
                 lower.display()
             )));
         }
-        directories.push(std::path::absolute(lower)?);
+        directories.push(crate::environment::absolute(lower)?);
     }
     Ok(directories)
 }
@@ -308,7 +308,7 @@ fn make_directory(path: PathBuf) -> Result<PathBuf, Failure> {
 
 /// Locks the container layer, made where it is missing. A commit of it that was cut off is finished or taken back.
 fn open_container_layer(data: &Data, layer: &Path, locks: &mut Vec<Lock>) -> Result<PathBuf, Failure> {
-    let layer = make_directory(std::path::absolute(layer)?)?;
+    let layer = make_directory(crate::environment::absolute(layer)?)?;
     locks.push(
         Lock::try_exclusive(&layer)?
             .ok_or_else(|| Failure::usage(format!("{} is in use by another container", layer.display())))?,

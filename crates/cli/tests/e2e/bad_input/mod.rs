@@ -1,5 +1,6 @@
 //! What can be wrong with what wiac is given, and what it says then.
 
+mod callers;
 mod directories;
 mod programs;
 mod sources;

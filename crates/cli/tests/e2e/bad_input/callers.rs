@@ -1,0 +1,90 @@
+//! What calls wiac: where its output goes, its directory, its variables, its privileges.
+
+use super::{is_a_message, privately};
+use crate::harness::call::Call;
+use crate::harness::{Place, as_users, tools};
+use std::path::Path;
+
+/// A script of the host's bash as the place's user, with wiac as `$WIAC`.
+fn called(place: &Place, script: &str) -> Call {
+    place
+        .command(Path::new("/bin/bash"))
+        .args(["-c", script])
+        .env("WIAC", tools::wiac())
+        .env("WIAC_DATA", place.data())
+}
+
+as_users!(an_output_that_is_full: root, user);
+fn an_output_that_is_full(place: &Place) {
+    place.image("i", "");
+    for command in ["images", "build -q i-context", "save i", "inspect i", "--help"] {
+        let said = called(place, &format!("$WIAC {command} > /dev/full")).fails(1);
+        is_a_message(&said);
+        said.complains(&["standard output", "No space left on device"]);
+    }
+    called(place, "$WIAC run no-such:image 2> /dev/full").fails(125);
+    called(place, "$WIAC run i sh -c 'echo said' 2>&- <&-")
+        .succeeds()
+        .says("said");
+}
+
+as_users!(a_current_directory_that_is_gone: root, user);
+fn a_current_directory_that_is_gone(place: &Place) {
+    place.image("i", "");
+    let gone = "mkdir gone && cd gone && rmdir ../gone";
+    for command in ["bundle --list sh", "run -v ./x:/y i true", "commit ./layer name"] {
+        let said = called(place, &format!("{gone}; $WIAC {command}")).fails(125);
+        said.complains(&["the current directory can't be found", "change to another"]);
+    }
+    called(place, &format!("{gone}; $WIAC run i pwd")).succeeds().says("/");
+}
+
+as_users!(variables_that_are_not_text: root, user);
+fn variables_that_are_not_text(place: &Place) {
+    place.image("i", "");
+    for command in ["run -e ODD i true", "build --build-arg ODD i-context"] {
+        let said = called(place, &format!("export ODD=$'a\\377'; $WIAC {command}")).fails(125);
+        is_a_message(&said);
+        said.complains(&["ODD", "UTF-8"]);
+    }
+    called(place, "export ODD=$'a\\377'; $WIAC run i true").succeeds();
+}
+
+#[test]
+fn a_user_without_a_home_shares_no_data_directory() {
+    let place = Place::user();
+    let homeless = "-u HOME -u WIAC_DATA -u XDG_DATA_HOME $WIAC images";
+    let said = place
+        .host(&format!(
+            "setpriv --reuid 4242 --regid 4242 --clear-groups env {homeless}"
+        ))
+        .env("WIAC", tools::wiac())
+        .fails(1);
+    said.complains(&["no home directory", "set HOME", "WIAC_DATA"]);
+}
+
+#[test]
+fn a_user_who_may_gain_no_privileges() {
+    let place = Place::user();
+    let said = called(&place, "setpriv --no-new-privs $WIAC run bundle://sh -- sh -c true").fails(125);
+    said.complains(&["newuidmap", "no_new_privs", "start wiac without"]);
+}
+
+#[test]
+fn whiteouts_where_none_can_be_kept() {
+    let place = Place::root();
+    place.image("i", "RUN touch /x\nRUN rm /x");
+    place.wiac(["save", "-o", "i.tar", "i"]).succeeds();
+    let mount = "mkdir -p o/low o/up o/work o/merged; mount -t overlay none -o lowerdir=o/low,upperdir=o/up,workdir=o/work o/merged";
+    let said = privately(
+        &place,
+        &format!("{mount}; WIAC_DATA=$PWD/o/merged/data $WIAC load -i i.tar"),
+    )
+    .fails(1);
+    is_a_message(&said);
+    said.complains(&[
+        "can't mark as deleted x",
+        "another overlay",
+        "ext4, xfs, btrfs or tmpfs",
+    ]);
+}
