@@ -18,6 +18,7 @@ use rustix::fs::{Mode, OFlags, Stat};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::io::Read;
+use std::ops::Deref;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -53,13 +54,16 @@ pub(crate) struct HashTable {
     /// Copies to remember when it is written: key → layer.
     copies: Mutex<Vec<(String, LayerId)>>,
     /// What earlier builds remembered: the directories, as they stand in the file.
-    known: Vec<u8>,
+    known: Bytes,
     /// Where in it each of them is, in the order of their paths.
     index: Vec<records::Section>,
     /// What this one adds, by directory. Stages that are built at the same time share it, and read files side by side.
     new: Mutex<Added>,
     changed: Mutex<BTreeSet<String>>,
 }
+
+/// Bytes in memory, or of a file that is mapped.
+type Bytes = Box<dyn Deref<Target = [u8]> + Send + Sync>;
 
 /// What was hashed now: the path of a directory → records of files in it.
 type Added = BTreeMap<Vec<u8>, Arc<[u8]>>;
@@ -99,17 +103,19 @@ impl HashTable {
         let mut key = KeyMaker::new("file table");
         key.add(root.as_os_str().as_encoded_bytes());
         let name = key.finish();
-        let known = store.file_table(&name)?.unwrap_or_default();
-        Ok(Self::of(name, known))
+        Ok(match store.map_file_table(&name)? {
+            Some(known) => Self::of(name, Box::new(known)),
+            None => Self::of(name, Box::new(Vec::new())),
+        })
     }
 
     /// The table whose file has this content; an empty one where that isn't a table.
-    fn of(name: String, known: Vec<u8>) -> Self {
+    fn of(name: String, known: Bytes) -> Self {
         let head = known.strip_prefix(MAGIC).and_then(|rest| rest.first_chunk::<NAME>());
         let index = records::index(&known, MAGIC.len() + NAME);
         let (state, known, index) = match head.zip(index) {
             Some((state, index)) => (Some(hex(*state)), known, index),
-            None => (None, Vec::new(), Vec::new()),
+            None => (None, Box::new(Vec::new()) as Bytes, Vec::new()),
         };
         Self {
             name,
@@ -179,6 +185,17 @@ impl HashTable {
             .index
             .binary_search_by(|section| section.path(&self.known).cmp(path));
         Records(found.map_or(&[], |at| self.index[at].records(&self.known)))
+    }
+
+    /// About how many files below the directory `path` earlier builds remembered: at most so many.
+    pub(crate) fn count_below(&self, path: &Path) -> usize {
+        let bytes = path.as_os_str().as_bytes();
+        let first = self.index.partition_point(|section| section.path(&self.known) < bytes);
+        let near = self.index[first..].iter();
+        let near = near.take_while(|section| section.path(&self.known).starts_with(bytes));
+        let below = near.filter(|section| Path::new(OsStr::from_bytes(section.path(&self.known))).starts_with(path));
+        let length: usize = below.map(|section| section.records(&self.known).len()).sum();
+        length / records::LEAST
     }
 
     /// The name of the state that was read.

@@ -5,6 +5,7 @@ use crate::error::{IoExt, Result};
 use crate::layer::{HeldLayer, LayerId};
 use std::fs;
 use std::path::PathBuf;
+use wiac_sys::mapped::Mapped;
 
 /// A step that was carried out before.
 #[derive(Debug)]
@@ -110,6 +111,16 @@ impl Store {
     pub fn file_table(&self, name: &str) -> Result<Option<Vec<u8>>> {
         let path = self.path("cache/files").join(name);
         match fs::read(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).on("read", &path),
+        }
+    }
+
+    /// The same without reading it: for a large one, of which little may be needed.
+    pub fn map_file_table(&self, name: &str) -> Result<Option<Mapped>> {
+        let path = self.path("cache/files").join(name);
+        match fs::File::open(&path).and_then(|file| Mapped::new(&file)) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error).on("read", &path),

@@ -45,6 +45,12 @@ pub(super) struct Selection<'s> {
 }
 
 impl Selection<'_> {
+    /// About how many files an earlier build met here.
+    pub(super) fn known(&self) -> usize {
+        let table = self.source.hashes.as_ref();
+        table.map_or(0, |table| table.count_below(self.base))
+    }
+
     /// What becomes of the entry at `relative`, counted from the directory. As in BuildKit the ignore file comes first:
     /// what it leaves out isn't there at all. Nothing is taken any more once the build is to end: whoever goes through the
     /// tree says so when that is done ([`Source::check`]).

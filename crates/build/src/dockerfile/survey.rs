@@ -43,7 +43,7 @@ pub(super) struct Survey<'s> {
     pub(super) wants: Wants,
     /// Files of which a name is kept, or would be.
     pub(super) named: &'s AtomicUsize,
-    /// Entries met.
+    /// Entries met, and those that an earlier build met.
     entries: AtomicUsize,
     state: Mutex<State>,
     changed: Condvar,
@@ -67,7 +67,7 @@ impl<'s> Survey<'s> {
             top,
             wants,
             named,
-            entries: AtomicUsize::new(0),
+            entries: AtomicUsize::new(selection.known()),
             state: Mutex::default(),
             changed: Condvar::new(),
         }

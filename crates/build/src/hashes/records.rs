@@ -17,6 +17,9 @@ pub(super) const HEAD: usize = 8;
 /// The numbers that a file is known by, as they stand in the table.
 const KNOWN_BY: usize = 40;
 
+/// No record is shorter: the numbers, the hash, the length of the name, a name of one letter.
+pub(super) const LEAST: usize = KNOWN_BY + size_of::<ContentHash>() + 2 + 1;
+
 /// What the kernel says of a file: a change of its contents changes at least one of these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Identity(pub(super) [u8; KNOWN_BY]);
