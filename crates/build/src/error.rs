@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use wiac_dockerfile::Span;
+use wiac_sys::error::words;
 
 /// An error of the build crate.
 #[derive(Debug, thiserror::Error)]
@@ -77,7 +78,7 @@ pub enum Error {
         said: String,
     },
     /// An operation on a file failed.
-    #[error("can't {action} {}: {}", path.display(), cause(source))]
+    #[error("can't {action} {}: {}", path.display(), words(source))]
     Io {
         /// What was attempted.
         action: &'static str,
@@ -152,13 +153,6 @@ impl From<wiac_loader::Error> for Error {
 impl From<crate::copy::Error> for Error {
     fn from(error: crate::copy::Error) -> Self {
         Self::Copy(Box::new(error))
-    }
-}
-
-fn cause(error: &io::Error) -> String {
-    match rustix::io::Errno::from_io_error(error) {
-        Some(errno) => wiac_sys::error::describe(errno),
-        None => error.to_string(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::process::ExitCode;
+pub(crate) use wiac_sys::error::words;
 
 /// The exit code of a command line that can't be understood, and of everything that fails before a container runs.
 pub(crate) const CONTAINER_NOT_RUN: u8 = 125;
@@ -95,11 +96,6 @@ impl<E: std::error::Error> From<E> for Failure {
     fn from(error: E) -> Self {
         Self::new(error)
     }
-}
-
-/// Why an operation on a file failed, in words and without the error's number.
-pub(crate) fn words(error: &std::io::Error) -> String {
-    rustix::io::Errno::from_io_error(error).map_or_else(|| error.to_string(), wiac_sys::error::describe)
 }
 
 /// A container's exit code as this process's own.

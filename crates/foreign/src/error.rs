@@ -2,12 +2,13 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use wiac_sys::error::words;
 
 /// An error of this crate: which store, where, what is wrong, what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// An operation on a file failed.
-    #[error("can't {action} {}: {}", path.display(), cause(source))]
+    #[error("can't {action} {}: {}", path.display(), words(source))]
     Io {
         /// What was attempted: "read", "lock" …
         action: &'static str,
@@ -135,13 +136,6 @@ fn suggestion(nearest: Option<&str>) -> String {
     nearest
         .map(|name| format!(" (did you mean {name}?)"))
         .unwrap_or_default()
-}
-
-fn cause(error: &io::Error) -> String {
-    match rustix::io::Errno::from_io_error(error) {
-        Some(errno) => wiac_sys::error::describe(errno),
-        None => error.to_string(),
-    }
 }
 
 /// Says what was attempted on which path.

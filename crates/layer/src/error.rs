@@ -3,12 +3,13 @@
 use crate::path::shown;
 use std::io;
 use std::path::{Path, PathBuf};
+use wiac_sys::error::words;
 
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// An operation on a file failed.
-    #[error("can't {action} {}: {}", path.display(), cause(source))]
+    #[error("can't {action} {}: {}", path.display(), words(source))]
     Io {
         /// What was attempted: "read", "create" …
         action: &'static str,
@@ -44,10 +45,10 @@ pub enum Error {
         reason: String,
     },
     /// The stream that an archive was read from failed.
-    #[error("can't read the archive: {}", cause(.0))]
+    #[error("can't read the archive: {}", words(.0))]
     Source(#[source] io::Error),
     /// The stream that an archive was written to failed.
-    #[error("can't write the archive: {}", cause(.0))]
+    #[error("can't write the archive: {}", words(.0))]
     Sink(#[source] io::Error),
 }
 
@@ -61,13 +62,6 @@ fn prefix(entry: &str) -> String {
 
 /// What most of this crate returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
-
-fn cause(error: &io::Error) -> String {
-    match rustix::io::Errno::from_io_error(error) {
-        Some(errno) => wiac_sys::error::describe(errno),
-        None => error.to_string(),
-    }
-}
 
 /// Why `path` of a layer can't be marked as deleted: a file system that allows no marks has a message of its own.
 pub(crate) fn not_marked(errno: rustix::io::Errno, path: &[u8]) -> Error {

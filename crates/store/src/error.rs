@@ -2,12 +2,13 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use wiac_sys::error::words;
 
 /// An error of the store.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// An operation on a file failed.
-    #[error("can't {action} {}: {}", path.display(), cause(source))]
+    #[error("can't {action} {}: {}", path.display(), words(source))]
     Io {
         /// What was attempted: "read", "create" …
         action: &'static str,
@@ -133,14 +134,6 @@ impl Error {
 
 /// What most of this crate returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
-
-/// An I/O error without its number.
-pub(crate) fn cause(error: &io::Error) -> String {
-    match rustix::io::Errno::from_io_error(error) {
-        Some(errno) => wiac_sys::error::describe(errno),
-        None => error.to_string(),
-    }
-}
 
 /// Says what was attempted on which path.
 pub trait IoExt<T> {

@@ -49,6 +49,11 @@ impl From<Error> for std::io::Error {
     }
 }
 
+/// Why an operation failed, without an error's number: the kernel's words where it is the kernel's error.
+pub fn words(error: &std::io::Error) -> String {
+    Errno::from_io_error(error).map_or_else(|| error.to_string(), describe)
+}
+
 /// The kernel's words for an error number, without the number that std puts behind them.
 pub fn describe(errno: Errno) -> String {
     let text = std::io::Error::from_raw_os_error(errno.raw_os_error()).to_string();

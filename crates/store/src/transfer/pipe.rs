@@ -1,9 +1,9 @@
 //! A pipe between two threads: a few large buffers that go back and forth, so that memory is bounded and nothing is
 //! allocated on the way. Who reads sees them where they lie: nothing is copied out of them.
 
-use crate::error::cause;
 use std::io::{self, BufRead, Read, Write};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use wiac_sys::error::words;
 
 /// Large enough that handing one over costs nothing beside filling it.
 const BUFFER: usize = 256 << 10;
@@ -85,7 +85,7 @@ impl PipeWriter {
                 Ok(false) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
-                    let _ = self.full.send(Err(io::Error::new(error.kind(), cause(&error))));
+                    let _ = self.full.send(Err(io::Error::new(error.kind(), words(&error))));
                     return Err(error);
                 }
             }

@@ -3,13 +3,13 @@
 use super::input::detect;
 use super::pipe::{PipeReader, PipeWriter, pipe};
 use crate::blobs::{BlobDraft, FinishedBlob};
-use crate::error::cause;
 use std::io::{self, BufRead, Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{ScopedJoinHandle, scope};
 use wiac_layer::compression::{Compression, buffered_decoder};
 use wiac_oci::digest::{Algorithm, DiffId, Digest, Hasher};
 use wiac_oci::manifest::{Descriptor, media_type};
+use wiac_sys::error::words;
 
 /// What a layer should turn out to be, as far as that is known.
 #[derive(Debug, Clone, Copy, Default)]
@@ -42,7 +42,7 @@ pub(super) fn stream<'s, U>(
     expected: Expected<'_>,
     unpack: impl FnOnce(&mut dyn BufRead) -> Result<U, String>,
 ) -> Result<(Streamed, U), String> {
-    let (compression, source) = detect(source).map_err(|error| cause(&error))?;
+    let (compression, source) = detect(source).map_err(|error| words(&error))?;
     let limit = expected.descriptor.map(|descriptor| descriptor.size);
     let algorithm = expected
         .diff_id
@@ -62,7 +62,7 @@ pub(super) fn stream<'s, U>(
         let unpacked = match (read, unpacked) {
             // The reader saw unpacking stop, which has a reason of its own.
             (Err(error), Err(reason)) if error.kind() == io::ErrorKind::BrokenPipe => Err(reason),
-            (Err(error), _) => return Err(cause(&error)),
+            (Err(error), _) => return Err(words(&error)),
             (Ok(()), unpacked) => unpacked,
         };
         let is_blameless = expected.blameless.is_some_and(|flag| flag.load(Ordering::Relaxed));
@@ -117,7 +117,7 @@ fn keep(
         }
         let written = blob.as_mut().map_or(Ok(()), |blob| blob.write_all(piece));
         written.map_err(|error| {
-            let reason = format!("can't write its blob to the data directory: {}", cause(&error));
+            let reason = format!("can't write its blob to the data directory: {}", words(&error));
             io::Error::new(error.kind(), reason)
         })
     });
