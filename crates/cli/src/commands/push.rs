@@ -137,7 +137,7 @@ fn note_name(data: &Data, to: &Reference, id: &wiac_store::LocalId, digest: &Dig
 }
 
 /// Sends an image, and those for other platforms first: each under its digest, and the index last.
-fn send_index(
+pub(super) fn send_index(
     data: &Data,
     client: &Client,
     to: &Reference,

@@ -18,7 +18,7 @@ use wiac_registry::{Client, Fetched};
 use wiac_store::HeldImage;
 use wiac_store::blobs::HeldBlob;
 use wiac_store::temporary::Temporary;
-use wiac_store::transfer::{Archive, Artifact, BlobSource, Format, Wanted, load, prepare, save_to};
+use wiac_store::transfer::{Archive, Artifact, BlobSource, Format, Wanted, load, prepare_index, save_to};
 
 // What may be written; clap makes the help of the comments below.
 #[derive(Debug, Args)]
@@ -235,8 +235,8 @@ fn write(data: &Data, arguments: &Arguments, source: &Source, to: &Place<'_>) ->
             let reference = reference.with_default_tag();
             let client = arguments.registry.client(data.caller.uid);
             let room = Temporary::new(&data.store)?;
-            let outgoing = prepare(&data.store, &source.wanted, &packing, &room)?;
-            super::push::send(data, &client, &reference, &outgoing, arguments.quiet)
+            let outgoing = prepare_index(&data.store, &source.wanted, &packing, &room)?;
+            super::push::send_index(data, &client, &reference, &outgoing, arguments.quiet)
         }
         Place::File(format, path) => {
             let wanted = std::slice::from_ref(&source.wanted);

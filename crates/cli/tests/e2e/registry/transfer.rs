@@ -72,3 +72,29 @@ fn other_tools_images_go_out_and_never_in() {
     wiac_on(&place, "other", ["prune", "-f"]).succeeds();
     assert_whole(&place, "other");
 }
+
+#[test]
+fn an_index_of_the_store_goes_whole() {
+    let (place, registry) = (Place::root(), Registry::start());
+    place.write("context/file", "x");
+    place
+        .build(
+            "context",
+            "FROM scratch\nARG TARGETPLATFORM\nLABEL on=$TARGETPLATFORM\nCOPY file /\n",
+        )
+        .args(["--platform", "linux/arm64,linux/amd64", "-t", "both", "--iidfile", "id"])
+        .succeeds();
+    let name = registry.name("both");
+    place
+        .wiac(["transfer", "-q", "both", &format!("docker://{name}")])
+        .succeeds();
+    assert_eq!(digest_of(&place, &name), place.read("id"));
+    for architecture in ["arm64", "amd64"] {
+        let script =
+            format!("skopeo inspect --tls-verify=false --override-arch {architecture} --config docker://{name}");
+        place
+            .host(&script)
+            .succeeds()
+            .mentions(&format!("linux/{architecture}"));
+    }
+}
