@@ -28,9 +28,9 @@ pub(crate) fn catch() -> Result<Signals, Error> {
 /// For a client's settings: its transfers end with a request to this process to end. Costs nothing before the first one.
 pub(crate) fn of_transfers() -> Ending {
     Ending::watched(Arc::new(|ender| {
-        // Without a descriptor for it a transfer goes on until its server or our patience ends it.
+        // Without a descriptor or a thread for it a transfer goes on until its server or our patience ends it.
         if let Some(Ok(watch)) = CAUGHT.get().map(Signals::watch) {
-            std::thread::spawn(move || await_request(&watch, &ender));
+            let _ = std::thread::Builder::new().spawn(move || await_request(&watch, &ender));
         }
     }))
 }

@@ -37,7 +37,9 @@ pub(crate) fn layers(layers: &mut [Layer]) -> Result<()> {
         found
     };
     let found: Vec<_> = std::thread::scope(|scope| {
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+        let others: Vec<_> = (1..threads)
+            .filter_map(|_| std::thread::Builder::new().spawn_scoped(scope, work).ok())
+            .collect();
         let mut found = work();
         for other in others {
             match other.join() {

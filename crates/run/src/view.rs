@@ -81,8 +81,9 @@ pub fn legacy_is_asked_for() -> bool {
 /// in a mount namespace that ends with a thread of its own; a detached copy of the mount stays.
 fn mount_merged_legacy(layers: &[PathBuf], user_xattrs: bool) -> Result<OwnedFd, Error> {
     std::thread::scope(|scope| {
-        let thread = scope.spawn(|| attach_merged(layers, user_xattrs));
+        let thread = std::thread::Builder::new().spawn_scoped(scope, || attach_merged(layers, user_xattrs));
         thread
+            .map_err(|error| Error::Config(format!("can't start a thread that mounts: {error}")))?
             .join()
             .unwrap_or_else(|_| Err(Error::Config("the thread that mounts ended early".to_owned())))
     })

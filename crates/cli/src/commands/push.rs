@@ -188,8 +188,11 @@ pub(crate) fn send(
     };
     let results: Vec<Result<(), Failure>> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..AT_ONCE.min(outgoing.layers.len()))
-            .map(|_| scope.spawn(work))
+            .filter_map(|_| std::thread::Builder::new().spawn_scoped(scope, work).ok())
             .collect();
+        if threads.is_empty() {
+            return vec![work()];
+        }
         let panicked = |_| Err(Failure::new("a sending thread has panicked"));
         threads
             .into_iter()

@@ -2,7 +2,7 @@
 //! packed and unpacked: marks of another form become ours.
 
 use super::pipe::pipe;
-use super::stream::{Expected, stream};
+use super::stream::{Expected, start, stream};
 use crate::data::Store;
 use crate::digests::{LayerDigests, LayerTar};
 use crate::error::{Error, IoExt, Result};
@@ -47,7 +47,7 @@ pub fn copy_layer(
     let into = File::open(&diff).on("open", &diff)?;
     let (streamed, unpacked) = std::thread::scope(|scope| {
         let (writer, reader) = pipe();
-        let packing = scope.spawn(move || pack_into(&directory, below, writer));
+        let packing = start(scope, move || pack_into(&directory, below, writer)).on("copy", path)?;
         let streamed = stream(Box::new(reader), None, Expected::default(), |tar| {
             unpack::unpack(tar, &into, &options).map_err(|error| error.to_string())
         });

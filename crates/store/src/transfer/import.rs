@@ -2,7 +2,7 @@
 
 use super::copy::pack_into;
 use super::pipe::pipe;
-use super::stream::{Expected, stream};
+use super::stream::{Expected, start, stream};
 use crate::data::Store;
 use crate::digests::LayerDigests;
 use crate::error::{Error, IoExt, Result};
@@ -73,7 +73,7 @@ pub fn import_directory(
     let directory = std::fs::File::open(path).on("open", path)?;
     std::thread::scope(|scope| {
         let (writer, reader) = pipe();
-        scope.spawn(move || pack_into(&directory, &LayerStack::default(), writer));
+        start(scope, move || pack_into(&directory, &LayerStack::default(), writer)).on("read", path)?;
         // What goes wrong while packing is told through the pipe.
         import(store, Box::new(reader), path, owners, made)
     })

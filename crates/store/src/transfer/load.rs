@@ -168,9 +168,11 @@ impl<'a> Loading<'a> {
         let threads = cores.max(self.source.at_once()).min(waiting);
         let this = &*self;
         std::thread::scope(|scope| {
-            for _ in 0..threads {
-                scope.spawn(|| this.work());
+            for _ in 1..threads {
+                // Where no more threads may be started there are fewer.
+                let _ = std::thread::Builder::new().spawn_scoped(scope, || this.work());
             }
+            this.work();
         });
     }
 

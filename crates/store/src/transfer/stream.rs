@@ -5,7 +5,7 @@ use super::pipe::{PipeReader, PipeWriter, pipe};
 use crate::blobs::{BlobDraft, FinishedBlob};
 use std::io::{self, BufRead, Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{ScopedJoinHandle, scope};
+use std::thread::{Scope, ScopedJoinHandle, scope};
 use wiac_layer::compression::{Compression, buffered_decoder};
 use wiac_oci::digest::{Algorithm, DiffId, Digest, Hasher};
 use wiac_oci::manifest::{Descriptor, media_type};
@@ -49,13 +49,13 @@ pub(super) fn stream<'s, U>(
         .map_or(Algorithm::Sha256, |diff_id| diff_id.digest().algorithm());
     let (blob, unpacked, diff_id) = scope(|scope| {
         let (writer, compressed) = pipe();
-        let reading = scope.spawn(move || keep(source, blob, limit, writer));
+        let reading = start(scope, move || keep(source, blob, limit, writer)).map_err(|error| cause(&error))?;
         let hasher = Hasher::new(algorithm);
         let (unpacked, diff_id) = if compression == Compression::None {
             consume(compressed, hasher, unpack)
         } else {
             let (writer, plain) = pipe();
-            scope.spawn(move || inflate(compression, compressed, writer));
+            start(scope, move || inflate(compression, compressed, writer)).map_err(|error| cause(&error))?;
             consume(plain, hasher, unpack)
         };
         let (read, blob) = join(reading)?;
@@ -98,6 +98,17 @@ pub(super) fn stream<'s, U>(
         },
         unpacked,
     ))
+}
+
+/// Starts a thread that the work can't do without.
+pub(super) fn start<'s, T: Send + 's>(
+    scope: &'s Scope<'s, '_>,
+    work: impl FnOnce() -> T + Send + 's,
+) -> io::Result<ScopedJoinHandle<'s, T>> {
+    std::thread::Builder::new().spawn_scoped(scope, work).map_err(|error| {
+        let hint = "this user or this cgroup has as many as it may (ulimit -u, pids.max)";
+        io::Error::new(error.kind(), format!("can't start a thread: {}; {hint}", cause(&error)))
+    })
 }
 
 /// Writes the blob down, no longer than it may be, and hands it on.

@@ -88,3 +88,26 @@ fn whiteouts_where_none_can_be_kept() {
         "ext4, xfs, btrfs or tmpfs",
     ]);
 }
+
+#[test]
+fn a_user_with_few_processes() {
+    let place = Place::root();
+    place.image("i", "");
+    place.wiac(["save", "-o", "i.tar", "i"]).succeeds();
+    place
+        .host("chmod 755 .; chmod 644 i.tar; install -d -o 4243 -g 4243 mine")
+        .succeeds();
+    let load = |most: u32| {
+        // Its own id: the limit counts what all others of that user run.
+        let script = format!("ulimit -u {most}; exec $WIAC load -i i.tar");
+        place
+            .host("exec setpriv --reuid 4243 --regid 4243 --clear-groups bash -c \"$SCRIPT\"")
+            .env("SCRIPT", script)
+            .env("WIAC", tools::wiac())
+            .env("WIAC_DATA", place.path("mine/data"))
+    };
+    let said = load(1).fails(1);
+    is_a_message(&said);
+    said.complains(&["can't start a thread", "ulimit -u"]);
+    load(8).succeeds();
+}
