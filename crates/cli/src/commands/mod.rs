@@ -4,6 +4,7 @@ pub(crate) mod build;
 pub(crate) mod bundle;
 pub(crate) mod cache;
 pub(crate) mod commit;
+pub(crate) mod compressing;
 pub(crate) mod copy;
 pub(crate) mod debug;
 pub(crate) mod df;

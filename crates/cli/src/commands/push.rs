@@ -1,6 +1,7 @@
 //! `wiac push`: an image to a registry.
 
-use super::save::{Compress, packing, wanted};
+use super::compressing::Compressing;
+use super::save::wanted;
 use crate::data::Data;
 use crate::error::Failure;
 use crate::registry::RegistryOptions;
@@ -37,12 +38,8 @@ pub(crate) struct Arguments {
     /// Print the digest alone
     #[arg(short, long)]
     quiet: bool,
-    /// How layers made here are compressed; a layer that came in keeps its bytes
-    #[arg(long, value_name = "HOW", default_value = "gzip")]
-    compression: Compress,
-    /// How hard: gzip 1 to 12 (by itself 4, which packs as gzip -6), zstd 1 to 19 (by itself 3)
-    #[arg(long, value_name = "LEVEL")]
-    compression_level: Option<i32>,
+    #[command(flatten)]
+    compressing: Compressing,
     /// Write the manifest's digest to this file
     #[arg(long, value_name = "FILE")]
     digestfile: Option<PathBuf>,
@@ -90,7 +87,7 @@ fn push(data: &Data, arguments: &Arguments, image: &str, to: &Reference) -> Resu
     };
     let _blobs = crate::refetch::missing_blobs(data, &images)?;
     let room = Temporary::new(&data.store)?;
-    let packing = packing(arguments.compression, arguments.compression_level)?;
+    let packing = arguments.compressing.packing()?;
     let outgoing = prepare_index(&data.store, image, &packing, &room)?;
     send_index(data, &client, to, &outgoing, arguments.quiet)?;
     let descriptor = outgoing.descriptor();

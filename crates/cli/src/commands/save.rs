@@ -1,5 +1,6 @@
 //! `wiac save`: images out of the store, as an image layout or an archive.
 
+use super::compressing::{Compress, packing};
 use crate::data::Data;
 use crate::error::Failure;
 use crate::located::{Located, Origin, locate};
@@ -11,7 +12,6 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use wiac_layer::compression::Compression;
 use wiac_oci::reference::Reference;
 use wiac_store::Store;
 use wiac_store::transfer::{self, Packing, Wanted, save_into, save_to};
@@ -25,17 +25,6 @@ enum Format {
     OciDir,
     /// A tar as docker wrote it before version 25, layers uncompressed
     DockerArchive,
-}
-
-/// How layers made here are compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Compress {
-    /// Not at all
-    None,
-    /// gzip
-    Gzip,
-    /// zstd
-    Zstd,
 }
 
 // What may be written; clap makes the help of the comments below.
@@ -186,26 +175,6 @@ fn names(data: &Data, located: &Located, text: &str) -> Result<Vec<Reference>, F
             name.map(Reference::with_default_tag).into_iter().collect()
         }
         Origin::Elsewhere(image) => image.names.iter().filter_map(|name| name.parse().ok()).collect(),
-    })
-}
-
-/// How layers made here are packed.
-pub(crate) fn packing(compress: Compress, level: Option<i32>) -> Result<Packing, Failure> {
-    let (compression, highest) = match compress {
-        Compress::None => (Compression::None, 0),
-        Compress::Gzip => (Compression::Gzip, 12),
-        Compress::Zstd => (Compression::Zstd, 19),
-    };
-    if let Some(level) = level.filter(|level| !(1..=highest).contains(level)) {
-        return Err(Failure::usage(match compress {
-            Compress::None => format!("--compression-level {level}: nothing is compressed here"),
-            _ => format!("--compression-level {level}: {} has 1 to {highest}", compression.word()),
-        }));
-    }
-    Ok(Packing {
-        compression,
-        level,
-        clamp: source_date_epoch()?,
     })
 }
 

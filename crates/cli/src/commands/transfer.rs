@@ -1,6 +1,7 @@
 //! `wiac transfer SRC DST`: an image from any place to any other, by way of the store; an artifact past it.
 
-use super::save::{Compress, packing, wanted};
+use super::compressing::Compressing;
+use super::save::wanted;
 use crate::artifacts::{Repository, Target};
 use crate::data::Data;
 use crate::error::Failure;
@@ -36,12 +37,8 @@ pub(crate) struct Arguments {
     /// Of an image for several platforms, take this one's
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     platform: Option<Platform>,
-    /// How layers made here are compressed; a layer that came in keeps its bytes
-    #[arg(long, value_name = "HOW", default_value = "gzip")]
-    compression: Compress,
-    /// How hard: gzip 1 to 12, zstd 1 to 19
-    #[arg(long, value_name = "LEVEL")]
-    compression_level: Option<i32>,
+    #[command(flatten)]
+    compressing: Compressing,
     #[command(flatten)]
     registry: RegistryOptions,
 }
@@ -228,7 +225,7 @@ fn read(data: &Data, arguments: &Arguments, from: Opened<'_>) -> Result<Source, 
 }
 
 fn write(data: &Data, arguments: &Arguments, source: &Source, to: &Place<'_>) -> Result<(), Failure> {
-    let packing = packing(arguments.compression, arguments.compression_level)?;
+    let packing = arguments.compressing.packing()?;
     match to {
         Place::Registry(name) => {
             let reference: Reference = name.parse()?;

@@ -14,7 +14,7 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode};
 use std::path::{Path, PathBuf};
 use wiac_dockerfile::ignore::IgnorePatterns;
 use wiac_layer::Form;
-use wiac_sys::root::FileKind;
+use wiac_sys::root::{FileKind, Metadata};
 
 impl Worker<'_, '_> {
     /// Shows `source` of `from` at `target`.
@@ -119,12 +119,8 @@ fn hide(selection: &Selection<'_>, directory: &OwnedFd, relative: &Path, mask: &
     let mut hides = false;
     for name in tree::names(directory.as_fd(), &shown)? {
         let stat = rustix::fs::statat(directory, &name, AtFlags::SYMLINK_NOFOLLOW).on("look at", &shown)?;
-        let is_directory = FileType::from_raw_mode(stat.st_mode).is_dir();
-        let kind = if is_directory {
-            FileKind::Directory
-        } else {
-            FileKind::File
-        };
+        let kind = Metadata::from(&stat).kind;
+        let is_directory = kind == FileKind::Directory;
         let (relative, mask) = (relative.join(&name), mask.join(&name));
         if selection.choose(&relative, kind) == Choice::Exclude {
             rustix::fs::mknodat(CWD, &mask, FileType::CharacterDevice, Mode::empty(), 0).on("create", &mask)?;

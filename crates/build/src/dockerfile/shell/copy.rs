@@ -9,14 +9,14 @@ use crate::context::Source;
 use crate::copy::Choice;
 use crate::error::{Error, IoExt, Result};
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{AtFlags, FileType};
+use rustix::fs::AtFlags;
 use std::path::{Path, PathBuf};
 use wiac_dockerfile::expand::Expander;
 use wiac_dockerfile::ignore::IgnorePatterns;
 use wiac_dockerfile::stages::Source as StageSource;
 use wiac_dockerfile::{Add, Copy, CopySource, Transfer, Word};
 use wiac_run::shell::quote;
-use wiac_sys::root::FileKind;
+use wiac_sys::root::{FileKind, Metadata};
 
 /// What COPY and ADD have in common, with the variables replaced.
 #[derive(Default)]
@@ -279,12 +279,8 @@ pub(super) fn choose(
     let before = chosen.len();
     for name in tree::names(directory.as_fd(), &shown)? {
         let stat = rustix::fs::statat(directory, &name, AtFlags::SYMLINK_NOFOLLOW).on("look at", &shown)?;
-        let is_directory = FileType::from_raw_mode(stat.st_mode).is_dir();
-        let kind = if is_directory {
-            FileKind::Directory
-        } else {
-            FileKind::File
-        };
+        let kind = Metadata::from(&stat).kind;
+        let is_directory = kind == FileKind::Directory;
         let path = relative.join(&name);
         let choice = selection.choose(&path, kind);
         if choice == Choice::Exclude {

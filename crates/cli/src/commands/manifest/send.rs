@@ -2,8 +2,8 @@
 
 use super::lists::existing;
 use crate::artifacts::{Repository, Target};
+use crate::commands::compressing::Compressing;
 use crate::commands::push;
-use crate::commands::save::{Compress, packing};
 use crate::data::Data;
 use crate::error::Failure;
 use crate::refetch::missing_blobs;
@@ -38,12 +38,8 @@ pub(super) struct Push {
     /// Print the digest alone
     #[arg(short, long)]
     quiet: bool,
-    /// How layers made here are compressed; a layer that came in keeps its bytes
-    #[arg(long, value_name = "HOW", default_value = "gzip")]
-    compression: Compress,
-    /// How hard: gzip 1 to 12, zstd 1 to 19
-    #[arg(long, value_name = "LEVEL")]
-    compression_level: Option<i32>,
+    #[command(flatten)]
+    compressing: Compressing,
     /// Write the index's digest to this file
     #[arg(long, value_name = "FILE")]
     digestfile: Option<PathBuf>,
@@ -137,7 +133,7 @@ impl Sending<'_> {
         }];
         let _blobs = missing_blobs(self.data, &wanted)?;
         let room = Temporary::new(&self.data.store)?;
-        let packing = packing(self.push.compression, self.push.compression_level)?;
+        let packing = self.push.compressing.packing()?;
         let outgoing = prepare(&self.data.store, &wanted[0], &packing, &room)?;
         let to = self.beside(&outgoing.descriptor.digest)?;
         push::send(self.data, &self.client, &to, &outgoing, self.push.quiet)?;
