@@ -49,13 +49,13 @@ pub(super) fn stream<'s, U>(
         .map_or(Algorithm::Sha256, |diff_id| diff_id.digest().algorithm());
     let (blob, unpacked, diff_id) = scope(|scope| {
         let (writer, compressed) = pipe();
-        let reading = start(scope, move || keep(source, blob, limit, writer)).map_err(|error| cause(&error))?;
+        let reading = start(scope, move || keep(source, blob, limit, writer)).map_err(|error| words(&error))?;
         let hasher = Hasher::new(algorithm);
         let (unpacked, diff_id) = if compression == Compression::None {
             consume(compressed, hasher, unpack)
         } else {
             let (writer, plain) = pipe();
-            start(scope, move || inflate(compression, compressed, writer)).map_err(|error| cause(&error))?;
+            start(scope, move || inflate(compression, compressed, writer)).map_err(|error| words(&error))?;
             consume(plain, hasher, unpack)
         };
         let (read, blob) = join(reading)?;
@@ -107,7 +107,7 @@ pub(super) fn start<'s, T: Send + 's>(
 ) -> io::Result<ScopedJoinHandle<'s, T>> {
     std::thread::Builder::new().spawn_scoped(scope, work).map_err(|error| {
         let hint = "this user or this cgroup has as many as it may (ulimit -u, pids.max)";
-        io::Error::new(error.kind(), format!("can't start a thread: {}; {hint}", cause(&error)))
+        io::Error::new(error.kind(), format!("can't start a thread: {}; {hint}", words(&error)))
     })
 }
 
