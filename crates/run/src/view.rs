@@ -110,6 +110,13 @@ fn attach_merged(layers: &[PathBuf], user_xattrs: bool) -> Result<OwnedFd, Error
     if user_xattrs {
         data.push_str(",userxattr");
     }
+    // mount(2) would cut off what is beyond its page.
+    if data.len() >= 4096 {
+        return Err(Error::Config(format!(
+            "{} layers are more than this kernel's overlay takes at once (Linux 6.8 takes them one by one)",
+            layers.len()
+        )));
+    }
     let data = std::ffi::CString::new(data).unwrap_or_default();
     let flags = MountFlags::RDONLY | MountFlags::NODEV | MountFlags::NOSUID | MountFlags::NOEXEC;
     rustix::process::chdir("/proc/self/fd").call("chdir", || "/proc/self/fd")?;

@@ -169,11 +169,11 @@ fn create(root: &Path, form: Form) -> Result<()> {
             return Err(Error::Foreign { path: root.to_owned() });
         }
     }
+    check_attributes(root, form)?;
     for directory in DIRECTORIES {
         let path = root.join(directory);
         fs::create_dir_all(&path).on("create", &path)?;
     }
-    check_attributes(root, form)?;
     // Layers hold set-user-id programs and files of all users: nobody else walks in here.
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
     fs::set_permissions(root, mode).on("protect", root)?;
@@ -187,15 +187,15 @@ fn create(root: &Path, form: Form) -> Result<()> {
 /// Makes sure that the file system holds attributes of the marks' kind. Without them a container on it runs until it
 /// deletes a directory of a layer below, which then fails with an I/O error.
 fn check_attributes(root: &Path, form: Form) -> Result<()> {
-    let (path, name) = (root.join("tmp"), format!("{}.wiac", form.word()));
-    match rustix::fs::setxattr(&path, &name, b"y", rustix::fs::XattrFlags::empty()) {
+    let name = format!("{}.wiac", form.word());
+    match rustix::fs::setxattr(root, &name, b"y", rustix::fs::XattrFlags::empty()) {
         Err(rustix::io::Errno::OPNOTSUPP) => Err(Error::NoAttributes {
             path: root.to_owned(),
             kind: form.word(),
         }),
         // What else may be wrong shows, and is said, where a mark is needed.
         Err(_) => Ok(()),
-        Ok(()) => rustix::fs::removexattr(&path, &name).on("mark", &path),
+        Ok(()) => rustix::fs::removexattr(root, &name).on("mark", root),
     }
 }
 
