@@ -17,6 +17,7 @@ const DOCUMENTS: [&str; 5] = [
 pub(crate) fn run() -> Outcome {
     let built = shell::build_release(&[])?;
     binary::check(&built)?;
+    binary::check_order(&built)?;
     let name = format!("wiac-{}-linux-{}", env!("CARGO_PKG_VERSION"), std::env::consts::ARCH);
     let place = Path::new("target/dist");
     let directory = place.join(&name);

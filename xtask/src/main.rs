@@ -1,9 +1,11 @@
-//! The project's own tasks: `cargo xtask test`, `lint`, `bench`, `conformance` and `dist`. One file or directory per task.
+//! The project's own tasks: `cargo xtask test`, `lint`, `bench`, `conformance`, `order` and `dist`. One file or directory per task.
 
 mod bench;
 mod conformance;
 mod dist;
 mod lint;
+#[cfg(target_arch = "x86_64")]
+mod order;
 mod shell;
 mod test;
 
@@ -29,6 +31,9 @@ enum Task {
     Lint,
     /// Put the release binary and its documents into an archive
     Dist,
+    /// List the functions that a start calls, for the linker (crates/cli/startup.order)
+    #[cfg(target_arch = "x86_64")]
+    Order,
     /// Measure wiac against its peers
     Bench(bench::Arguments),
     /// Build the same Dockerfiles with wiac, docker and buildah, and compare
@@ -40,6 +45,8 @@ fn main() -> ExitCode {
         Task::Test(arguments) => test::run(&arguments),
         Task::Lint => lint::run(),
         Task::Dist => dist::run(),
+        #[cfg(target_arch = "x86_64")]
+        Task::Order => order::run(),
         Task::Bench(arguments) => bench::run(&arguments),
         Task::Conformance(arguments) => conformance::run(&arguments),
     };

@@ -3,14 +3,21 @@
 //! glibc's look-ups of users, groups and hosts load the host's NSS modules at run time, also into a static binary,
 //! which then crashes on a host with another glibc. wiac reads the files itself; this check keeps it so.
 
-use crate::Outcome;
-use object::elf::{DT_NEEDED, FileHeader64, PT_DYNAMIC, PT_INTERP, SHT_SYMTAB};
+use crate::{Outcome, shell};
+use object::elf::{DT_NEEDED, FileHeader64, PT_DYNAMIC, PT_INTERP, SHT_SYMTAB, STT_FUNC, STT_GNU_IFUNC};
 use object::read::elf::{Dyn, FileHeader, ProgramHeader, SectionHeader, Sym};
 use object::{Endianness, SectionIndex, SymbolIndex};
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 /// Of the binary as `cargo xtask dist` ships it, without its symbols: TLS, four compressions and all.
 const LARGEST: u64 = 8 << 20;
+
+/// What a start calls: see `cargo xtask order`.
+const ORDER: &str = include_str!("../../../crates/cli/startup.order");
+
+/// Percent of it that are to be in the binary.
+const LEAST_KNOWN: usize = 80;
 
 /// glibc's functions that load NSS modules or character set converters. `_r` variants count as well, and whatever of
 /// NSS itself is linked. Not here: dlopen, which glibc's own standard streams drag into every static binary.
@@ -87,6 +94,29 @@ pub(crate) fn check(path: &Path) -> Outcome {
     Err(format!("{}: {}", path.display(), problems.join("; ")).into())
 }
 
+/// A list of functions that this compiler would give names to, where few of them are there any more.
+fn stale_order(symbols: &[String], compiler: &str) -> Option<String> {
+    let (made_with, functions) = ORDER.split_once('\n')?;
+    if made_with.strip_prefix("# ") != Some(compiler) {
+        return None;
+    }
+    let symbols: HashSet<&str> = symbols.iter().map(String::as_str).collect();
+    let listed = functions.lines().count();
+    let known = functions.lines().filter(|name| symbols.contains(name)).count();
+    (known * 100 < listed * LEAST_KNOWN).then(|| {
+        format!("only {known} of {listed} functions of crates/cli/startup.order are there: make it anew by cargo xtask order")
+    })
+}
+
+/// Checks that the list of what a start calls is one of the binary's functions.
+pub(crate) fn check_order(path: &Path) -> Outcome {
+    let symbols = symbols(&std::fs::read(path)?)?;
+    match stale_order(&symbols, &compiler()?) {
+        Some(problem) => Err(format!("{}: {problem}", path.display()).into()),
+        None => Ok(()),
+    }
+}
+
 /// What a static binary doesn't have: an interpreter, needed libraries.
 fn dynamic_parts(data: &[u8]) -> Outcome<Vec<String>> {
     let header = FileHeader64::<Endianness>::parse(data)?;
@@ -119,6 +149,29 @@ fn size_of_symbols(data: &[u8]) -> Outcome<u64> {
         size += table.sh_size(endian) + names.sh_size(endian);
     }
     Ok(size)
+}
+
+/// The functions of a program: address from where it is loaded → names.
+pub(crate) fn functions(data: &[u8]) -> Outcome<BTreeMap<u64, Vec<String>>> {
+    let header = FileHeader64::<Endianness>::parse(data)?;
+    let endian = header.endian()?;
+    let table = header.sections(endian, data)?.symbols(endian, data, SHT_SYMTAB)?;
+    let mut functions: BTreeMap<u64, Vec<String>> = BTreeMap::new();
+    for (_, symbol) in table.enumerate() {
+        if matches!(symbol.st_type(), STT_FUNC | STT_GNU_IFUNC) && !symbol.is_undefined(endian) {
+            let name = String::from_utf8_lossy(table.symbol_name(endian, symbol)?).into_owned();
+            functions.entry(symbol.st_value(endian)).or_default().push(name);
+        }
+    }
+    Ok(functions)
+}
+
+/// The compiler that builds the program, as it says itself.
+pub(crate) fn compiler() -> Outcome<String> {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    Ok(shell::output(std::process::Command::new(rustc).arg("--version"))?
+        .trim()
+        .to_owned())
 }
 
 /// The names that the symbol table defines.
@@ -172,6 +225,16 @@ mod tests {
             ["__getpwnam_r", "__nss_load_library", "getpwuid_r", "initgroups"]
         );
         assert!(forbidden(&["read", "setgroups", "getrandom"]).is_empty());
+    }
+
+    #[test]
+    fn a_list_of_other_functions_is_found_out() {
+        let compiler = ORDER.lines().next().and_then(|line| line.strip_prefix("# ")).unwrap();
+        let names: Vec<String> = ORDER.lines().skip(1).map(str::to_owned).collect();
+        assert_eq!(stale_order(&names, compiler), None);
+        let message = stale_order(&names[..names.len() / 2], compiler).unwrap();
+        assert!(message.contains("cargo xtask order"), "{message}");
+        assert_eq!(stale_order(&[], "another compiler"), None);
     }
 
     /// Links a program in a directory of its own.

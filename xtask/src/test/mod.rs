@@ -29,6 +29,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     }
     let built = shell::build_release(&[])?;
     binary::check(&built)?;
+    binary::check_order(&built)?;
     let installed = install(&built)?;
     shell::run(
         shell::cargo(&["test", "--workspace", "--no-fail-fast"])
