@@ -10,6 +10,7 @@ use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::thread::Builder;
 use std::time::Duration;
 use wiac_build::fetch::Surroundings;
 use wiac_dockerfile::remote::GitSource;
@@ -276,8 +277,17 @@ fn output(command: &mut Command, around: &dyn Surroundings) -> std::io::Result<O
     let mut child = started.unwrap_or_else(|| Err(std::io::Error::other("it was not started")))?;
     let (mut out, mut err) = (child.stdout.take(), child.stderr.take());
     std::thread::scope(|scope| {
-        let stdout = scope.spawn(move || read_all(out.as_mut()));
-        let stderr = scope.spawn(move || read_all(err.as_mut()));
+        let stdout = Builder::new().spawn_scoped(scope, move || read_all(out.as_mut()));
+        let stderr = Builder::new().spawn_scoped(scope, move || read_all(err.as_mut()));
+        let (stdout, stderr) = match (stdout, stderr) {
+            (Ok(stdout), Ok(stderr)) => (stdout, stderr),
+            (Err(error), _) | (_, Err(error)) => {
+                child.kill()?;
+                child.wait()?;
+                let text = format!("no thread can be started beside it: {}", crate::error::words(&error));
+                return Err(std::io::Error::new(error.kind(), text));
+            }
+        };
         let status = loop {
             if let Some(status) = child.try_wait()? {
                 break status;

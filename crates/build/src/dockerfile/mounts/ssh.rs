@@ -13,7 +13,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
+use std::thread::{Builder, JoinHandle};
 use wiac_dockerfile::Mount;
 
 /// How soon a forwarding notices that it should end.
@@ -87,7 +87,7 @@ impl Worker<'_, '_> {
 fn forward(listener: UnixListener, agent: PathBuf) -> io::Result<Forwarding> {
     let ended = Arc::new(AtomicBool::new(false));
     let is_ended = Arc::clone(&ended);
-    let thread = std::thread::Builder::new().name("ssh".to_owned()).spawn(move || {
+    let thread = Builder::new().name("ssh".to_owned()).spawn(move || {
         while !is_ended.load(Ordering::Relaxed) {
             let mut fds = [PollFd::new(&listener, PollFlags::IN)];
             if !matches!(poll(&mut fds, Some(&PAUSE)), Ok(ready) if ready > 0) {
@@ -110,11 +110,16 @@ fn pass_on(connection: UnixStream, agent: &Path) {
         // The step sees a connection that ends at once, as with an agent that went away.
         return;
     };
-    let (Ok(connection_too), Ok(other_too)) = (connection.try_clone(), other.try_clone()) else {
+    let (Ok(connection_too), Ok(other_too), Ok(step)) =
+        (connection.try_clone(), other.try_clone(), connection.try_clone())
+    else {
         return;
     };
-    std::thread::spawn(move || pump(connection, other));
-    std::thread::spawn(move || pump(other_too, connection_too));
+    let start = |from, to| Builder::new().spawn(move || pump(from, to)).is_ok();
+    if !start(connection, other) || !start(other_too, connection_too) {
+        // One direction alone would let the step wait for ever.
+        let _ = step.shutdown(Shutdown::Both);
+    }
 }
 
 fn pump(mut from: UnixStream, mut to: UnixStream) {
