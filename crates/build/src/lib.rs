@@ -3,6 +3,7 @@
 
 pub mod bundle;
 pub mod bundle_shell;
+mod cdi;
 pub mod commit;
 pub mod container;
 pub mod container_layer;

@@ -16,6 +16,7 @@ mod checks;
 mod chmod;
 mod config;
 mod context_archive;
+mod devices;
 mod earlier;
 mod git;
 mod hashing;

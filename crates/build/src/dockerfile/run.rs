@@ -8,8 +8,10 @@ use super::stage::{Stage, is_proxy};
 use super::why::Inputs;
 use super::worker::{Worker, lock};
 use super::{Entitlement, Request, config};
+use crate::cdi::Device;
 use crate::container::{self, Wishes, Workspace};
 use crate::error::{Error, IoExt, Result};
+use crate::key::KeyMaker;
 use crate::progress::Event;
 use crate::stubs;
 use std::path::Path;
@@ -42,10 +44,15 @@ impl Worker<'_, '_> {
         let script = run.script();
         let said = said(stage, &script);
         let wanted = Self::wanted_mounts(stage, run)?;
-        let key = self.run_key(stage, run, &script, &wanted)?;
+        let devices = self.devices(run)?;
+        let mut key = self.run_key(stage, run, &script, &wanted)?;
+        for device in &devices {
+            key.add(device.described());
+        }
+        let key = key.finish();
         self.note_inputs(self.run_inputs(stage, run, &said, &wanted));
         self.cached_or(stage, &key, said, |build, stage, draft| {
-            build.run_container(stage, run, (&script, &wanted), draft)?;
+            build.run_container(stage, run, (&script, &wanted, &devices), draft)?;
             Ok(Made::Whole)
         })
     }
@@ -70,17 +77,11 @@ impl Worker<'_, '_> {
                 ));
             }
         }
-        match run.devices.first() {
-            Some(device) => Err(Error::wrong_with_hint(
-                format!("RUN --device={}: wiac knows no devices to give", device.name),
-                "mount what the step needs, or leave the flag out",
-            )),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     /// Everything the command can see: the layers below, itself, its environment and user.
-    fn run_key(&mut self, stage: &Stage, run: &Run, script: &Script, wanted: &[Wanted]) -> Result<String> {
+    fn run_key(&mut self, stage: &Stage, run: &Run, script: &Script, wanted: &[Wanted]) -> Result<KeyMaker> {
         let mut key = stage.key("RUN");
         match script {
             Script::Exec(arguments) => {
@@ -118,7 +119,7 @@ impl Worker<'_, '_> {
             key.add(format!("{hosts:?} {shm_size:?} {limits:?}"));
         }
         self.add_mounts_to_key(wanted, &mut key)?;
-        Ok(key.finish())
+        Ok(key)
     }
 
     /// The same for whoever asks later what changed.
@@ -176,7 +177,7 @@ impl Worker<'_, '_> {
         &mut self,
         stage: &Stage,
         run: &Run,
-        (script, wanted): (&Script, &[Wanted]),
+        (script, wanted, devices): (&Script, &[Wanted], &[Device]),
         draft: &Draft,
     ) -> Result<()> {
         let store = self.shared.store;
@@ -185,6 +186,10 @@ impl Worker<'_, '_> {
         let files = room.create_dir("files")?;
         let ready = self.ready_mounts(wanted, room.path())?;
         let mut wishes = self.wishes(stage, run, script, &files)?;
+        for device in devices {
+            wishes.mounts.extend(device.mounts()?);
+            wishes.process.env.extend(device.environment().cloned());
+        }
         wishes.mounts.extend(ready.mounts.iter().cloned());
         wishes.process.env.extend(ready.environment.iter().cloned());
         // The container's command alone counts here, not what the image starts later.

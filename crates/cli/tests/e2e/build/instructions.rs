@@ -143,21 +143,31 @@ fn steps_have_the_network_that_is_asked_for() {
     place.wiac(["run", "result", "cat", "/all"]).succeeds().says("lo");
 }
 
+/// Devices as their vendors describe them (CDI), found as BuildKit finds them.
 #[test]
-fn what_is_not_there_yet_says_so() {
+fn devices_are_asked_for_by_name() {
+    const SPECIFICATION: &str = r#"{"cdiVersion": "0.6.0", "kind": "example.com/dice", "devices": [{"name": "one",
+        "containerEdits": {"env": ["DICE=yes"], "deviceNodes": [{"path": "/dev/dice", "hostPath": "/dev/urandom"}]}}]}"#;
     let place = Place::root();
     context(&place);
-    for (instruction, says) in [
-        ("RUN --device=nvidia.com/gpu true", "--device"),
-        ("ONBUILD RUN true", ""),
-    ] {
-        let call = place.build("context", &format!("FROM scratch\nCOPY root /\n{instruction}\n"));
-        if says.is_empty() {
-            call.succeeds();
-        } else {
-            call.fails(1).complains(&["Dockerfile:3", says]);
-        }
-    }
+    place.write("cdi/dice.json", SPECIFICATION);
+    let build = |run: &str, arguments: &[&str]| {
+        let call = place.build("context", &format!("FROM scratch\nCOPY root /\nRUN --device={run}\n"));
+        call.env("WIAC_CDI_DIRECTORY", place.path("cdi")).args(arguments)
+    };
+    let throw = "example.com/dice=one test -c /dev/dice -a \"$DICE\" = yes";
+    build(throw, &[])
+        .fails(1)
+        .complains(&["Dockerfile:3", "isn't allowed", "--allow device"]);
+    build(throw, &["--allow", "device"]).succeeds();
+    // Neither is there when the image runs.
+    let gone = "example.com/dice true\nRUN test ! -e /dev/dice -a -z \"$DICE\"";
+    build(gone, &["--allow", "device"]).succeeds();
+    build("nvidia.com/gpu true", &[])
+        .succeeds()
+        .complains(&["nvidia.com/gpu", "does without it"]);
+    let missing = build("nvidia.com/gpu,required true", &["--allow", "device"]).fails(1);
+    missing.complains(&["Dockerfile:3", "nvidia.com/gpu", "not registered", "/etc/cdi"]);
 }
 
 #[test]
