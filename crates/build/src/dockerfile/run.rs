@@ -46,11 +46,13 @@ impl Worker<'_, '_> {
         let wanted = Self::wanted_mounts(stage, run)?;
         let devices = self.devices(run)?;
         let mut key = self.run_key(stage, run, &script, &wanted)?;
+        let mut inputs = self.run_inputs(stage, run, &said, &wanted);
         for device in &devices {
             key.add(device.described());
+            inputs.add(format!("the device {}", device.name), device.described());
         }
         let key = key.finish();
-        self.note_inputs(self.run_inputs(stage, run, &said, &wanted));
+        self.note_inputs(inputs);
         self.cached_or(stage, &key, said, |build, stage, draft| {
             build.run_container(stage, run, (&script, &wanted, &devices), draft)?;
             Ok(Made::Whole)

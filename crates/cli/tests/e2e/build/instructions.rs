@@ -160,6 +160,12 @@ fn devices_are_asked_for_by_name() {
         .fails(1)
         .complains(&["Dockerfile:3", "isn't allowed", "--allow device"]);
     build(throw, &["--allow", "device"]).succeeds();
+    place.write(
+        "cdi/dice.json",
+        SPECIFICATION.replace("DICE=yes", "DICE=yes\", \"SIDES=6"),
+    );
+    let again = build(throw, &["--allow", "device", "--explain"]).succeeds();
+    again.complains(&["the device example.com/dice=one"]);
     // Neither is there when the image runs.
     let gone = "example.com/dice true\nRUN test ! -e /dev/dice -a -z \"$DICE\"";
     build(gone, &["--allow", "device"]).succeeds();
