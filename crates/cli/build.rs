@@ -4,7 +4,7 @@
 //!   read instead of 180.
 //! - The functions that a start calls lie side by side (`startup.order`, made by `cargo xtask order`): fewer pages to map.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The first glibc whose start code applies packed relocations (its NEWS, 2.36).
@@ -23,8 +23,11 @@ fn main() {
         println!("cargo::rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
     }
     let is_release = std::env::var("PROFILE").is_ok_and(|profile| profile == "release");
-    if is_release && is_compilers_own_linker() && compiler().is_some_and(|compiler| is_made_with(&compiler)) {
-        let order = std::env::current_dir().unwrap_or_default().join(ORDER);
+    if is_release
+        && is_compilers_own_linker()
+        && compiler().is_some_and(|compiler| is_made_with(&compiler))
+        && let Some(order) = beside_the_output()
+    {
         println!(
             "cargo::rustc-link-arg-bins=-Wl,--symbol-ordering-file={}",
             order.display()
@@ -32,6 +35,14 @@ fn main() {
         // Functions come and go: one that is gone is no mistake.
         println!("cargo::rustc-link-arg-bins=-Wl,--no-warn-symbol-ordering");
     }
+}
+
+/// A copy of the list for the linker: what this prints outlives a source directory that is moved, or that shares its
+/// target directory with another one.
+fn beside_the_output() -> Option<PathBuf> {
+    let copy = PathBuf::from(std::env::var_os("OUT_DIR")?).join(ORDER);
+    std::fs::copy(ORDER, &copy).ok()?;
+    Some(copy)
 }
 
 /// This machine's glibc; `None` where there is none.
