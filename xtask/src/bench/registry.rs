@@ -90,7 +90,8 @@ pub(super) fn fill(place: &Place, layout: &Path, kind: Kind) -> Outcome {
         (&part, format!("{}-part", kind.word())),
     ] {
         let mut copy = Command::new("skopeo");
-        copy.args(["copy", "-q", "--insecure-policy", "--dest-tls-verify=false"]);
+        // Else it sends, of what it has seen compressed in another way, that blob.
+        copy.args(["copy", "-q", "--insecure-policy", "--dest-tls-verify=false", "--preserve-digests"]);
         copy.arg(format!("oci:{}:latest", layout.display()));
         shell::output(copy.arg(format!("docker://{}", name(&repository))))?;
     }
