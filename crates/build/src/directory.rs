@@ -2,12 +2,13 @@
 
 use crate::error::{IoExt, Result};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags, fstat};
+use rustix::fs::{Gid, Mode, OFlags, Uid, XattrFlags, fstat};
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use wiac_layer::marks;
+use wiac_sys::times;
 
 /// A directory and how messages call it.
 #[derive(Debug, Clone, Copy)]
@@ -55,16 +56,7 @@ pub(crate) fn copy_metadata(from: Shown<'_>, to: Shown<'_>, owner: Owner) -> Res
     }
     copy_attributes(from, to)?;
     rustix::fs::fchmod(to.directory, Mode::from_raw_mode(wanted.st_mode)).on("change the mode of", to.path)?;
-    let times = Timestamps {
-        last_access: Timespec {
-            tv_sec: 0,
-            tv_nsec: UTIME_OMIT,
-        },
-        last_modification: Timespec {
-            tv_sec: wanted.st_mtime,
-            tv_nsec: i64::try_from(wanted.st_mtime_nsec).unwrap_or_default(),
-        },
-    };
+    let times = times::modified_as(&wanted);
     rustix::fs::futimens(to.directory, &times).on("set the times of", to.path)
 }
 

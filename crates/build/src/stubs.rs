@@ -4,11 +4,12 @@
 use crate::directory::{attributes, open_in};
 use crate::error::{IoExt, Result};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat, Timespec, Timestamps, UTIME_OMIT};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use wiac_layer::merged::{Found, LayerStack};
+use wiac_sys::times;
 
 /// Removes from `upper`, whose lower layers are `stack`, what mounting on `targets` (absolute paths in the container)
 /// made there. What the step itself put in their place stays.
@@ -131,16 +132,7 @@ fn remove_empty(root: &OwnedFd, path: &Path) -> Result<bool> {
         Err(Errno::NOTEMPTY) => return Ok(false),
         result => result.on("delete", path)?,
     }
-    let times = Timestamps {
-        last_access: Timespec {
-            tv_sec: 0,
-            tv_nsec: UTIME_OMIT,
-        },
-        last_modification: Timespec {
-            tv_sec: before.st_mtime,
-            tv_nsec: i64::try_from(before.st_mtime_nsec).unwrap_or_default(),
-        },
-    };
+    let times = times::modified_as(&before);
     rustix::fs::futimens(parent.as_fd(), &times).on("set the times of", path)?;
     Ok(true)
 }

@@ -7,11 +7,12 @@ use crate::path::magic_path;
 use crate::spot::Spot;
 use crate::tar::{Time, refuse};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, Gid, Mode, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::fs::{AtFlags, Gid, Mode, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use wiac_sys::times;
 
 /// What becomes of owners.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -191,14 +192,7 @@ fn set_mode(parent: BorrowedFd<'_>, name: &OsStr, mode: u32) -> rustix::io::Resu
 }
 
 fn times(modified: Time) -> Timestamps {
-    let time = Timespec {
-        tv_sec: modified.seconds,
-        tv_nsec: modified.nanoseconds.into(),
-    };
-    Timestamps {
-        last_access: time,
-        last_modification: time,
-    }
+    times::at(modified.seconds, modified.nanoseconds)
 }
 
 impl Fresh {

@@ -5,9 +5,10 @@
 use crate::plan::step::TargetKind;
 use crate::protocol::Call;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, Timespec, Timestamps, UTIME_OMIT};
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use std::ffi::CStr;
+use wiac_sys::times;
 
 /// Symlinks that may be crossed one after the other while making a missing target.
 const MAX_LINKS: u8 = 16;
@@ -238,16 +239,7 @@ fn make_entry(parent: BorrowedFd<'_>, name: &CStr, kind: TargetKind, keep_times:
 
 /// Gives a directory the modification time it had.
 fn restore_modification_time(directory: BorrowedFd<'_>, before: &rustix::fs::Stat) -> Result<(), Failed> {
-    let times = Timestamps {
-        last_access: Timespec {
-            tv_sec: 0,
-            tv_nsec: UTIME_OMIT,
-        },
-        last_modification: Timespec {
-            tv_sec: before.st_mtime,
-            tv_nsec: i64::try_from(before.st_mtime_nsec).unwrap_or(0),
-        },
-    };
+    let times = times::modified_as(before);
     rustix::fs::utimensat(directory, c"", &times, AtFlags::EMPTY_PATH).at(Call::Utimensat)
 }
 

@@ -14,6 +14,7 @@ pub mod root;
 pub mod seccomp;
 pub mod sharing;
 pub mod signal;
+pub mod times;
 pub mod userns;
 
 pub use error::{Error, Result, ResultExt};

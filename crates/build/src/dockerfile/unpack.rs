@@ -7,7 +7,7 @@ use super::prepared::Prepared;
 use super::writer::Writer;
 use crate::error::{Error, IoExt, Result};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::io::BufReader;
@@ -18,6 +18,7 @@ use wiac_layer::Form;
 use wiac_layer::merged::Found;
 use wiac_layer::tar::{Entry, Kind, Limits, Reader};
 use wiac_layer::unpack::BUFFER;
+use wiac_sys::times;
 
 /// Directories that an entry's path implies: the archive says nothing of them.
 const IMPLIED: (u32, u32) = (0, 0);
@@ -309,12 +310,5 @@ fn owner_refused(spot: &Spot, entry: &Entry, errno: Errno) -> Error {
 }
 
 fn times(entry: &Entry) -> Timestamps {
-    let time = Timespec {
-        tv_sec: entry.modified.seconds,
-        tv_nsec: i64::from(entry.modified.nanoseconds),
-    };
-    Timestamps {
-        last_access: time,
-        last_modification: time,
-    }
+    times::at(entry.modified.seconds, entry.modified.nanoseconds)
 }

@@ -10,7 +10,7 @@ use crate::context::Source;
 use crate::error::{Error, IoExt, Result};
 use crate::fetch::{Download, Validators};
 use crate::key::KeyMaker;
-use rustix::fs::{Mode, Timespec, Timestamps};
+use rustix::fs::Mode;
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
@@ -21,6 +21,7 @@ use wiac_dockerfile::remote::file_name;
 use wiac_oci::digest::{Algorithm, Digest, Hasher};
 use wiac_store::Store;
 use wiac_sys::root::Root;
+use wiac_sys::times;
 
 /// A file of the web.
 pub(super) struct WebFile {
@@ -241,16 +242,8 @@ fn copy(
 
 /// Mode and time, whatever the umask and the clock say.
 fn finish(file: &File, path: &Path, modified: i64) -> Result<()> {
-    let time = Timespec {
-        tv_sec: modified,
-        tv_nsec: 0,
-    };
-    let times = Timestamps {
-        last_access: time,
-        last_modification: time,
-    };
     rustix::fs::fchmod(file, Mode::RUSR | Mode::WUSR).on("change the mode of", path)?;
-    rustix::fs::futimens(file, &times).on("set the times of", path)
+    rustix::fs::futimens(file, &times::at(modified, 0)).on("set the times of", path)
 }
 
 /// Addresses are remembered beside the tables of file hashes: what is lost there is asked again.

@@ -15,7 +15,7 @@ use crate::copy::{Choice, Copier, ModeRule, Options, Ownership, Place};
 use crate::directory::{self, Owner, Shown, open_in};
 use crate::error::{Error, IoExt, Result};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, Gid, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_OMIT, Uid};
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, Stat, Uid};
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
@@ -24,6 +24,7 @@ use std::sync::Arc;
 use wiac_dockerfile::ignore::IgnorePatterns;
 use wiac_layer::merged::{Found, LayerStack, MergedDirectory};
 use wiac_sys::root::FileKind;
+use wiac_sys::times;
 
 /// A directory of the source whose contents are being copied.
 struct From<'f> {
@@ -432,15 +433,5 @@ fn not_replaced(path: &Path) -> Error {
 
 /// Sets the time of modification to the one in `stat`.
 fn set_time(directory: BorrowedFd<'_>, stat: &Stat) -> rustix::io::Result<()> {
-    let times = Timestamps {
-        last_access: Timespec {
-            tv_sec: 0,
-            tv_nsec: UTIME_OMIT,
-        },
-        last_modification: Timespec {
-            tv_sec: stat.st_mtime,
-            tv_nsec: i64::try_from(stat.st_mtime_nsec).unwrap_or_default(),
-        },
-    };
-    rustix::fs::futimens(directory, &times)
+    rustix::fs::futimens(directory, &times::modified_as(stat))
 }

@@ -4,7 +4,7 @@
 //! command line: git reads the address from its environment.
 
 use crate::error::Failure;
-use rustix::fs::{AtFlags, Timespec, Timestamps};
+use rustix::fs::AtFlags;
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
@@ -14,6 +14,7 @@ use std::thread::Builder;
 use std::time::Duration;
 use wiac_build::fetch::Surroundings;
 use wiac_dockerfile::remote::GitSource;
+use wiac_sys::times;
 
 /// The name git knows the repository by.
 const REMOTE: &str = "origin";
@@ -143,18 +144,10 @@ fn set_times(directory: &Path, seconds: i64) -> std::io::Result<()> {
 }
 
 fn set_time(path: &Path, seconds: i64) -> std::io::Result<()> {
-    let time = Timespec {
-        tv_sec: seconds,
-        tv_nsec: 0,
-    };
-    let times = Timestamps {
-        last_access: time,
-        last_modification: time,
-    };
     Ok(rustix::fs::utimensat(
         rustix::fs::CWD,
         path,
-        &times,
+        &times::at(seconds, 0),
         AtFlags::SYMLINK_NOFOLLOW,
     )?)
 }
