@@ -91,7 +91,13 @@ pub(super) fn fill(place: &Place, layout: &Path, kind: Kind) -> Outcome {
     ] {
         let mut copy = Command::new("skopeo");
         // Else it sends, of what it has seen compressed in another way, that blob.
-        copy.args(["copy", "-q", "--insecure-policy", "--dest-tls-verify=false", "--preserve-digests"]);
+        copy.args([
+            "copy",
+            "-q",
+            "--insecure-policy",
+            "--dest-tls-verify=false",
+            "--preserve-digests",
+        ]);
         copy.arg(format!("oci:{}:latest", layout.display()));
         shell::output(copy.arg(format!("docker://{}", name(&repository))))?;
     }
