@@ -4,6 +4,7 @@
 
 mod answer;
 mod dns;
+mod dns_message;
 mod names;
 pub(crate) mod proxy;
 mod tls;
