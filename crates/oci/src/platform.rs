@@ -32,11 +32,36 @@ impl Platform {
         }
     }
 
-    /// Whether what is made for `other` is meant where this is wanted. A variant that isn't asked for doesn't matter.
+    /// Whether what is made for `other` is meant where this is wanted. A variant that isn't asked for doesn't matter; what is
+    /// made for an older one runs on a newer one.
     pub fn takes(&self, other: &Self) -> bool {
-        self.os == other.os
-            && self.architecture == other.architecture
-            && (self.variant.is_none() || self.variant == other.variant)
+        self.distance(other).is_some()
+    }
+
+    /// How many variants older it is than what is wanted; `None` where it isn't meant.
+    fn distance(&self, other: &Self) -> Option<u32> {
+        if self.os != other.os || self.architecture != other.architecture {
+            return None;
+        }
+        match (&self.variant, self.level(), other.level()) {
+            (None, ..) => Some(0),
+            (_, Some(wanted), Some(offered)) => wanted.checked_sub(offered),
+            _ => (self.variant == other.variant).then_some(0),
+        }
+    }
+
+    /// The number of the variant, where they are numbered: without one it is what containerd takes it for.
+    fn level(&self) -> Option<u32> {
+        let plain = match self.architecture.as_str() {
+            "amd64" => 1,
+            "arm" => 7,
+            "arm64" => 8,
+            _ => return None,
+        };
+        match self.variant.as_deref() {
+            None | Some("") => Some(plain),
+            Some(text) => text.strip_prefix('v').unwrap_or(text).parse().ok(),
+        }
     }
 }
 
@@ -51,7 +76,7 @@ fn go_name(architecture: &str) -> &str {
     }
 }
 
-/// Which of an index's manifests is meant for `wanted`: the first that fits. One alone that doesn't say what it is for is
+/// Which of an index's manifests is meant for `wanted`: of those that fit best the first. One alone that doesn't say what it is for is
 /// taken as it is; statements about other manifests (attestations) are no images.
 ///
 /// # Errors
@@ -65,8 +90,12 @@ pub fn choose<'d>(manifests: &'d [Descriptor], wanted: &Platform) -> Result<&'d 
         [] => Err("there is no image in it".to_owned()),
         [only] if only.platform.is_none() => Ok(only),
         several => {
-            let fits = |image: &&&Descriptor| image.platform.as_ref().is_some_and(|one| wanted.takes(one));
-            several.iter().find(fits).copied().ok_or_else(|| {
+            let fitting = several.iter().filter_map(|image| {
+                let distance = wanted.distance(image.platform.as_ref()?)?;
+                Some((distance, *image))
+            });
+            let best = fitting.min_by_key(|(distance, _)| *distance);
+            best.map(|(_, image)| image).ok_or_else(|| {
                 let there: Vec<String> = several
                     .iter()
                     .filter_map(|d| d.platform.as_ref())
@@ -144,7 +173,36 @@ mod tests {
     #[test]
     fn a_variant_counts_only_where_it_is_wanted() {
         let [arm, v7]: [Platform; 2] = ["linux/arm", "linux/arm/v7"].map(|text| text.parse().unwrap());
-        assert!(arm.takes(&v7));
-        assert!(!v7.takes(&arm));
+        assert!(arm.takes(&v7) && v7.takes(&arm));
+        let takes = |wanted: &str, other: &str| {
+            let [wanted, other]: [Platform; 2] = [wanted, other].map(|text| text.parse().unwrap());
+            wanted.takes(&other)
+        };
+        assert!(takes("linux/arm64/v8", "linux/arm64") && takes("linux/arm/v7", "linux/arm/v6"));
+        assert!(takes("linux/amd64/v3", "linux/amd64") && !takes("linux/amd64/v2", "linux/amd64/v3"));
+        assert!(!takes("linux/arm/v6", "linux/arm") && !takes("linux/riscv64/x", "linux/riscv64"));
+    }
+
+    #[test]
+    fn the_nearest_variant_is_chosen() {
+        let entry = |platform: &str| {
+            let mut entry = Descriptor::new("m", crate::digest::Digest::sha256(platform), 1);
+            entry.platform = Some(platform.parse().unwrap());
+            entry
+        };
+        let there = ["linux/arm/v5", "linux/arm/v7", "linux/arm/v6", "linux/arm64/v8"].map(entry);
+        let chosen = |wanted: &str| {
+            let found = choose(&there, &wanted.parse().unwrap()).unwrap();
+            found.platform.as_ref().unwrap().to_string()
+        };
+        assert_eq!(chosen("linux/arm/v7"), "linux/arm/v7");
+        assert_eq!(chosen("linux/arm/v6"), "linux/arm/v6");
+        assert_eq!(chosen("linux/arm/v8"), "linux/arm/v7");
+        assert_eq!(
+            chosen("linux/arm"),
+            "linux/arm/v5",
+            "the first, where none is asked for"
+        );
+        assert_eq!(chosen("linux/arm64"), "linux/arm64/v8");
     }
 }

@@ -13,7 +13,6 @@ use crate::settings::Settings;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use challenge::Challenge;
-use serde::Deserialize;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -41,15 +40,6 @@ enum Wanted {
 struct Token {
     text: String,
     until: Instant,
-}
-
-#[derive(Deserialize)]
-struct TokenAnswer {
-    #[serde(default)]
-    token: String,
-    #[serde(default)]
-    access_token: String,
-    expires_in: Option<u64>,
 }
 
 impl Authorizer {
@@ -137,6 +127,11 @@ impl Authorizer {
             let reason = format!("its token server {realm} is plain HTTP, where anybody could read the password");
             return Err(Error::broken(url, reason).into());
         }
+        if realm.is_link_local() && !url.is_link_local() {
+            let reason =
+                format!("its token server {realm} is an address that this machine alone asks for its own secrets");
+            return Err(Error::broken(url, reason).into());
+        }
         let service = challenge.parameter("service").map(str::to_owned);
         let mut all = scopes.to_vec();
         // A registry behind a proxy may know the repository by another name.
@@ -166,6 +161,7 @@ impl Authorizer {
         let form;
         if let Some(Credential::IdentityToken(secret)) = &credential {
             form = refresh_form(secret, service, scopes);
+            hop.is_secret = true;
             hop.method = Method::POST;
             hop.headers
                 .push(("content-type", "application/x-www-form-urlencoded".to_owned()));
@@ -324,20 +320,23 @@ fn read_token(answer: Answer) -> Result<Token, Failure> {
     let url = answer.url.clone();
     let bytes = answer.document(LARGEST, "the token")?;
     let wrong = |reason: &str| Failure::fatal(Error::broken(&url, reason));
-    let read: TokenAnswer =
+    // Both names of the token may be there, one of them null; the time may be any number, or what somebody took for one.
+    let read: serde_json::Value =
         serde_json::from_slice(&bytes).map_err(|_| wrong("it should give a token, but its answer isn't JSON"))?;
-    let text = if read.token.is_empty() {
-        read.access_token
-    } else {
-        read.token
-    };
+    let named = |name: &str| read.get(name)?.as_str().filter(|token| !token.is_empty());
+    let text = named("token").or_else(|| named("access_token")).unwrap_or_default();
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(wrong("there is no token in its answer"));
     }
-    let seconds = read.expires_in.unwrap_or(SHORTEST).clamp(1, 24 * 3600);
+    let said = read.get("expires_in").and_then(serde_json::Value::as_u64);
+    // None at all is as good as nothing said: a token that has expired when it comes would be fetched for each request.
+    let seconds = said.filter(|seconds| *seconds > 0).unwrap_or(SHORTEST).min(24 * 3600);
     // Given up a little before its end: it has to arrive as well.
     let until = now + Duration::from_secs(seconds.saturating_sub(10).max(1));
-    Ok(Token { text, until })
+    Ok(Token {
+        text: text.to_owned(),
+        until,
+    })
 }
 
 #[cfg(test)]

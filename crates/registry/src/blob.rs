@@ -104,13 +104,11 @@ impl Blob {
     }
 
     fn connect_to(&mut self, index: usize) -> Result<(), Failure> {
-        let answer = match &self.places[index] {
-            Place::Repository(endpoint) => self.ask_repository(endpoint)?,
-            Place::Address(url) => {
-                let hop = self.hop(url.clone());
-                self.session.again_and_again(hop, true, &self.what())?
-            }
-        };
+        let mut answer = self.ask(index, self.at)?;
+        if answer.status.as_u16() == 416 && self.at > 0 {
+            // Some that have the blob give no parts of it: then it is read past what we have.
+            answer = self.ask(index, 0)?;
+        }
         let registry = match &self.places[index] {
             Place::Repository(endpoint) => endpoint.registry.clone(),
             Place::Address(url) => url.authority.clone(),
@@ -118,19 +116,28 @@ impl Blob {
         self.begin(answer, registry)
     }
 
-    fn hop(&self, url: Url) -> Hop<'static> {
+    fn hop(&self, url: Url, from: u64) -> Hop<'static> {
         let hop = Hop::new(Method::GET, url);
-        if self.at == 0 {
+        if from == 0 {
             return hop;
         }
-        hop.with("range", format!("bytes={}-{}", self.at, self.descriptor.size - 1))
+        hop.with("range", format!("bytes={from}-{}", self.descriptor.size - 1))
     }
 
-    fn ask_repository(&self, endpoint: &Endpoint) -> Result<Answer, Failure> {
-        let https = self.session.https(endpoint)?;
-        let url = endpoint.url(https, &format!("blobs/{}", self.descriptor.digest));
-        let scope = pull_scope(&endpoint.repository);
-        self.session.ask(endpoint, self.hop(url), &[scope], &self.what())
+    /// Asks a place for the bytes from an offset on.
+    fn ask(&self, index: usize, from: u64) -> Result<Answer, Failure> {
+        match &self.places[index] {
+            Place::Repository(endpoint) => {
+                let https = self.session.https(endpoint)?;
+                let url = endpoint.url(https, &format!("blobs/{}", self.descriptor.digest));
+                let scope = pull_scope(&endpoint.repository);
+                self.session.ask(endpoint, self.hop(url, from), &[scope], &self.what())
+            }
+            Place::Address(url) => {
+                let hop = self.hop(url.clone(), from);
+                self.session.again_and_again(hop, true, &self.what())
+            }
+        }
     }
 
     fn what(&self) -> String {

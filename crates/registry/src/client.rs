@@ -201,6 +201,43 @@ impl Client {
         Ok(stored)
     }
 
+    /// The user whose password or identity token is stored for a registry (`<token>` for the latter); nobody is asked.
+    ///
+    /// # Errors
+    /// Files that can't be read, helpers that fail.
+    pub fn stored_user(&self, key: &str) -> Result<Option<String>> {
+        Ok(login::stored(&self.session, key)?.map(|(user, _)| user))
+    }
+
+    /// Tries the password that is stored for a registry, of this user where one is named; `None` where there is none, or the
+    /// registry doesn't take it.
+    ///
+    /// # Errors
+    /// Where the registry can't be asked.
+    pub fn login_as_stored(&self, key: &str, user: Option<&str>) -> Result<Option<String>> {
+        let Some((known, Some(password))) = login::stored(&self.session, key)? else {
+            return Ok(None);
+        };
+        if user.is_some_and(|user| user != known) {
+            return Ok(None);
+        }
+        match login::attempt(&self.session, key, &known, &password) {
+            Ok(()) => Ok(Some(known)),
+            Err(Error::Unauthorized { .. } | Error::Denied { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Forgets what the files have stored for all registries.
+    ///
+    /// # Errors
+    /// As [`Self::logout`].
+    pub fn logout_of_all(&self) -> Result<()> {
+        credentials::erase_all(&self.session.settings.credentials)?;
+        self.session.auth.forget();
+        Ok(())
+    }
+
     /// Forgets what is stored for a registry; returns the files that had something.
     ///
     /// # Errors

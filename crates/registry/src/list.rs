@@ -6,13 +6,15 @@ use crate::http::{Answer, Failure, Url};
 use crate::manifest::pull_scope;
 use crate::session::{Hop, Session};
 use serde::Deserialize;
+use std::collections::HashSet;
 use ureq::http::Method;
 
 /// The largest page.
 const LARGEST: u64 = 8 << 20;
 
-/// More pages than this are a registry that never ends.
+/// More pages than this are a registry that never ends, and so are more bytes.
 const MOST_PAGES: usize = 2000;
+const MOST_BYTES: usize = 64 << 20;
 
 #[derive(Deserialize)]
 struct Tags {
@@ -63,6 +65,7 @@ pub(crate) fn catalog(session: &Session, endpoint: &Endpoint, part: &str, most: 
 
 fn is_tag(text: &str) -> bool {
     text.len() <= 128
+        && text.starts_with(|first: char| first.is_ascii_alphanumeric() || first == '_')
         && text
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'))
@@ -82,7 +85,9 @@ pub(crate) fn pages<T: serde::de::DeserializeOwned>(
 ) -> Result<(), Failure> {
     let scopes = [scope.to_owned()];
     let mut url = first;
+    let (mut seen, mut read) = (HashSet::new(), 0);
     for _ in 0..MOST_PAGES {
+        seen.insert(url.path.clone());
         let answer = session.ask(endpoint, Hop::new(Method::GET, url.clone()), &scopes, what)?;
         match answer.status.as_u16() {
             200 => {}
@@ -108,6 +113,11 @@ pub(crate) fn pages<T: serde::de::DeserializeOwned>(
         let next = next_page(&answer)?;
         let from = answer.url.clone();
         let bytes = answer.document(LARGEST, "the list")?;
+        read += bytes.len();
+        if read > MOST_BYTES {
+            let reason = format!("its list is larger than {} MiB, which none should be", MOST_BYTES >> 20);
+            return Err(Error::broken(&from, reason).into());
+        }
         let page = serde_json::from_slice(&bytes).map_err(|_| {
             let what = if bytes.trim_ascii_start().starts_with(b"<") {
                 "a web page"
@@ -120,7 +130,7 @@ pub(crate) fn pages<T: serde::de::DeserializeOwned>(
         let Some(next) = next.filter(|_| wants_more) else {
             return Ok(());
         };
-        if next == url {
+        if seen.contains(&next.path) {
             return Err(Error::broken(&from, "its list goes round in a circle").into());
         }
         url = next;

@@ -31,6 +31,30 @@ pub(crate) fn check_key(key: &str) -> Result<&str> {
 /// Tries a user's password at a registry, and stores it.
 pub(crate) fn login(session: &Session, key: &str, user: &str, password: &str) -> Result<String> {
     let key = check_key(key)?;
+    attempt(session, key, user, password)?;
+    let credential = Credential::Password {
+        user: user.to_owned(),
+        password: password.to_owned(),
+    };
+    credentials::store(&session.settings.credentials, key, &credential)
+}
+
+/// What is stored for a registry: the user, and the password where there is one.
+pub(crate) fn stored(session: &Session, key: &str) -> Result<Option<(String, Option<String>)>> {
+    let (registry, repository) = check_key(key)?.split_once('/').unwrap_or((check_key(key)?, ""));
+    let mut files = session.settings.credentials.clone();
+    files.must_exist = false;
+    Ok(
+        credentials::find(&files, registry, repository)?.map(|found| match found {
+            Credential::Password { user, password } => (user, Some(password)),
+            Credential::IdentityToken(_) => ("<token>".to_owned(), None),
+        }),
+    )
+}
+
+/// Tries a user's password at a registry.
+pub(crate) fn attempt(session: &Session, key: &str, user: &str, password: &str) -> Result<()> {
+    let key = check_key(key)?;
     if user.contains(':') {
         return Err(Error::Name(format!("the user {user:?} can't have a colon in its name")));
     }
@@ -49,11 +73,7 @@ pub(crate) fn login(session: &Session, key: &str, user: &str, password: &str) ->
     if !answer.status.is_success() {
         return Err(crate::session::refused(registry.to_owned(), "let us log in", answer));
     }
-    let credential = Credential::Password {
-        user: user.to_owned(),
-        password: password.to_owned(),
-    };
-    credentials::store(&session.settings.credentials, key, &credential)
+    Ok(())
 }
 
 #[cfg(test)]

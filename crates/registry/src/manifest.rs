@@ -3,7 +3,7 @@
 use crate::config::{Endpoint, Purpose};
 use crate::error::{Error, Result, one_line};
 use crate::http::{Answer, Failure};
-use crate::session::{Hop, Session};
+use crate::session::{Hop, Session, Tries};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use ureq::http::Method;
@@ -58,6 +58,21 @@ pub(crate) fn fetch(session: &Session, reference: &Reference) -> Result<Fetched>
 }
 
 pub(crate) fn fetch_at(session: &Session, endpoint: &Endpoint, reference: &Reference) -> Result<Fetched, Failure> {
+    let mut tries = Tries::new(&session.settings);
+    loop {
+        match fetch_once(session, endpoint, reference) {
+            // It broke off in the middle.
+            Err(failure) if failure.again => {
+                if !tries.pause_after_loss() {
+                    return Err(Failure::fatal(tries.lost(failure.error)));
+                }
+            }
+            result => return result,
+        }
+    }
+}
+
+fn fetch_once(session: &Session, endpoint: &Endpoint, reference: &Reference) -> Result<Fetched, Failure> {
     let answer = request(session, endpoint, reference, Method::GET)?;
     let shown = shown(endpoint, reference);
     let announced = answer.header("docker-content-digest").map(str::to_owned);

@@ -27,6 +27,8 @@ pub(crate) struct Hop<'a> {
     /// The same.
     pub(crate) own: Headers,
     pub(crate) payload: Payload<'a>,
+    /// What it carries is for the first host only, too.
+    pub(crate) is_secret: bool,
     pub(crate) wait: Option<Duration>,
 }
 
@@ -39,6 +41,7 @@ impl Hop<'_> {
             authorization: None,
             own: Headers::default(),
             payload: Payload::None,
+            is_secret: false,
             wait: None,
         }
     }
@@ -58,6 +61,7 @@ impl Hop<'static> {
             authorization: self.authorization,
             own: self.own,
             payload,
+            is_secret: self.is_secret,
             wait: self.wait,
         }
     }
@@ -240,7 +244,15 @@ impl Session {
                     "it redirects an upload to {to}, which can't be followed"
                 )));
             }
+            if to.is_link_local() && !from.is_link_local() {
+                return Err(wrong(format!(
+                    "it redirects to {to}, an address that this machine alone asks for its own secrets"
+                )));
+            }
             if !from.same_origin(&to) {
+                if hop.is_secret && answer.status.as_u16() != 303 {
+                    return Err(wrong(format!("it redirects a secret that is meant for it to {to}")));
+                }
                 hop.authorization = None;
                 hop.own = Headers::default();
             }
@@ -293,6 +305,7 @@ fn repeat<'h>(hop: &'h mut Hop) -> (Hop<'h>, bool) {
         authorization: hop.authorization.clone(),
         own: hop.own.clone(),
         payload,
+        is_secret: hop.is_secret,
         wait: hop.wait,
     };
     (next, can_repeat)

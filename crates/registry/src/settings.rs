@@ -48,6 +48,8 @@ pub struct CredentialFiles {
     pub read: Vec<PathBuf>,
     /// Where credential helpers are looked for; `None`: in this process's `PATH`.
     pub helper_path: Option<OsString>,
+    /// They were named for this command: one that is missing is a mistake.
+    pub must_exist: bool,
 }
 
 /// containers-registries.conf(5) and what belongs to it.
@@ -152,7 +154,7 @@ impl Settings {
                 },
                 |path| vec![path],
             ),
-            helper_path: None,
+            ..CredentialFiles::default()
         };
         let registries = path("CONTAINERS_REGISTRIES_CONF").map_or_else(
             || RegistriesFiles {

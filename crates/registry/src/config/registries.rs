@@ -226,8 +226,13 @@ impl Registries {
 
     /// What a written name may mean, in the order to try.
     pub(super) fn candidates(&self, name: &str) -> Result<Vec<Reference>> {
-        let written: Reference = name.parse().map_err(|error| Error::Name(format!("{error}")))?;
-        if !is_short(name) {
+        // Who writes the transport out, as skopeo and podman have it, means the name as it stands.
+        let whole = name.strip_prefix("docker://");
+        let written: Reference = whole
+            .unwrap_or(name)
+            .parse()
+            .map_err(|error| Error::Name(format!("{error}")))?;
+        if whole.is_some() || !is_short(name) {
             return Ok(vec![written]);
         }
         let (short, suffix) = split_suffix(name);

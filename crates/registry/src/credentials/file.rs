@@ -122,6 +122,11 @@ impl File {
         }
     }
 
+    /// Takes everything away.
+    pub(super) fn clear(&mut self) {
+        self.content.remove("auths");
+    }
+
     fn write(&self, path: &Path, directory: &Path) -> Result<()> {
         let mut text = serde_json::to_vec_pretty(&self.content).unwrap_or_default();
         text.push(b'\n');

@@ -5,7 +5,7 @@
 mod file;
 mod helper;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::settings::CredentialFiles;
 use file::File;
 use helper::Helper;
@@ -42,6 +42,9 @@ impl fmt::Debug for Credential {
 /// Files that can't be read or understood, helpers that fail.
 pub fn find(files: &CredentialFiles, registry: &str, repository: &str) -> Result<Option<Credential>> {
     for path in &files.read {
+        if files.must_exist && !path.exists() {
+            return Err(Error::configuration(path, "there is no such file"));
+        }
         if let Some(file) = File::read(path)?
             && let Some(credential) = file.find(registry, repository, files.helper_path.as_deref())?
         {
@@ -95,6 +98,20 @@ pub fn erase(files: &CredentialFiles, key: &str) -> Result<Vec<PathBuf>> {
         }
     }
     Ok(found)
+}
+
+/// Takes all credentials away that the files themselves have; what helpers keep is theirs.
+///
+/// # Errors
+/// As [`erase`].
+pub fn erase_all(files: &CredentialFiles) -> Result<()> {
+    for path in files.read.iter().chain([&files.written]).filter(|path| path.exists()) {
+        file::change(path, |file| {
+            file.clear();
+            Ok(())
+        })?;
+    }
+    Ok(())
 }
 
 /// The registry (or path) that a key of any tool means: `https://index.docker.io/v1/` is `docker.io`.

@@ -17,7 +17,7 @@ fn files(directory: &Path, text: &str) -> CredentialFiles {
     CredentialFiles {
         written: path.clone(),
         read: vec![path],
-        helper_path: None,
+        ..CredentialFiles::default()
     }
 }
 
@@ -77,7 +77,7 @@ fn a_missing_file_is_made() {
     let files = CredentialFiles {
         written: path.clone(),
         read: vec![path.clone()],
-        helper_path: None,
+        ..CredentialFiles::default()
     };
     assert_eq!(
         store(&files, "r.example", &password("u", "p")).unwrap(),

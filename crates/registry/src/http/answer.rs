@@ -64,6 +64,13 @@ impl Answer {
             Failure::fatal(Error::broken(url, reason))
         };
         let length = self.length();
+        if let Some(coding) = self.header("content-encoding").filter(|coding| *coding != "identity") {
+            let reason = format!(
+                "it sends {what} compressed ({}), which nobody asked for",
+                one_line(coding, 40)
+            );
+            return Err(Failure::fatal(Error::broken(&self.url, reason)));
+        }
         if length.is_some_and(|length| length > largest) {
             return Err(too_large(&self.url));
         }

@@ -1,6 +1,7 @@
 //! Addresses: only `http` and `https`, joined with what a `Location` says, shown without their secrets.
 
 use std::fmt;
+use std::net::IpAddr;
 
 /// An address of the web.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -59,9 +60,13 @@ impl Url {
             return Self::parse(location);
         }
         let base = self.path.split('?').next().unwrap_or_default();
-        let directory = &base[..=base.rfind('/').unwrap_or(0)];
+        let directory = if before_path.is_empty() {
+            base
+        } else {
+            &base[..=base.rfind('/').unwrap_or(0)]
+        };
         Ok(Self {
-            path: clean_path(&format!("{directory}{location}"))?,
+            path: without_dots(&clean_path(&format!("{directory}{location}"))?),
             ..self.clone()
         })
     }
@@ -88,6 +93,20 @@ impl Url {
     /// The host alone, without port and brackets.
     pub(crate) fn host(&self) -> &str {
         host_of(&self.authority)
+    }
+
+    /// True for the addresses where clouds tell a machine its own secrets (169.254.169.254): nobody else's word leads there.
+    pub(crate) fn is_link_local(&self) -> bool {
+        match self.host().parse() {
+            Ok(IpAddr::V4(address)) => address.is_link_local(),
+            Ok(IpAddr::V6(address)) => {
+                address.is_unicast_link_local()
+                    // Amazon's and, in the last form, the old addresses.
+                    || address.segments()[0] == 0xfd00 && address.segments()[1] == 0x0ec2
+                    || address.to_ipv4_mapped().is_some_and(|address| address.is_link_local())
+            }
+            Err(_) => false,
+        }
     }
 
     /// The whole text, query included: for the request, never for a message.
@@ -133,6 +152,23 @@ fn is_authority(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_alphanumeric() || first == '[') && text.bytes().all(allowed)
 }
 
+/// The parts "." and ".." carried out (RFC 3986, 5.2.4).
+fn without_dots(path: &str) -> String {
+    let (path, query) = path.split_at(path.find('?').unwrap_or(path.len()));
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/').skip(1) {
+        match part {
+            ".." => drop(parts.pop()),
+            "." => {}
+            other => parts.push(other),
+        }
+    }
+    if matches!(path.rsplit('/').next(), Some("." | "..")) {
+        parts.push("");
+    }
+    format!("/{}{query}", parts.join("/"))
+}
+
 fn clean_path(path: &str) -> Result<String, String> {
     let path = path.split('#').next().unwrap_or_default();
     if !path.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -174,6 +210,16 @@ mod tests {
         assert_eq!(joined("https://CDN.example/x").unwrap(), "https://cdn.example/x");
         assert_eq!(joined("//cdn.example").unwrap(), "https://cdn.example/");
         assert_eq!(joined("c2").unwrap(), "https://r.example:5000/v2/a/blobs/uploads/c2");
+        assert_eq!(joined("../c").unwrap(), "https://r.example:5000/v2/a/blobs/c");
+        assert_eq!(
+            joined("./c/../../d/.?x=/../y").unwrap(),
+            "https://r.example:5000/v2/a/blobs/d/?x=/../y"
+        );
+        assert_eq!(joined("../../../../../../c").unwrap(), "https://r.example:5000/c");
+        assert_eq!(
+            joined("?n=2").unwrap(),
+            "https://r.example:5000/v2/a/blobs/uploads/?n=2"
+        );
         assert_eq!(joined("http://plain/").unwrap(), "http://plain/");
         assert!(joined("file:///etc/passwd").unwrap_err().contains("file"));
         assert!(joined("gopher:x").unwrap_err().contains("gopher"));
@@ -190,6 +236,14 @@ mod tests {
             url.with_query("a", "b c&d").path,
             "/blob?X-Signature=secret&a=b%20c%26d"
         );
+    }
+
+    #[test]
+    fn secrets_of_machines_are_known_by_their_addresses() {
+        let is = |text: &str| Url::parse(text).unwrap().is_link_local();
+        assert!(is("http://169.254.169.254/latest/") && is("http://169.254.170.2:80/") && is("http://[fe80::1]/"));
+        assert!(is("http://[fd00:ec2::254]/") && is("http://[::ffff:169.254.169.254]:8080/x"));
+        assert!(!is("http://10.0.0.1/") && !is("http://r.example/") && !is("http://[::1]/"));
     }
 
     #[test]

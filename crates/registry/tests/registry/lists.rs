@@ -56,7 +56,7 @@ fn lists_that_never_end() {
     let endless = Server::start(move |_, reply| {
         let mut count = count.lock().unwrap();
         *count += 1;
-        let next = format!("</v2/a/tags/list?n={count}>; rel=\"next\"");
+        let next = format!("</v2/a/tags/list?last={count}>; rel=\"next\"");
         reply.send(200, &[("link", &next)], br#"{"tags":["1"]}"#);
     });
     let error = client.tags(&reference(&endless.authority(), "a")).unwrap_err();

@@ -7,6 +7,7 @@ mod debian_pull;
 mod debian_push;
 mod hostile_answers;
 mod hostile_bodies;
+mod hostile_odd;
 mod hostile_uploads;
 mod image;
 mod lists;

@@ -11,7 +11,7 @@ pub fn settings(directory: &Path) -> Settings {
     settings.credentials = CredentialFiles {
         written: directory.join("auth.json"),
         read: vec![directory.join("auth.json")],
-        helper_path: None,
+        ..CredentialFiles::default()
     };
     settings.registries.main = vec![directory.join("registries.conf")];
     settings.registries.drop_ins = vec![directory.join("registries.conf.d")];
