@@ -3,6 +3,7 @@
 
 use crate::error::Failure;
 use std::io::Read;
+use wiac_oci::digest::Digest;
 use wiac_oci::manifest::Descriptor;
 use wiac_oci::reference::Reference;
 use wiac_registry::Client;
@@ -16,14 +17,30 @@ pub(crate) struct Repository<'c> {
     pub(crate) reference: &'c Reference,
 }
 
+impl Repository<'_> {
+    /// A manifest of the repository.
+    ///
+    /// # Errors
+    /// Where it isn't there.
+    pub(crate) fn manifest(&self, digest: &Digest) -> wiac_store::Result<Vec<u8>> {
+        let found = self
+            .client
+            .manifest(&self.reference.clone().with_digest(digest.clone()));
+        found.map(|found| found.bytes).map_err(|error| self.wrong(&error))
+    }
+
+    fn wrong(&self, error: &wiac_registry::Error) -> wiac_store::Error {
+        wiac_store::Error::Image {
+            image: self.reference.familiar(),
+            reason: error.to_string(),
+        }
+    }
+}
+
 impl BlobSource for Repository<'_> {
     fn blob<'s>(&'s self, blob: &Descriptor, from: u64) -> wiac_store::Result<Box<dyn Read + 's>> {
         let found = self.client.blob(self.reference, blob, from);
-        let found = found.map_err(|error| wiac_store::Error::Image {
-            image: self.reference.familiar(),
-            reason: error.to_string(),
-        })?;
-        Ok(Box::new(found))
+        Ok(Box::new(found.map_err(|error| self.wrong(&error))?))
     }
 }
 
@@ -50,6 +67,21 @@ impl Target<'_> {
         (descriptor, manifest): (&Descriptor, &[u8]),
         blobs: &[&Descriptor],
     ) -> Result<(), Failure> {
+        self.send_blobs(source, from, blobs)?;
+        self.client.put_manifest(self.to, &descriptor.media_type, manifest)?;
+        Ok(())
+    }
+
+    /// Sends the blobs that the repository hasn't got.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub(crate) fn send_blobs(
+        &self,
+        source: &dyn BlobSource,
+        from: Option<&Reference>,
+        blobs: &[&Descriptor],
+    ) -> Result<(), Failure> {
         let Self { client, to, quiet } = *self;
         for blob in blobs {
             let mounted = |from: &Reference| client.mount_blob(to, from, &blob.digest);
@@ -62,7 +94,6 @@ impl Target<'_> {
                 eprintln!("{}: {}: sent", blob.digest.short(), crate::format::size(blob.size));
             }
         }
-        client.put_manifest(to, &descriptor.media_type, manifest)?;
         Ok(())
     }
 }

@@ -103,7 +103,7 @@ const RUN: [&str; 94] = [
 ];
 
 /// `docker build`'s options that aren't there yet.
-const BUILD: [&str; 29] = [
+const BUILD: [&str; 28] = [
     "--add-host",
     "--allow",
     "--annotation",
@@ -126,7 +126,6 @@ const BUILD: [&str; 29] = [
     "--progress",
     "--provenance",
     "--pull",
-    "--push",
     "--sbom",
     "--secret",
     "--shm-size",
@@ -146,7 +145,32 @@ pub(crate) fn explain(error: &clap::Error, arguments: &[OsString]) -> Failure {
         return unknown_run_option(unknown);
     }
     let known: &[&str] = if has("build") { &BUILD } else { &[] };
-    not_there_yet(unknown, known).unwrap_or_else(|| Failure::from_clap(error))
+    let other = || said_otherwise(unknown);
+    let found = not_there_yet(unknown, known).or_else(other);
+    found.unwrap_or_else(|| Failure::from_clap(error))
+}
+
+/// What podman, skopeo and docker say in another way of registries.
+fn said_otherwise(option: &str) -> Option<Failure> {
+    let name = option.split('=').next().unwrap_or(option);
+    let ours = match name {
+        "--insecure" | "--src-tls-verify" | "--dest-tls-verify" => "write --tls-verify=false",
+        "--arch" | "--os" | "--variant" | "--override-arch" | "--override-os" | "--override-variant" => {
+            "write --platform OS/ARCH[/VARIANT]"
+        }
+        "--src-cert-dir" | "--dest-cert-dir" => "write --cert-dir",
+        "--src-authfile" | "--dest-authfile" => "write --authfile",
+        "--dest-compress-format" => "write --compression",
+        "--dest-compress-level" => "write --compression-level",
+        "--disable-content-trust" | "--remove-signatures" => "leave it out: it is so by itself",
+        "--force-compression" => "a layer that came in keeps its bytes, so that its digest stays",
+        "--format" => "wiac writes OCI manifests alone, which all registries and tools of today read",
+        "--sign-by" | "--sign-by-sigstore" | "--sign-passphrase-file" => {
+            "wiac makes no signatures: sign with cosign or skopeo"
+        }
+        _ => return None,
+    };
+    Some(Failure::usage(format!("{name} isn't there: {ours}")))
 }
 
 /// An option of `run` that isn't there.
@@ -196,6 +220,9 @@ mod tests {
             let failure = format!("{:?}", unknown_run_option(option));
             assert!(failure.contains("isn't there yet"), "{option}: {failure}");
         }
+        let said = format!("{:?}", said_otherwise("--arch=arm64").expect("a hint"));
+        assert!(said.contains("--arch isn't there: write --platform"), "{said}");
+        assert!(said_otherwise("--no-such").is_none());
         assert!(format!("{:?}", unknown_run_option("--interactiv")).contains("did you mean --interactive"));
     }
 }

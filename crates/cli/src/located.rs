@@ -59,8 +59,31 @@ pub(crate) fn locate(data: &Data, text: &str) -> Result<Located, Failure> {
     if let Some(reference) = wiac_foreign::parse(text) {
         return elsewhere(data, &reference?);
     }
-    let (id, record) = data.store.find_image(text)?;
+    let (id, record) = find(data, text)?;
     stored(data, id, record)
+}
+
+/// Finds an image of our store: by its name as docker reads it, or by what a short name means in registries.conf, as it
+/// was pulled.
+///
+/// # Errors
+/// As the store has them.
+pub(crate) fn find(data: &Data, text: &str) -> wiac_store::Result<(LocalId, ImageRecord)> {
+    let text = text.strip_prefix("docker://").unwrap_or(text);
+    let error = match data.store.find_image(text) {
+        Err(error @ wiac_store::Error::NoSuchImage { .. }) => error,
+        result => return result,
+    };
+    let found = meant(data, text).map(|name| data.store.find_image(&name.to_string()));
+    found.unwrap_or(Err(error))
+}
+
+/// The name of an image here that a short name means in registries.conf.
+pub(crate) fn meant(data: &Data, text: &str) -> Option<wiac_oci::reference::Reference> {
+    // What is wrong with that file is told by who needs it.
+    let client = crate::registry::RegistryOptions::default().client(data.caller.uid);
+    let mut names = client.candidates(text).unwrap_or_default().into_iter();
+    names.find(|name| matches!(data.store.find_name(&name.to_string()), Ok(Some(_))))
 }
 
 /// An image that was found in our store.

@@ -2,7 +2,7 @@
 
 use crate::data::Data;
 use crate::error::Failure;
-use crate::located::{Located, locate, stored};
+use crate::located::{Located, find, locate, stored};
 use crate::registry::{RegistryOptions, pull};
 use clap::{Args, ValueEnum};
 use wiac_oci::manifest::Platform;
@@ -21,6 +21,22 @@ pub(crate) enum Policy {
     Never,
     /// Where the registry has another one, or it isn't here
     Newer,
+}
+
+impl Policy {
+    /// Reads what `build --pull` may be followed by: docker's true and false, podman's words.
+    ///
+    /// # Errors
+    /// What there is.
+    pub(crate) fn of_build(text: &str) -> Result<Self, &'static str> {
+        match text {
+            "true" | "always" => Ok(Self::Always),
+            "false" | "missing" | "ifmissing" => Ok(Self::Missing),
+            "never" => Ok(Self::Never),
+            "newer" | "ifnewer" => Ok(Self::Newer),
+            _ => Err("there are true, false, always, missing, never and newer"),
+        }
+    }
 }
 
 // Options of commands that use images; clap makes the help of the comments below.
@@ -42,6 +58,7 @@ impl Pulling {
     /// # Errors
     /// Where it is neither here nor can be pulled.
     pub(crate) fn locate(&self, data: &Data, text: &str) -> Result<Located, Failure> {
+        let text = text.strip_prefix("docker://").unwrap_or(text);
         if let Some(id) = self.of_an_index(data, text)? {
             return locate(data, id.as_str());
         }
@@ -50,7 +67,7 @@ impl Pulling {
         if !is_name || self.pull == Policy::Never {
             return locate(data, text);
         }
-        match (self.pull, data.store.find_image(text)) {
+        match (self.pull, find(data, text)) {
             (Policy::Missing | Policy::Never, Ok((id, record))) => stored(data, id, record),
             (Policy::Newer, Ok((id, _))) => match self.pull(data, text) {
                 Ok(pulled) => Ok(pulled),
@@ -73,13 +90,12 @@ impl Pulling {
         let Some(platform) = &self.platform else {
             return Ok(None);
         };
-        let name = text.parse::<Reference>().ok().map(|name| data.store.name(&name));
-        let Some(name) = name.transpose()?.flatten() else {
-            return Ok(None);
-        };
-        if name.index.others.is_empty() || self.pull == Policy::Always {
+        if self.pull == Policy::Always {
             return Ok(None);
         }
+        let Some(name) = data.store.find_index(text)? else {
+            return Ok(None);
+        };
         for id in [name.image].into_iter().chain(name.index.others) {
             if platform.takes(&Platform::of(&data.store.image(&id)?.config)) {
                 return Ok(Some(id));

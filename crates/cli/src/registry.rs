@@ -29,7 +29,7 @@ pub(crate) struct RegistryOptions {
     pub(crate) tls_verify: Option<bool>,
     /// User and password for the registry
     #[arg(long, value_name = "USER[:PASSWORD]")]
-    creds: Option<String>,
+    pub(crate) creds: Option<String>,
     /// Read (and write) credentials in this file
     #[arg(long, value_name = "FILE")]
     authfile: Option<PathBuf>,
@@ -50,6 +50,7 @@ impl RegistryOptions {
         if let Some(path) = &self.authfile {
             settings.credentials.written.clone_from(path);
             settings.credentials.read = vec![path.clone()];
+            settings.credentials.must_exist = true;
         }
         settings.cert_dir.clone_from(&self.cert_dir);
         settings.ending = ending::of_transfers();
@@ -103,8 +104,13 @@ fn pull_one(
     quiet: bool,
 ) -> Result<Pulled, Failure> {
     let pulled = fetch(data, client, reference, platform, quiet)?;
+    // A digest is what was asked for: whether the tag beside it still means that, nobody has looked.
+    let name = match reference.digest() {
+        Some(digest) => format!("{}@{digest}", reference.name()).parse()?,
+        None => reference.clone(),
+    };
     data.store
-        .name_manifest(reference, &pulled.image.id, Some(&pulled.digest))?;
+        .name_manifest(&name, &pulled.image.id, Some(&pulled.digest))?;
     Ok(pulled)
 }
 

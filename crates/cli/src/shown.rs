@@ -62,6 +62,11 @@ impl Shown {
         self.layers.iter().filter_map(|layer| layer.size).sum()
     }
 
+    /// Its names without those that have a manifest's digest.
+    pub(crate) fn tags(&self) -> Vec<&String> {
+        self.names.iter().filter(|name| !name.contains('@')).collect()
+    }
+
     /// The id as lists show it: whole, with its algorithm, or the first twelve digits.
     pub(crate) fn listed_id(&self, whole: bool) -> String {
         if whole {

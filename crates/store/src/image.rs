@@ -208,9 +208,9 @@ impl Store {
                 return Ok(Some(id));
             }
         }
-        let names = self.names()?;
+        let mut names = self.names()?.into_iter().chain(self.indexes(digest.hex())?);
         let has = |name: &Name| [&name.manifest, &name.index.digest].contains(&&Some(digest.clone()));
-        let named = names.into_iter().find(has);
+        let named = names.find(has);
         Ok(named.map(|name| name.image))
     }
 
@@ -219,17 +219,7 @@ impl Store {
         if prefix.is_empty() || !prefix.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Ok(None);
         }
-        let all = self.images()?;
-        let mut found: Vec<LocalId> = all.iter().filter(|id| id.0.starts_with(prefix)).cloned().collect();
-        if found.is_empty() {
-            // An image made here has another id outside.
-            for id in all {
-                let export = self.export(&id)?;
-                if export.is_some_and(|export| export.config.hex().starts_with(prefix)) {
-                    found.push(id);
-                }
-            }
-        }
+        let mut found = self.find_ids(prefix)?;
         if found.is_empty() {
             found = self.find_indexes(prefix)?;
         }
@@ -242,11 +232,25 @@ impl Store {
         }
     }
 
+    /// The images whose ids begin like this; where there is none, those whose ids outside do.
+    pub(crate) fn find_ids(&self, prefix: &str) -> Result<Vec<LocalId>> {
+        let all = self.images()?;
+        let mut found: Vec<LocalId> = all.iter().filter(|id| id.0.starts_with(prefix)).cloned().collect();
+        if found.is_empty() {
+            // An image made here has another id outside.
+            for id in all {
+                let export = self.export(&id)?;
+                if export.is_some_and(|export| export.config.hex().starts_with(prefix)) {
+                    found.push(id);
+                }
+            }
+        }
+        Ok(found)
+    }
+
     /// This machine's images of the indexes whose digests, as they were told, begin like this.
     fn find_indexes(&self, prefix: &str) -> Result<Vec<LocalId>> {
-        let mut names = self.names()?;
-        names.retain(|name| matches!(&name.index.digest, Some(digest) if digest.hex().starts_with(prefix)));
-        let mut found: Vec<LocalId> = names.into_iter().map(|name| name.image).collect();
+        let mut found: Vec<LocalId> = self.indexes(prefix)?.into_iter().map(|name| name.image).collect();
         found.sort();
         found.dedup();
         Ok(found)

@@ -7,9 +7,12 @@ use crate::layer::{from_json, to_json};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use wiac_oci::digest::Digest;
 use wiac_oci::reference::Reference;
+
+/// Where indexes are kept by their digests.
+pub(crate) const INDEXES: &str = "images/indexes";
 
 /// A name and what it points to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -89,16 +92,36 @@ impl Store {
 
     fn write_name(&self, file: &Name) -> Result<()> {
         let _adding = self.adding_images()?;
+        self.write_target(&self.name_path(&file.name), file)
+    }
+
+    /// Keeps an index by the digest that it was told by, whatever it is called. It goes with the first of its images.
+    pub fn keep_index(&self, image: &LocalId, index: &NamedIndex) -> Result<()> {
+        let Some(digest) = &index.digest else { return Ok(()) };
+        let _adding = self.adding_images()?;
+        let directory = self.path(INDEXES);
+        // A data directory that nothing was kept in lacks it.
+        fs::create_dir_all(&directory).on("create", &directory)?;
+        let file = Name {
+            name: String::new(),
+            image: image.clone(),
+            manifest: None,
+            index: index.clone(),
+        };
+        self.write_target(&directory.join(format!("{}.json", digest.hex())), &file)
+    }
+
+    /// Writes what a name or digest points to; the caller has the lock of who adds.
+    fn write_target(&self, path: &Path, file: &Name) -> Result<()> {
         for image in [&file.image].into_iter().chain(&file.index.others) {
             if !self.record_path(image).exists() {
                 return Err(self.no_such_image(image.as_str()));
             }
         }
-        let path = self.name_path(&file.name);
-        if from_json::<Name>(&path).is_ok_and(|known| known == *file) {
+        if from_json::<Name>(path).is_ok_and(|known| known == *file) {
             return Ok(());
         }
-        self.write_durably(&path, &to_json(file))
+        self.write_durably(path, &to_json(file))
     }
 
     /// A name with all it stands for; `None` where nothing is called so.
@@ -106,6 +129,75 @@ impl Store {
         match from_json(&self.name_path(&name.clone().with_default_tag().to_string())) {
             Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
             result => result.map(Some),
+        }
+    }
+
+    /// The index that `text` means: a name that stands for one, or the digest it was told by (or its beginning).
+    ///
+    /// # Errors
+    /// Files that can't be read.
+    pub fn find_index(&self, text: &str) -> Result<Option<Name>> {
+        let reference = text.parse::<Reference>().ok();
+        if let Some(reference) = &reference
+            && let Some(name) = self.name(reference)?
+        {
+            return Ok(Some(name).filter(|name| !name.index.others.is_empty()));
+        }
+        if let Some(digest) = reference.as_ref().and_then(Reference::digest) {
+            return Ok(self.indexes(digest.hex())?.into_iter().next());
+        }
+        let prefix = text.strip_prefix("sha256:").unwrap_or(text);
+        let found = self.indexes(prefix)?.into_iter().next();
+        // What is the beginning of an image's id means the image.
+        Ok(if found.is_some() && self.find_ids(prefix)?.is_empty() {
+            found
+        } else {
+            None
+        })
+    }
+
+    /// The indexes whose digests, as they were told, begin with these digits: those with names first.
+    pub(crate) fn indexes(&self, prefix: &str) -> Result<Vec<Name>> {
+        if prefix.is_empty() || !prefix.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Ok(Vec::new());
+        }
+        let mut found = self.names()?;
+        found.retain(|name| matches!(&name.index.digest, Some(digest) if digest.hex().starts_with(prefix)));
+        for (path, known) in self.kept_indexes()? {
+            let is_meant = path
+                .file_name()
+                .is_some_and(|name| name.to_string_lossy().starts_with(prefix));
+            found.extend(known.filter(|_| is_meant));
+        }
+        Ok(found)
+    }
+
+    /// Every index that is kept by its digest, with its file; `None` for one that lacks an image.
+    pub(crate) fn kept_indexes(&self) -> Result<Vec<(PathBuf, Option<Name>)>> {
+        let directory = self.path(INDEXES);
+        let mut found = Vec::new();
+        let Ok(entries) = fs::read_dir(&directory) else {
+            return Ok(found);
+        };
+        for entry in entries {
+            let path = entry.on("read", &directory)?.path();
+            let known = from_json::<Name>(&path).ok();
+            let has = |image: &LocalId| self.record_path(image).exists();
+            let known = known.filter(|known| has(&known.image) && known.index.others.iter().all(has));
+            found.push((path, known));
+        }
+        Ok(found)
+    }
+
+    /// Forgets an index that is kept by its digest; its images stay. False where there is none.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn forget_index(&self, digest: &Digest) -> Result<bool> {
+        let path = self.path(INDEXES).join(format!("{}.json", digest.hex()));
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            result => result.map(|()| true).on("delete", &path),
         }
     }
 

@@ -20,6 +20,7 @@ use crate::fetching;
 use crate::images::AllImages;
 use crate::progress::Style;
 use crate::pulling::{Policy, Pulling};
+use crate::registry::RegistryOptions;
 use crate::{Global, data, ending};
 use caches::{CacheFrom, CacheTo, Imports};
 use calls::{Asked, Call};
@@ -36,9 +37,11 @@ use told::Told;
 use wiac_build::container::Network;
 use wiac_build::dockerfile::{Built, Request, Tools};
 use wiac_build::import::StepCache;
+use wiac_layer::compression::Compression;
 use wiac_oci::manifest::Platform;
 use wiac_oci::reference::Reference;
 use wiac_run::attach::Signals;
+use wiac_store::transfer::Packing;
 use wiac_store::{HeldImage, ImageRecord};
 
 /// What is done where a step fails.
@@ -139,8 +142,8 @@ pub(crate) struct Arguments {
     /// Keep the image in the store, as is done anyway
     #[arg(long)]
     load: bool,
-    /// Not there yet: wiac push does it
-    #[arg(long, hide = true)]
+    /// Push the image under each of its names
+    #[arg(long, requires = "tag")]
     push: bool,
     /// Build nothing: print what would be done, as a script
     #[arg(long, value_name = "AS")]
@@ -154,14 +157,13 @@ pub(crate) struct Arguments {
     /// Build again without the cache, and show which files differ
     #[arg(long)]
     verify: bool,
-    /// Pull base images even where they are here
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    pull: Option<bool>,
+    /// Pull base images even where they are here; or always, missing, never, newer
+    #[arg(long, value_name = "WHEN", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pull: Option<String>,
 }
 
 /// Runs the command.
 pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Failure> {
-    refuse(arguments)?;
     let call = if arguments.check {
         Some(Call::Check)
     } else {
@@ -182,6 +184,7 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
         };
         return asked.answer(call);
     }
+    policy(arguments)?;
     told::forget(arguments)?;
     let outputs: Vec<Output> = parsed(&arguments.output, Output::parse)?;
     let cache_from: Vec<CacheFrom> = parsed(&arguments.cache_from, CacheFrom::parse)?;
@@ -208,7 +211,7 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
     for output in &outputs {
         written = written.or(output.write(&data, &images, &arguments.tag, epoch)?);
     }
-    let is_kept = outputs.is_empty() || arguments.load || outputs.iter().any(Output::is_image);
+    let is_kept = outputs.is_empty() || arguments.load || arguments.push || outputs.iter().any(Output::is_image);
     let held = is_kept.then(|| images.keep(&data)).transpose()?;
     let told = Told::find(&data, arguments, &images, (held.as_deref(), written), epoch)?;
     told.write(arguments, &images)?;
@@ -218,6 +221,9 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
         .try_for_each(|to| caches::export(&data, (to, epoch), &images.stages, &imports));
     if let Some(held) = held {
         images.name(&data, &arguments.tag, &held, told.index())?;
+        if arguments.push {
+            push(&data, arguments, epoch)?;
+        }
         let own = images.own();
         match told.id() {
             _ if chosen != Style::Quiet => println!("{}", chain(&data, &images.records[own])),
@@ -252,12 +258,18 @@ fn parsed<T>(written: &[String], parse: impl Fn(&str) -> Result<T, Failure>) -> 
     written.iter().map(|text| parse(text)).collect()
 }
 
-/// What docker has and wiac can't do yet.
-fn refuse(arguments: &Arguments) -> Result<(), Failure> {
-    if arguments.push {
-        return Err(Failure::usage(
-            "--push isn't there yet: name the image by -t, and push it with wiac push",
-        ));
+/// Pushes what was built, under each name.
+fn push(data: &data::Data, arguments: &Arguments, clamp: Option<i64>) -> Result<(), Failure> {
+    let client = RegistryOptions::default().client(data.caller.uid);
+    let packing = Packing {
+        compression: Compression::Gzip,
+        level: None,
+        clamp,
+    };
+    let is_quiet = style(arguments)? == Style::Quiet;
+    for name in &arguments.tag {
+        let name = name.clone().with_default_tag();
+        super::push::send_stored(data, &client, (&name.to_string(), None), &name, &packing, is_quiet)?;
     }
     Ok(())
 }
@@ -343,13 +355,16 @@ fn request(
     })
 }
 
+/// When base images are pulled.
+fn policy(arguments: &Arguments) -> Result<Policy, Failure> {
+    let wrong = |reason| Failure::usage(format!("--pull: {reason}"));
+    let said = arguments.pull.as_deref().map(Policy::of_build);
+    Ok(said.transpose().map_err(wrong)?.unwrap_or_default())
+}
+
 fn pulling(arguments: &Arguments, platform: Option<&Platform>) -> Pulling {
-    let pull = match arguments.pull {
-        Some(true) => Policy::Always,
-        _ => Policy::Missing,
-    };
     Pulling {
-        pull,
+        pull: policy(arguments).unwrap_or_default(),
         platform: platform.cloned(),
         ..Pulling::default()
     }

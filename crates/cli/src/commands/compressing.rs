@@ -21,7 +21,12 @@ pub(crate) enum Compress {
 #[derive(Debug, Args)]
 pub(crate) struct Compressing {
     /// How layers made here are compressed; a layer that came in keeps its bytes
-    #[arg(long, value_name = "HOW", default_value = "gzip")]
+    #[arg(
+        long,
+        value_name = "HOW",
+        default_value = "gzip",
+        visible_alias = "compression-format"
+    )]
     compression: Compress,
     /// How hard: gzip 1 to 12 (by itself 4, which packs as gzip -6), zstd 1 to 19 (by itself 3)
     #[arg(long, value_name = "LEVEL")]

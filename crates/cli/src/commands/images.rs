@@ -142,7 +142,7 @@ fn rows(image: &Shown, shared: u64, filters: &Filters, no_trunc: bool) -> Vec<Va
 fn to_json(image: &Shown, shared: u64) -> Value {
     json!({
         "Id": image.id,
-        "RepoTags": image.names,
+        "RepoTags": image.tags(),
         "RepoDigests": image.digests,
         "Size": image.size(),
         "SharedSize": shared,

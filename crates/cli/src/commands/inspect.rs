@@ -52,7 +52,7 @@ fn to_json(image: &Shown) -> Value {
     json!({
         "Id": image.id,
         "Digest": or_null(image.manifest.as_ref().map(|(digest, _)| digest.to_string())),
-        "RepoTags": image.names,
+        "RepoTags": image.tags(),
         "RepoDigests": image.digests,
         "Comment": comment,
         "Created": or_null(config.created.clone()),

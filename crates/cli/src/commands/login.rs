@@ -24,6 +24,9 @@ pub(crate) struct Arguments {
     /// Read the password from standard input
     #[arg(long)]
     password_stdin: bool,
+    /// Print the user that is logged in, and ask nobody
+    #[arg(long, conflicts_with_all = ["username", "password", "password_stdin"])]
+    get_login: bool,
     #[command(flatten)]
     options: RegistryOptions,
 }
@@ -34,6 +37,9 @@ pub(crate) struct LogoutArguments {
     /// The registry (docker.io by itself), or REGISTRY/REPOSITORY
     #[arg(value_name = "REGISTRY")]
     registry: Option<String>,
+    /// Of all registries
+    #[arg(short, long, conflicts_with = "registry")]
+    all: bool,
     #[command(flatten)]
     options: RegistryOptions,
 }
@@ -43,6 +49,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let registry = arguments.registry.as_deref().unwrap_or(DEFAULT);
     if arguments.password_stdin && arguments.username.is_none() {
         return Err(Failure::usage("--password-stdin: name the user with --username"));
+    }
+    let client = arguments.options.client(rustix::process::geteuid().as_raw());
+    if arguments.get_login {
+        let user = client.stored_user(registry)?;
+        println!("{}", user.ok_or_else(|| not_logged_in(registry))?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let is_given = arguments.password.is_some() || arguments.password_stdin;
+    if !is_given && let Some(user) = client.login_as_stored(registry, arguments.username.as_deref())? {
+        println!("Already logged in to {registry} as {user}: what is stored is valid");
+        return Ok(ExitCode::SUCCESS);
     }
     let user = match &arguments.username {
         Some(user) => user.clone(),
@@ -56,7 +73,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         None if arguments.password_stdin => line()?,
         None => ask("Password: ", true)?,
     };
-    let client = arguments.options.client(rustix::process::geteuid().as_raw());
     client.login(registry, &user, &password)?;
     println!("Login Succeeded!");
     Ok(ExitCode::SUCCESS)
@@ -66,11 +82,20 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
 pub(crate) fn logout(arguments: &LogoutArguments) -> Result<ExitCode, Failure> {
     let registry = arguments.registry.as_deref().unwrap_or(DEFAULT);
     let client = arguments.options.client(rustix::process::geteuid().as_raw());
+    if arguments.all {
+        client.logout_of_all()?;
+        println!("Removed login credentials for all registries");
+        return Ok(ExitCode::SUCCESS);
+    }
     if client.logout(registry)?.is_empty() {
-        return Err(Failure::new(format!("not logged into {registry}")));
+        return Err(not_logged_in(registry));
     }
     println!("Removed login credentials for {registry}");
     Ok(ExitCode::SUCCESS)
+}
+
+fn not_logged_in(registry: &str) -> Failure {
+    Failure::new(format!("not logged into {registry}"))
 }
 
 /// Asks on the terminal.

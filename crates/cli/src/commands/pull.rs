@@ -40,6 +40,13 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
     };
     for name in &names {
         let pulled = pull(&data, &client, name, &platform, arguments.quiet)?;
+        let own = Platform::of(&data.store.image(&pulled.image.id)?.config);
+        if !platform.takes(&own) && !own.architecture.is_empty() {
+            eprintln!(
+                "wiac: warning: {} is for {own}, not for {platform}",
+                pulled.name.familiar()
+            );
+        }
         if !arguments.quiet {
             let kept = match pulled.reused {
                 0 => String::new(),

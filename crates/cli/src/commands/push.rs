@@ -1,9 +1,10 @@
 //! `wiac push`: an image to a registry.
 
 use super::compressing::Compressing;
-use super::save::wanted;
+use super::save::wanted_for;
 use crate::data::Data;
 use crate::error::Failure;
+use crate::located::meant;
 use crate::registry::RegistryOptions;
 use crate::transfers::Transfers;
 use crate::{Global, data};
@@ -14,11 +15,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use wiac_oci::digest::Digest;
-use wiac_oci::manifest::{Descriptor, Manifest, media_type};
+use wiac_oci::manifest::{Descriptor, Manifest, Platform, media_type};
 use wiac_oci::reference::Reference;
 use wiac_registry::Client;
 use wiac_store::temporary::Temporary;
-use wiac_store::transfer::{Outgoing, OutgoingIndex, OutgoingLayer, prepare_index};
+use wiac_store::transfer::{Outgoing, OutgoingIndex, OutgoingLayer, Packing, prepare_index};
 
 /// Blobs that are sent at once.
 const AT_ONCE: usize = 3;
@@ -38,6 +39,9 @@ pub(crate) struct Arguments {
     /// Print the digest alone
     #[arg(short, long)]
     quiet: bool,
+    /// Of an image for several platforms, push this one's alone
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    platform: Option<Platform>,
     #[command(flatten)]
     compressing: Compressing,
     /// Write the manifest's digest to this file
@@ -56,8 +60,20 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let to = destination(arguments)?;
-    push(&data::open(global)?, arguments, &arguments.image, &to)
+    let mut to = destination(arguments)?;
+    let data = data::open(global)?;
+    let is_named = arguments.destination.is_some() || data.store.find_name(&arguments.image)?.is_some();
+    let own = if is_named { None } else { meant(&data, &arguments.image) };
+    if let Some(own) = own {
+        // Found by a short name, it goes where that leads, never to docker.io.
+        to = own.with_default_tag();
+    } else if !is_named && data.store.find_image(&arguments.image).is_ok() {
+        return Err(Failure::usage(format!(
+            "{0}: it is an id, not a name; say where to push it: wiac push {0} NAME",
+            arguments.image
+        )));
+    }
+    push(&data, arguments, &arguments.image, &to)
 }
 
 /// The names here that a repository has.
@@ -71,7 +87,7 @@ fn all_tags(data: &Data, repository: &str) -> Result<Vec<Reference>, Failure> {
     let names = data.store.names()?;
     let parsed = names.iter().filter_map(|name| name.name.parse::<Reference>().ok());
     let found: Vec<Reference> = parsed
-        .filter(|name| name.name() == wanted.name() && name.tag().is_some())
+        .filter(|name| name.name() == wanted.name() && name.tag().is_some() && name.digest().is_none())
         .collect();
     if found.is_empty() {
         return Err(Failure::new(format!("{repository}: no image here is called so")));
@@ -79,22 +95,36 @@ fn all_tags(data: &Data, repository: &str) -> Result<Vec<Reference>, Failure> {
     Ok(found)
 }
 
-fn push(data: &Data, arguments: &Arguments, image: &str, to: &Reference) -> Result<ExitCode, Failure> {
-    let client = arguments.registry.client(data.caller.uid);
-    let (images, _held) = wanted(data, &[image.to_owned()])?;
+/// Sends an image of the store, of several platforms one or all, and gives what its name points to there.
+pub(crate) fn send_stored(
+    data: &Data,
+    client: &Client,
+    (image, platform): (&str, Option<&Platform>),
+    to: &Reference,
+    packing: &Packing,
+    quiet: bool,
+) -> Result<Descriptor, Failure> {
+    let (images, _held) = wanted_for(data, &[image.to_owned()], platform)?;
     let [image] = images.as_slice() else {
         return Err(Failure::new(format!("{image}: one image is expected")));
     };
     let _blobs = crate::refetch::missing_blobs(data, &images)?;
     let room = Temporary::new(&data.store)?;
-    let packing = arguments.compressing.packing()?;
-    let outgoing = prepare_index(&data.store, image, &packing, &room)?;
-    send_index(data, &client, to, &outgoing, arguments.quiet)?;
+    let outgoing = prepare_index(&data.store, image, packing, &room)?;
+    send_index(data, client, to, &outgoing, quiet)?;
     let descriptor = outgoing.descriptor();
-    let digest = &descriptor.digest;
     if let Some(id) = &image.id {
-        note_name(data, to, id, digest)?;
+        note_name(data, to, id, &descriptor.digest)?;
     }
+    Ok(descriptor.clone())
+}
+
+fn push(data: &Data, arguments: &Arguments, image: &str, to: &Reference) -> Result<ExitCode, Failure> {
+    let client = arguments.registry.client(data.caller.uid);
+    let packing = arguments.compressing.packing()?;
+    let what = (image, arguments.platform.as_ref());
+    let descriptor = send_stored(data, &client, what, to, &packing, arguments.quiet)?;
+    let digest = &descriptor.digest;
     if let Some(path) = &arguments.digestfile {
         std::fs::write(path, digest.as_str()).map_err(|error| {
             Failure::new(format!(

@@ -2,12 +2,13 @@
 
 use crate::data::Data;
 use crate::error::Failure;
+use crate::located::find;
 use crate::{Global, data, format};
 use clap::Args;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 use wiac_oci::reference::Reference;
-use wiac_store::{Error, LocalId, Removed, Selection};
+use wiac_store::{Error, LocalId, Name, Removed, Selection};
 
 // What may be written; clap makes the help of the comments below.
 #[derive(Debug, Args)]
@@ -79,11 +80,12 @@ fn remove(data: &Data, text: &str, force: bool) -> Result<Option<(LocalId, Remov
     {
         return Ok(Some(removed));
     }
-    let id = match data.store.find_image(text) {
+    let id = match find(data, text) {
         Ok((id, _)) => id,
         Err(Error::NoSuchImage { .. }) if force => return Ok(None),
         Err(error) => return Err(error.into()),
     };
+    let index = data.store.find_index(text)?;
     let names = data.store.names()?.into_iter().filter(|name| name.stands_for(&id));
     let names: Vec<String> = names.map(|name| familiar(&name.name)).collect();
     if names.len() > 1 && !force {
@@ -93,7 +95,14 @@ fn remove(data: &Data, text: &str, force: bool) -> Result<Option<(LocalId, Remov
             names.join(", ")
         )));
     }
-    let removed = data.store.remove_image(&id)?;
+    let removed = match (&index, names.as_slice()) {
+        // With the images for other platforms.
+        (Some(index), [name]) if familiar(&index.name) == *name => {
+            return data.store.remove_name(&index.name, false).map_err(Failure::from);
+        }
+        (Some(index), []) => remove_nameless(data, index)?,
+        _ => data.store.remove_image(&id)?,
+    };
     if !removed.deleted && removed.names.is_empty() {
         return Err(Failure::new(format!(
             "image {} is being named by another command; try again when that has ended",
@@ -103,15 +112,25 @@ fn remove(data: &Data, text: &str, force: bool) -> Result<Option<(LocalId, Remov
     Ok(Some((id, removed)))
 }
 
+/// Deletes the images of an index without a name, but those that are called something by themselves.
+fn remove_nameless(data: &Data, index: &Name) -> Result<Removed, Failure> {
+    let names = data.store.names()?;
+    for other in &index.index.others {
+        if !names.iter().any(|name| name.stands_for(other)) {
+            data.store.remove_image(other)?;
+        }
+    }
+    Ok(data.store.remove_image(&index.image)?)
+}
+
 /// The name in full, where something is called so.
 pub(super) fn full_name(data: &Data, text: &str) -> Result<Option<String>, Failure> {
     let Ok(reference) = text.parse::<Reference>() else {
         return Ok(None);
     };
-    if reference.digest().is_some() || data.store.find_name(text)?.is_none() {
-        return Ok(None);
-    }
-    Ok(Some(reference.with_default_tag().to_string()))
+    // As it stands: what has a manifest's digest may be found by it under another name, or none.
+    let known = data.store.name(&reference)?;
+    Ok(known.map(|known| known.name))
 }
 
 /// What to say of a name that nothing has, with the nearest one.

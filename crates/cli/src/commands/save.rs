@@ -12,6 +12,7 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use wiac_oci::manifest::Platform;
 use wiac_oci::reference::Reference;
 use wiac_store::Store;
 use wiac_store::transfer::{self, Packing, Wanted, save_into, save_to};
@@ -45,12 +46,15 @@ pub(crate) struct Arguments {
     /// How hard: gzip 1 to 12 (by itself 4, which packs as gzip -6), zstd 1 to 19 (by itself 3)
     #[arg(long, value_name = "LEVEL")]
     compression_level: Option<i32>,
+    /// Of an image for several platforms, take this one's alone
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    platform: Option<Platform>,
 }
 
 /// Runs the command.
 pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Failure> {
     let data = data::open(global)?;
-    let (wanted, _held) = wanted(&data, &arguments.images)?;
+    let (wanted, _held) = wanted_for(&data, &arguments.images, arguments.platform.as_ref())?;
     let _blobs = crate::refetch::missing_blobs(&data, &wanted)?;
     let packing = packing(compression(arguments)?, arguments.compression_level)?;
     match arguments.output.as_deref().filter(|path| *path != Path::new("-")) {
@@ -104,7 +108,7 @@ fn format(given: Option<Format>, path: &Path) -> transfer::Format {
 }
 
 /// The images, several names of one image together. What they were found with is held as long as the result lives.
-pub(crate) fn wanted(data: &Data, texts: &[String]) -> Result<(Vec<Wanted>, Vec<Located>), Failure> {
+fn wanted(data: &Data, texts: &[String]) -> Result<(Vec<Wanted>, Vec<Located>), Failure> {
     let mut images: Vec<Wanted> = Vec::new();
     let mut held = Vec::new();
     for text in texts {
@@ -141,13 +145,52 @@ pub(crate) fn wanted(data: &Data, texts: &[String]) -> Result<(Vec<Wanted>, Vec<
     Ok((images, held))
 }
 
+/// The same; of images for several platforms those for `platform` alone, where one is named.
+///
+/// # Errors
+/// Where there is none for it.
+pub(crate) fn wanted_for(
+    data: &Data,
+    texts: &[String],
+    platform: Option<&Platform>,
+) -> Result<(Vec<Wanted>, Vec<Located>), Failure> {
+    let (mut images, held) = wanted(data, texts)?;
+    if let Some(platform) = platform {
+        for image in &mut images {
+            *image = only_for(std::mem::take(image), platform)?;
+        }
+    }
+    Ok((images, held))
+}
+
+/// The one for a platform, under the same names.
+fn only_for(mut image: Wanted, platform: &Platform) -> Result<Wanted, Failure> {
+    let others = std::mem::take(&mut image.others);
+    let (names, shown) = (std::mem::take(&mut image.names), image.shown.clone());
+    let mut there = Vec::new();
+    for one in [image].into_iter().chain(others) {
+        let own = Platform::of(&one.record.config);
+        if platform.takes(&own) {
+            return Ok(Wanted {
+                names,
+                id: one.id,
+                record: one.record,
+                config_bytes: one.config_bytes,
+                shown,
+                ..Wanted::default()
+            });
+        }
+        there.push(own.to_string());
+    }
+    Err(Failure::new(format!(
+        "{shown}: there is no image for {platform} in it, only for {}",
+        there.join(", ")
+    )))
+}
+
 /// Where a name stands for an index: the images for other platforms.
 fn add_other_platforms(data: &Data, text: &str, image: &mut Wanted) -> Result<(), Failure> {
-    let name = text
-        .parse::<Reference>()
-        .ok()
-        .map(|reference| data.store.name(&reference));
-    let Some(name) = name.transpose()?.flatten() else {
+    let Some(name) = data.store.find_index(text)? else {
         return Ok(());
     };
     if image.id.as_ref() != Some(&name.image) {

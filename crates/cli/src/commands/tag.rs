@@ -36,17 +36,13 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
             &copied.id
         }
     };
-    let known = arguments
-        .image
-        .parse::<Reference>()
-        .ok()
-        .map(|known| data.store.name(&known));
-    let known = known.transpose()?.flatten().filter(|known| known.image == *id);
+    let index = data.store.find_index(&arguments.image)?;
+    let index = index.filter(|index| index.image == *id);
     for name in &arguments.names {
-        match &known {
+        match &index {
             // An index stays one.
-            Some(known) if !known.index.others.is_empty() => data.store.name_index(name, id, &known.index)?,
-            _ => data.store.name_image(name, id)?,
+            Some(known) => data.store.name_index(name, id, &known.index)?,
+            None => data.store.name_image(name, id)?,
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -54,10 +54,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
 /// Runs `search`.
 pub(crate) fn search(arguments: &SearchArguments) -> Result<ExitCode, Failure> {
     let (registry, part) = arguments.term.split_once('/').unwrap_or((&arguments.term, ""));
-    if !registry.contains(['.', ':']) && registry != "localhost" {
+    let is_hub = matches!(registry, "docker.io" | "index.docker.io");
+    if is_hub || !registry.contains(['.', ':']) && registry != "localhost" {
         return Err(Failure::usage(format!(
             "{}: name the registry first, such as registry.example/{}; docker.io has no list of its repositories",
-            arguments.term, arguments.term
+            arguments.term,
+            if is_hub { part } else { arguments.term.as_str() },
         )));
     }
     let client = arguments.registry.client(rustix::process::geteuid().as_raw());

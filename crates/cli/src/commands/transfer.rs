@@ -1,7 +1,7 @@
 //! `wiac transfer SRC DST`: an image from any place to any other, by way of the store; an artifact past it.
 
 use super::compressing::Compressing;
-use super::save::wanted;
+use super::save::wanted_for;
 use crate::artifacts::{Repository, Target};
 use crate::data::Data;
 use crate::error::Failure;
@@ -13,7 +13,7 @@ use clap::Args;
 use std::path::Path;
 use std::process::ExitCode;
 use wiac_oci::digest::Digest;
-use wiac_oci::manifest::Platform;
+use wiac_oci::manifest::{Descriptor, Platform};
 use wiac_oci::reference::Reference;
 use wiac_registry::{Client, Fetched};
 use wiac_store::HeldImage;
@@ -24,23 +24,41 @@ use wiac_store::transfer::{Archive, Artifact, BlobSource, Format, Wanted, load, 
 // What may be written; clap makes the help of the comments below.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// NAME (of the store), docker://NAME (a registry), oci:DIR, oci-archive:FILE, docker-archive:FILE,
-    /// containers-storage:NAME, docker-storage:NAME
+    /// NAME (of the store), docker://NAME (a registry), oci:DIR[:NAME], oci-archive:FILE[:NAME], docker-archive:FILE[:NAME],
+    /// dir:DIR, containers-storage:NAME, docker-storage:NAME
     #[arg(value_name = "SRC")]
     source: String,
-    /// The same but for the stores of podman and docker, which are never written to
+    /// The same but for dir: and the stores of podman and docker, which are never written to
     #[arg(value_name = "DST")]
     destination: String,
     /// Say nothing
     #[arg(short, long)]
     quiet: bool,
+    /// All of an image for several platforms, byte for byte; by itself one platform's, but of the store's images all
+    #[arg(short, long, conflicts_with = "platform")]
+    all: bool,
     /// Of an image for several platforms, take this one's
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     platform: Option<Platform>,
+    /// User and password for the registry that it comes from
+    #[arg(long, value_name = "USER[:PASSWORD]")]
+    src_creds: Option<String>,
+    /// User and password for the registry that it goes to
+    #[arg(long, value_name = "USER[:PASSWORD]")]
+    dest_creds: Option<String>,
     #[command(flatten)]
     compressing: Compressing,
     #[command(flatten)]
     registry: RegistryOptions,
+}
+
+impl Arguments {
+    /// A client for one of the two sides, with what was said of that side.
+    fn client(&self, data: &Data, creds: Option<&String>) -> Client {
+        let mut options = self.registry.clone();
+        options.creds = creds.cloned().or(options.creds);
+        options.client(data.caller.uid)
+    }
 }
 
 /// A place where images are.
@@ -48,8 +66,8 @@ pub(crate) struct Arguments {
 enum Place<'t> {
     /// A registry.
     Registry(&'t str),
-    /// An image layout or an archive.
-    File(Format, &'t str),
+    /// An image layout or an archive, and what the image is called in it.
+    File(Format, &'t str, Option<&'t str>),
     /// A name of the store, or of another tool's.
     Name(&'t str),
 }
@@ -63,14 +81,25 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
             arguments.destination
         )));
     }
+    for text in [&arguments.source, &arguments.destination] {
+        refuse_transport(text, text == &arguments.source)?;
+    }
+    if arguments.registry.creds.is_some()
+        && let (Place::Registry(from), Place::Registry(to)) = (place(&arguments.source), &to)
+        && from.parse::<Reference>()?.registry() != to.parse::<Reference>()?.registry()
+    {
+        return Err(Failure::usage(
+            "--creds: which of the two registries is meant? say --src-creds or --dest-creds",
+        ));
+    }
     let data = data::open(global)?;
     let from = open(&data, arguments)?;
-    if let Some(artifact) = from.artifact()? {
-        from.pass(&data, arguments, &artifact, &to)?;
+    if let Some(artifact) = from.artifact(arguments.all)? {
+        from.pass(&data, arguments, artifact, &to)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let source = read(&data, arguments, from)?;
-    write(&data, arguments, &source, &to)?;
+    let mut source = read(&data, arguments, from)?;
+    write(&data, arguments, &mut source, &to)?;
     drop(source.held);
     if let Some(image) = source.fetched.filter(|_| source.is_new) {
         forget(&data, image)?;
@@ -81,17 +110,34 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
 fn place(text: &str) -> Place<'_> {
     for (prefix, format) in [
         ("oci:", Format::OciDirectory),
+        ("dir:", Format::OciDirectory),
         ("oci-archive:", Format::OciArchive),
         ("docker-archive:", Format::DockerArchive),
     ] {
         if let Some(path) = text.strip_prefix(prefix) {
-            return Place::File(format, path);
+            // A colon may be part of a path that is there.
+            return match path.split_once(':').filter(|_| !Path::new(path).exists()) {
+                Some((path, name)) => Place::File(format, path, Some(name)),
+                None => Place::File(format, path, None),
+            };
         }
     }
     match text.strip_prefix("docker://") {
         Some(name) => Place::Registry(name),
         None => Place::Name(text),
     }
+}
+
+/// Says what to write in the place of other tools' transports (containers-transports(5)) that aren't there.
+fn refuse_transport(text: &str, is_source: bool) -> Result<(), Failure> {
+    let remedy = match text.split_once(':').map_or("", |(transport, _)| transport) {
+        "docker-daemon" if is_source => "docker-storage:NAME reads its images where they lie",
+        "docker-daemon" => "write docker-archive:FILE, and let docker load it",
+        "dir" if !is_source => "write an image layout: oci:DIR",
+        "ostree" | "sif" | "tarball" | "atomic" => "wiac transfer --help lists the places there are",
+        _ => return Ok(()),
+    };
+    Err(Failure::usage(format!("{text}: there is no such place here; {remedy}")))
 }
 
 /// What is transferred.
@@ -111,7 +157,7 @@ struct Source {
 /// Where it comes from, looked at so far that it is known what it is.
 enum Opened<'t> {
     Registry(Client, Reference, Box<Fetched>),
-    File(Archive, &'t str),
+    File(Archive, &'t str, Option<&'t str>),
     Name(&'t str),
 }
 
@@ -120,50 +166,77 @@ fn open<'t>(data: &Data, arguments: &'t Arguments) -> Result<Opened<'t>, Failure
         Place::Name(name) => Opened::Name(name),
         Place::Registry(name) => {
             let reference = name.parse::<Reference>()?.with_default_tag();
-            let client = arguments.registry.client(data.caller.uid);
+            let client = arguments.client(data, arguments.src_creds.as_ref());
             let found = client.manifest(&reference)?;
             Opened::Registry(client, reference, Box::new(found))
         }
-        Place::File(_, path) => Opened::File(Archive::open_path(&data.store, Path::new(path))?, path),
+        Place::File(_, path, name) => Opened::File(Archive::open_path(&data.store, Path::new(path))?, path, name),
     })
 }
 
 impl Opened<'_> {
-    /// What it is, if not an image.
-    fn artifact(&self) -> Result<Option<Artifact>, Failure> {
+    /// What it is, if not an image; whatever it is, where all of it is to go.
+    fn artifact(&self, is_whole: bool) -> Result<Option<Artifact>, Failure> {
         match self {
-            Self::Registry(_, reference, found) => {
-                let artifact = Artifact::of(&found.descriptor, &found.bytes);
+            Self::Registry(client, reference, found) => {
+                let artifact = if is_whole {
+                    let get = |part: &Descriptor| Repository { client, reference }.manifest(&part.digest);
+                    Some(Artifact::whole(&found.descriptor, &found.bytes, &get)?)
+                } else {
+                    Artifact::of(&found.descriptor, &found.bytes)
+                };
                 let names = vec![reference.clone()];
                 Ok(artifact.map(|artifact| Artifact { names, ..artifact }))
             }
-            Self::File(archive, _) => Ok(Artifact::in_archive(archive)?),
+            Self::File(archive, path, name) => match Artifact::in_archive(archive, *name, is_whole)? {
+                None if is_whole => Err(Failure::new(format!(
+                    "{path}: --all takes an image layout with one image in it, or by its name: oci:{path}:NAME"
+                ))),
+                found => Ok(found),
+            },
             Self::Name(_) => Ok(None),
         }
     }
 
     /// Takes an artifact to its destination, past the store.
-    fn pass(&self, data: &Data, arguments: &Arguments, artifact: &Artifact, to: &Place<'_>) -> Result<(), Failure> {
+    fn pass(&self, data: &Data, arguments: &Arguments, mut artifact: Artifact, to: &Place<'_>) -> Result<(), Failure> {
         let repository;
         let (source, from): (&dyn BlobSource, _) = match self {
             Self::Registry(client, reference, _) => {
                 repository = Repository { client, reference };
                 (&repository, Some(reference))
             }
-            Self::File(archive, _) => (archive, None),
+            Self::File(archive, ..) => (archive, None),
             Self::Name(name) => return Err(Failure::new(format!("{name}: no artifact"))),
         };
         match to {
             Place::Registry(name) => {
+                let to = name.parse::<Reference>()?.with_default_tag();
+                let client = arguments.client(data, arguments.dest_creds.as_ref());
                 let target = Target {
-                    client: &arguments.registry.client(data.caller.uid),
-                    to: &name.parse::<Reference>()?.with_default_tag(),
+                    client: &client,
+                    to: &to,
                     quiet: arguments.quiet,
                 };
                 let blobs: Vec<_> = artifact.blobs.iter().collect();
-                target.send(source, from, (&artifact.descriptor, &artifact.manifest), &blobs)
+                target.send_blobs(source, from, &blobs)?;
+                for (part, bytes) in &artifact.parts {
+                    let beside = format!("{}@{}", to.name(), part.digest).parse()?;
+                    client.put_manifest(&beside, &part.media_type, bytes)?;
+                }
+                client.put_manifest(&to, &artifact.descriptor.media_type, &artifact.manifest)?;
+                Ok(())
             }
-            Place::File(format, path) => Ok(artifact.save(source, *format, Path::new(path))?),
+            Place::File(format, path, name) => {
+                if let Some(name) = name {
+                    artifact.call(name);
+                }
+                Ok(artifact.save(source, *format, Path::new(path))?)
+            }
+            Place::Name(_) if arguments.all => Err(Failure::usage(
+                "--all: the store takes one platform of what lies elsewhere; leave it out, or name a registry (docker://) or a \
+                 layout (oci:)",
+            )),
             Place::Name(_) => Err(Failure::new(format!(
                 "{}: it is an artifact, not an image, and the store takes images alone; name a registry (docker://) or a \
                  layout (oci:)",
@@ -178,7 +251,7 @@ fn read(data: &Data, arguments: &Arguments, from: Opened<'_>) -> Result<Source, 
     let before = data.store.images()?;
     let (image, manifest, names) = match from {
         Opened::Name(name) => {
-            let (mut images, held) = wanted(data, &[name.to_owned()])?;
+            let (mut images, held) = wanted_for(data, &[name.to_owned()], arguments.platform.as_ref())?;
             let blobs = missing_blobs(data, &images)?;
             let wanted = images.pop().ok_or_else(|| Failure::new(format!("{name}: no image")))?;
             return Ok(Source {
@@ -194,11 +267,11 @@ fn read(data: &Data, arguments: &Arguments, from: Opened<'_>) -> Result<Source, 
             let pulled = fetch_found(data, &client, (&reference, *found), &platform, arguments.quiet)?;
             (pulled.image, Some(pulled.digest), vec![reference])
         }
-        Opened::File(archive, path) => {
-            let images = archive.images(&platform)?;
+        Opened::File(archive, path, name) => {
+            let images = archive.images_called(&platform, name)?;
             let [image] = images.as_slice() else {
                 return Err(Failure::new(format!(
-                    "{path}: there are {} images in it; wiac load takes them all",
+                    "{path}: there are {} images in it; name one behind the path ({path}:NAME), or take them all with wiac load",
                     images.len()
                 )));
             };
@@ -224,18 +297,21 @@ fn read(data: &Data, arguments: &Arguments, from: Opened<'_>) -> Result<Source, 
     })
 }
 
-fn write(data: &Data, arguments: &Arguments, source: &Source, to: &Place<'_>) -> Result<(), Failure> {
+fn write(data: &Data, arguments: &Arguments, source: &mut Source, to: &Place<'_>) -> Result<(), Failure> {
     let packing = arguments.compressing.packing()?;
     match to {
         Place::Registry(name) => {
             let reference: Reference = name.parse()?;
             let reference = reference.with_default_tag();
-            let client = arguments.registry.client(data.caller.uid);
+            let client = arguments.client(data, arguments.dest_creds.as_ref());
             let room = Temporary::new(&data.store)?;
             let outgoing = prepare_index(&data.store, &source.wanted, &packing, &room)?;
             super::push::send_index(data, &client, &reference, &outgoing, arguments.quiet)
         }
-        Place::File(format, path) => {
+        Place::File(format, path, name) => {
+            if let Some(name) = name {
+                source.wanted.call(name, *format)?;
+            }
             let wanted = std::slice::from_ref(&source.wanted);
             save_to(&data.store, wanted, *format, &packing, Path::new(path))?;
             Ok(())
@@ -247,6 +323,11 @@ fn write(data: &Data, arguments: &Arguments, source: &Source, to: &Place<'_>) ->
                 (None, Some(located)) => copied(data, &arguments.source, located)?.id,
                 (None, None) => return Err(Failure::new(format!("{name}: nothing to name"))),
             };
+            if !source.wanted.others.is_empty()
+                && let Some(index) = data.store.find_index(&arguments.source)?
+            {
+                return Ok(data.store.name_index(&reference, &id, &index.index)?);
+            }
             Ok(data.store.name_manifest(&reference, &id, source.manifest.as_ref())?)
         }
     }
@@ -276,10 +357,14 @@ mod tests {
     #[test]
     fn places_are_told_by_what_stands_before() {
         assert_eq!(place("docker://a/b"), Place::Registry("a/b"));
-        assert_eq!(place("oci:dir"), Place::File(Format::OciDirectory, "dir"));
+        assert_eq!(place("oci:dir"), Place::File(Format::OciDirectory, "dir", None));
+        assert_eq!(
+            place("oci:dir:a.example/b:1"),
+            Place::File(Format::OciDirectory, "dir", Some("a.example/b:1"))
+        );
         assert_eq!(
             place("docker-archive:/x.tar"),
-            Place::File(Format::DockerArchive, "/x.tar")
+            Place::File(Format::DockerArchive, "/x.tar", None)
         );
         assert_eq!(place("localhost:5000/x"), Place::Name("localhost:5000/x"));
         assert_eq!(place("containers-storage:x"), Place::Name("containers-storage:x"));

@@ -142,6 +142,11 @@ impl Checker<'_> {
 
     /// Whether the documents of each image are there and have their digests.
     pub(super) fn exports(&mut self) -> Result<()> {
+        for (path, known) in self.store.kept_indexes()? {
+            if known.is_none() {
+                self.stale(&path);
+            }
+        }
         for path in self.list("images/exports")? {
             if !self.store.path("images/records").join(file_name(&path)).exists() {
                 // Its image is deleted, or was never finished.

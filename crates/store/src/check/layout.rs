@@ -5,6 +5,7 @@ use crate::data::DIRECTORIES;
 use crate::error::{IoExt, Result};
 use crate::layer::LayerId;
 use crate::lock::Lock;
+use crate::names::INDEXES;
 use crate::temporary;
 use std::fs;
 use std::path::PathBuf;
@@ -30,13 +31,16 @@ impl Checker<'_> {
             |name: &str| name == "format" || DIRECTORIES.iter().any(|known| known.split('/').next() == Some(name));
         self.foreign("", &is_top)?;
         self.foreign("images", &|name| {
-            matches!(name, "names" | "records" | "exports" | "lists")
+            matches!(name, "names" | "records" | "exports" | "lists" | "indexes")
         })?;
         self.foreign("cache", &|name| matches!(name, "steps" | "files" | "mounts"))?;
         self.foreign("layers", &|name| LayerId::parse(name).is_some())?;
         self.foreign("images/names", &is_json)?;
         if self.store.path("images/lists").exists() {
             self.foreign("images/lists", &is_json)?;
+        }
+        if self.store.path(INDEXES).exists() {
+            self.foreign(INDEXES, &|name| name.strip_suffix(".json").is_some_and(is_hex))?;
         }
         self.foreign("images/records", &|name| name.strip_suffix(".json").is_some_and(is_hex))?;
         self.foreign("images/exports", &|name| name.strip_suffix(".json").is_some_and(is_hex))?;

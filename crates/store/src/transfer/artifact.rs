@@ -1,4 +1,5 @@
-//! Artifacts: manifests of files that make no root directory (image-spec, manifest.md, "Guidelines for Artifact Usage").
+//! Artifacts: manifests of files that make no root directory (image-spec, manifest.md, "Guidelines for Artifact Usage"); and
+//! indexes with all they name.
 //!
 //! The store takes none. From a registry or layout to another they go byte for byte.
 
@@ -16,7 +17,13 @@ use wiac_oci::digest::{Digest, Hasher};
 use wiac_oci::manifest::{Descriptor, ImageLayout, Index, Manifest, media_type};
 use wiac_oci::reference::Reference;
 
-/// A manifest that is no image's.
+/// Indexes in indexes that are followed: more is a cycle, or meant to hurt.
+const DEEPEST: usize = 4;
+
+/// The most bytes that the manifests of an index may have together.
+const MOST_BYTES: usize = 64 << 20;
+
+/// A manifest that is no image's, or an index with all it names.
 #[derive(Debug, Clone)]
 pub struct Artifact {
     /// Its media type, digest and size.
@@ -25,9 +32,14 @@ pub struct Artifact {
     pub manifest: Vec<u8>,
     /// What it names, each once: the files, then the configuration.
     pub blobs: Vec<Descriptor>,
+    /// Of an index the manifests that it names, in the order to send them.
+    pub parts: Vec<(Descriptor, Vec<u8>)>,
     /// What the layout calls it that it was found in.
     pub names: Vec<Reference>,
 }
+
+/// Gives a manifest that an index names, compared with its digest.
+pub type GetManifest<'g> = dyn Fn(&Descriptor) -> Result<Vec<u8>> + 'g;
 
 /// Where the blobs of an artifact are.
 pub trait BlobSource {
@@ -56,32 +68,98 @@ impl Artifact {
             return None;
         }
         let manifest: Manifest = serde_json::from_slice(document).ok().filter(is_artifact)?;
-        let mut blobs: Vec<Descriptor> = Vec::new();
-        for blob in manifest.layers.into_iter().chain([manifest.config]) {
-            if blobs.iter().all(|known| known.digest != blob.digest) {
-                blobs.push(blob);
-            }
-        }
-        Some(Self {
-            descriptor: Descriptor {
-                artifact_type: manifest.artifact_type,
-                ..describe(&descriptor.media_type, document)
-            },
-            manifest: document.to_owned(),
-            blobs,
-            names: Vec::new(),
-        })
+        let mut found = Self::bare(descriptor, document);
+        found.descriptor.artifact_type.clone_from(&manifest.artifact_type);
+        found.add_blobs(manifest);
+        Some(found)
     }
 
-    /// The artifact that is alone in an image layout; `None` where there is something else in it.
+    fn bare(descriptor: &Descriptor, document: &[u8]) -> Self {
+        Self {
+            descriptor: describe(&descriptor.media_type, document),
+            manifest: document.to_owned(),
+            blobs: Vec::new(),
+            parts: Vec::new(),
+            names: Vec::new(),
+        }
+    }
+
+    fn add_blobs(&mut self, manifest: Manifest) {
+        for blob in manifest.layers.into_iter().chain([manifest.config]) {
+            self.add_blob(blob);
+        }
+    }
+
+    fn add_blob(&mut self, blob: Descriptor) {
+        if self.blobs.iter().all(|known| known.digest != blob.digest) {
+            self.blobs.push(blob);
+        }
+    }
+
+    /// A manifest or index with everything that it names. `get` gives a manifest, compared with its digest.
+    ///
+    /// # Errors
+    /// What `get` says; documents that can't be read, or are too many.
+    pub fn whole(descriptor: &Descriptor, document: &[u8], get: &GetManifest<'_>) -> Result<Self> {
+        let mut whole = Self::bare(descriptor, document);
+        whole.take(descriptor, document, (get, 0))?;
+        Ok(whole)
+    }
+
+    fn take(
+        &mut self,
+        descriptor: &Descriptor,
+        document: &[u8],
+        (get, depth): (&GetManifest<'_>, usize),
+    ) -> Result<()> {
+        let wrong = |reason: String| Error::image(descriptor.digest.short(), reason);
+        if media_type::is_manifest(&descriptor.media_type) {
+            let manifest = serde_json::from_slice(document);
+            self.add_blobs(manifest.map_err(|error| wrong(format!("its manifest can't be read: {error}")))?);
+            return Ok(());
+        }
+        let index: Index =
+            serde_json::from_slice(document).map_err(|error| wrong(format!("its index can't be read: {error}")))?;
+        for child in index.manifests {
+            if !media_type::is_manifest(&child.media_type) && !media_type::is_index(&child.media_type) {
+                // As in the caches of BuildKit: a blob.
+                self.add_blob(child);
+                continue;
+            }
+            if self.parts.iter().any(|(known, _)| known.digest == child.digest) {
+                continue;
+            }
+            let bytes = get(&child)?;
+            let total: usize = self.parts.iter().map(|(_, part)| part.len()).sum();
+            if depth == DEEPEST || total + bytes.len() > MOST_BYTES {
+                return Err(wrong("its indexes are nested too deeply, or name too much".to_owned()));
+            }
+            self.take(&child, &bytes, (get, depth + 1))?;
+            self.parts.push((describe(&child.media_type, &bytes), bytes));
+        }
+        Ok(())
+    }
+
+    /// Calls it what somebody wrote behind the path of a layout, in place of its names.
+    pub fn call(&mut self, name: &str) {
+        self.names.clear();
+        layout_directory::call(&mut self.descriptor.annotations, name);
+    }
+
+    /// The artifact that is alone in an image layout, or called so; `None` where that is something else.
     ///
     /// # Errors
     /// A layout that can't be read, or whose manifest is damaged.
-    pub fn in_archive(archive: &Archive) -> Result<Option<Self>> {
-        let Some(only) = layout::only_manifest(archive)? else {
+    pub fn in_archive(archive: &Archive, called: Option<&str>, is_whole: bool) -> Result<Option<Self>> {
+        let Some(only) = layout::only_manifest(archive, called)? else {
             return Ok(None);
         };
-        let found = Self::of(&only.descriptor, &only.bytes);
+        let found = if is_whole {
+            let get = |part: &Descriptor| layout::document(archive, part, "a manifest");
+            Some(Self::whole(&only.descriptor, &only.bytes, &get)?)
+        } else {
+            Self::of(&only.descriptor, &only.bytes)
+        };
         Ok(found.map(|artifact| Self {
             names: only.names,
             ..artifact
@@ -105,7 +183,7 @@ impl Artifact {
             }),
             Format::DockerArchive => Err(Error::archive(
                 path,
-                "an archive of docker's holds images alone, and this is an artifact: write oci: or oci-archive:",
+                "an archive of docker's holds images alone, each of one platform: write oci: or oci-archive:",
             )),
         }
     }
@@ -114,6 +192,9 @@ impl Artifact {
         for blob in &self.blobs {
             let mut verified = Verified::new(source.blob(blob, 0)?, blob);
             sink.stream(&blob_name(&blob.digest), &mut verified, blob.size)?;
+        }
+        for (part, bytes) in &self.parts {
+            sink.document(&blob_name(&part.digest), bytes)?;
         }
         sink.document(&blob_name(&self.descriptor.digest), &self.manifest)
     }
@@ -190,7 +271,9 @@ mod tests {
             saved.expect("written");
         }
         let archive = Archive::directory(&path).expect("a directory");
-        let found = Artifact::in_archive(&archive).expect("read").expect("it is there");
+        let found = Artifact::in_archive(&archive, None, false)
+            .expect("read")
+            .expect("it is there");
         assert_eq!(
             (found.descriptor, found.manifest),
             (artifact.descriptor, artifact.manifest)

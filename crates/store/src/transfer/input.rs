@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tar_core::parse::{Limits, Parser};
 use wiac_layer::compression::{Compression, decoder};
 use wiac_oci::manifest::Platform;
+use wiac_oci::reference::Reference;
 
 /// A header of a tar.
 const TAR_BLOCK: u64 = 512;
@@ -65,14 +66,33 @@ impl Archive {
     /// Where it is neither an image layout nor one of docker's archives nor a directory of skopeo's, and what is wrong
     /// with one.
     pub fn images(&self, platform: &Platform) -> Result<Vec<Incoming>> {
+        self.images_called(platform, None)
+    }
+
+    /// The same of what is called so, where a name is given.
+    ///
+    /// # Errors
+    /// As [`Self::images`]; where nothing is called so.
+    pub fn images_called(&self, platform: &Platform, called: Option<&str>) -> Result<Vec<Incoming>> {
         if layout::is_layout(self)? {
-            return self.layout_with_names(platform);
+            return self.layout_with_names(platform, called);
         }
         if skopeo_directory::is_skopeo_directory(self)? {
             return Ok(vec![skopeo_directory::image(self)?]);
         }
         if docker_archive::is_docker_archive(self)? {
-            return docker_archive::images(self);
+            let mut images = docker_archive::images(self)?;
+            if let Some(name) = called {
+                let full = name.parse::<Reference>().ok().map(Reference::with_default_tag);
+                images.retain(|image| image.names.iter().any(|known| Some(known) == full.as_ref()));
+                if images.is_empty() {
+                    return Err(Error::archive(
+                        self.shown(),
+                        format!("nothing is called {name:?} in it"),
+                    ));
+                }
+            }
+            return Ok(images);
         }
         if self.open("repositories")?.is_some() {
             return Err(Error::archive(
@@ -87,8 +107,8 @@ impl Archive {
     }
 
     /// docker writes both kinds at once. The layout has the manifests; names may stand in the list alone.
-    fn layout_with_names(&self, platform: &Platform) -> Result<Vec<Incoming>> {
-        let mut images = layout::images(self, platform)?;
+    fn layout_with_names(&self, platform: &Platform, called: Option<&str>) -> Result<Vec<Incoming>> {
+        let mut images = layout::images(self, platform, called)?;
         if docker_archive::is_docker_archive(self)?
             && images.iter().any(|image| image.names.is_empty())
             && let Ok(listed) = docker_archive::images(self)

@@ -19,13 +19,13 @@ pub(super) fn is_layout(archive: &Archive) -> Result<bool> {
     Ok(archive.read("oci-layout", 4096)?.is_some())
 }
 
-/// The images of a layout for one platform.
+/// The images of a layout for one platform: all, or what is called so.
 ///
 /// # Errors
 /// A layout of an unknown version, documents that are missing or don't have their digest, an index without anything
 /// for the platform.
-pub(super) fn images(archive: &Archive, platform: &Platform) -> Result<Vec<Incoming>> {
-    let index = index(archive)?;
+pub(super) fn images(archive: &Archive, platform: &Platform, called: Option<&str>) -> Result<Vec<Incoming>> {
+    let index = index(archive, called)?;
     let mut images = Vec::new();
     for (name, group) in by_name(index.manifests) {
         let layout = Layout { archive, platform };
@@ -37,7 +37,7 @@ pub(super) fn images(archive: &Archive, platform: &Platform) -> Result<Vec<Incom
     Ok(images)
 }
 
-/// A manifest that is alone in a layout.
+/// A manifest or index that is alone in a layout.
 pub(super) struct OnlyManifest {
     pub(super) descriptor: Descriptor,
     pub(super) bytes: Vec<u8>,
@@ -45,21 +45,21 @@ pub(super) struct OnlyManifest {
     pub(super) names: Vec<Reference>,
 }
 
-/// The manifest that a layout has, where it has no other, whatever it is of.
+/// The manifest or index that a layout has, where it has no other, or none that is called so; whatever it is of.
 ///
 /// # Errors
 /// As [`images`].
-pub(super) fn only_manifest(archive: &Archive) -> Result<Option<OnlyManifest>> {
+pub(super) fn only_manifest(archive: &Archive, called: Option<&str>) -> Result<Option<OnlyManifest>> {
     if !is_layout(archive)? {
         return Ok(None);
     }
-    let mut manifests = index(archive)?.manifests;
+    let mut manifests = index(archive, called)?.manifests;
     let names = manifests.iter().filter_map(name_of).collect();
     manifests.dedup_by(|one, other| one.digest == other.digest);
     let Some(only) = manifests.pop().filter(|_| manifests.is_empty()) else {
         return Ok(None);
     };
-    if !media_type::is_manifest(&only.media_type) {
+    if !media_type::is_manifest(&only.media_type) && !media_type::is_index(&only.media_type) {
         return Ok(None);
     }
     let bytes = document(archive, &only, "its manifest")?;
@@ -70,7 +70,7 @@ pub(super) fn only_manifest(archive: &Archive) -> Result<Option<OnlyManifest>> {
     }))
 }
 
-fn index(archive: &Archive) -> Result<Index> {
+fn index(archive: &Archive, called: Option<&str>) -> Result<Index> {
     let wrong = |reason: String| Error::archive(archive.shown(), reason);
     let text = archive.read("oci-layout", 4096)?.unwrap_or_default();
     let layout: ImageLayout =
@@ -84,7 +84,21 @@ fn index(archive: &Archive) -> Result<Index> {
     let text = archive
         .read("index.json", DOCUMENT_LIMIT)?
         .ok_or_else(|| wrong("index.json is missing".to_owned()))?;
-    serde_json::from_slice(&text).map_err(|error| wrong(format!("index.json can't be read: {error}")))
+    let mut index: Index =
+        serde_json::from_slice(&text).map_err(|error| wrong(format!("index.json can't be read: {error}")))?;
+    if let Some(name) = called {
+        let names: Vec<&String> = index
+            .manifests
+            .iter()
+            .filter_map(|entry| entry.annotations.get(ANNOTATION_REF_NAME))
+            .collect();
+        let there = format!("{names:?}");
+        index.manifests.retain(|entry| is_called(entry, name));
+        if index.manifests.is_empty() {
+            return Err(wrong(format!("nothing is called {name:?} in it; there is {there}")));
+        }
+    }
+    Ok(index)
 }
 
 /// Manifests with the same name are one image for several platforms; each one without a name is an image.
@@ -109,6 +123,15 @@ fn name_of(descriptor: &Descriptor) -> Option<Reference> {
         name.contains(['/', ':']).then_some(name)
     })?;
     text.parse().ok()
+}
+
+/// Whether an entry is called so.
+fn is_called(entry: &Descriptor, name: &str) -> bool {
+    let has = |key: &str| entry.annotations.get(key).map(String::as_str);
+    let full = name
+        .parse::<Reference>()
+        .map(|full| full.with_default_tag().to_string());
+    has(ANNOTATION_REF_NAME) == Some(name) || full.is_ok_and(|full| has(ANNOTATION_IMAGE_NAME) == Some(full.as_str()))
 }
 
 struct Layout<'a> {
@@ -163,7 +186,7 @@ impl Layout<'_> {
 }
 
 /// A document, compared with its size and digest.
-fn document(archive: &Archive, descriptor: &Descriptor, what: &str) -> Result<Vec<u8>> {
+pub(super) fn document(archive: &Archive, descriptor: &Descriptor, what: &str) -> Result<Vec<u8>> {
     let name = blob_name(&descriptor.digest);
     let wrong = |reason: String| Error::archive(archive.shown(), format!("{what} ({name}) {reason}"));
     let bytes = archive

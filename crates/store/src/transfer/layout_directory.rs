@@ -5,6 +5,7 @@ use super::layout::ANNOTATION_IMAGE_NAME;
 use super::sink::Sink;
 use crate::error::{Error, IoExt, Result};
 use crate::layer::to_compact_json;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -28,6 +29,17 @@ pub(super) fn entries(descriptor: &Descriptor, names: &[Reference]) -> Vec<Descr
         entry
     };
     names.iter().map(named).collect()
+}
+
+/// Calls an entry what somebody wrote behind the path of a layout (`oci:DIR:NAME`): literally so, as skopeo does and looks for
+/// it, and in full where it is a whole name.
+pub(super) fn call(annotations: &mut BTreeMap<String, String>, name: &str) {
+    annotations.insert(ANNOTATION_REF_NAME.to_owned(), name.to_owned());
+    if name.contains(['/', ':'])
+        && let Ok(full) = name.parse::<Reference>()
+    {
+        annotations.insert(ANNOTATION_IMAGE_NAME.to_owned(), full.with_default_tag().to_string());
+    }
 }
 
 /// Adds to a layout: what `blobs` writes first, the index with `fresh` in it last.
@@ -57,7 +69,8 @@ fn is_replaced(old: &Descriptor, new: &Descriptor) -> bool {
     if full(new).is_some() {
         return full(old) == full(new);
     }
-    old.digest == new.digest && full(old).is_none() && !old.annotations.contains_key(ANNOTATION_REF_NAME)
+    let short = |entry: &Descriptor| entry.annotations.get(ANNOTATION_REF_NAME).cloned();
+    full(old).is_none() && short(old) == short(new) && (short(new).is_some() || old.digest == new.digest)
 }
 
 /// The index of a layout that is there; an empty one for an empty directory.

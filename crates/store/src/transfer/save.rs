@@ -17,7 +17,7 @@ use std::io;
 use std::path::Path;
 use wiac_oci::digest::{DiffId, Digest};
 use wiac_oci::manifest::{Descriptor, ImageLayout, Index, Platform, media_type};
-use wiac_oci::reference::Reference;
+use wiac_oci::reference::{Reference, ReferenceError};
 
 /// In which form images are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +51,29 @@ pub struct Wanted {
     pub index_annotations: BTreeMap<String, String>,
     /// What the index's descriptor says beside, in an image layout.
     pub index_descriptor_annotations: BTreeMap<String, String>,
+}
+
+impl Wanted {
+    /// Calls it what somebody wrote behind the path of an archive or layout, in place of its names.
+    ///
+    /// # Errors
+    /// What is no name, in an archive of docker's.
+    pub fn call(&mut self, name: &str, format: Format) -> Result<(), ReferenceError> {
+        self.names.clear();
+        if format == Format::DockerArchive {
+            self.names.push(name.parse::<Reference>()?.with_default_tag());
+            return Ok(());
+        }
+        layout_directory::call(
+            if self.others.is_empty() {
+                &mut self.record.descriptor_annotations
+            } else {
+                &mut self.index_descriptor_annotations
+            },
+            name,
+        );
+        Ok(())
+    }
 }
 
 /// An image ready to go out with those for other platforms.

@@ -74,7 +74,7 @@ impl Output {
                     }
                 }
                 "compression-level" => output.level = Some(value.parse().map_err(|_| wrong("a number"))?),
-                "push" if value != "false" => return Err(wrong("that isn't there yet; wiac push does it")),
+                "push" if value != "false" => return Err(wrong("give --push instead, with the names by -t")),
                 "rewrite-timestamp" | "push" | "oci-mediatypes" | "unpack" | "store" | "force-compression" => {}
                 _ => {
                     return Err(wrong(

@@ -97,6 +97,9 @@ impl Images {
             descriptor_annotations: self.annotations.index_descriptor.clone(),
             digest: digest.cloned(),
         };
+        if !index.others.is_empty() {
+            data.store.keep_index(&held[own].id, &index)?;
+        }
         for name in names {
             if index.others.is_empty() {
                 data.store.name_image(name, &held[own].id)?;

@@ -1,18 +1,12 @@
 //! Indexes put together by hand, as podman and docker have them: nothing is sent before `wiac manifest push`.
 
-use crate::commands::tags::meaning;
+use super::entries::{entries, known};
 use crate::data::Data;
 use crate::error::Failure;
 use crate::registry::RegistryOptions;
-use crate::{Global, data};
 use clap::Args;
-use serde_json::{Value, json};
 use std::process::ExitCode;
-use wiac_oci::image::ImageConfig;
-use wiac_oci::manifest::{Descriptor, Index, Manifest, Platform, media_type};
-use wiac_oci::platform::choose;
 use wiac_oci::reference::Reference;
-use wiac_registry::Client;
 use wiac_store::lists::{EntryPlace, IndexEntry, IndexList};
 
 // What may be written; clap makes the help of the comments below.
@@ -67,6 +61,9 @@ struct Meant {
     /// The variant of the architecture
     #[arg(long, value_name = "VARIANT")]
     variant: Option<String>,
+    /// The version of the operating system
+    #[arg(long, value_name = "VERSION")]
+    os_version: Option<String>,
     /// An annotation of the manifest in the index
     #[arg(long, value_name = "NAME=VALUE")]
     annotation: Vec<String>,
@@ -102,6 +99,21 @@ pub(super) struct Rm {
     /// Indexes
     #[arg(required = true, value_name = "LIST")]
     lists: Vec<Reference>,
+}
+
+// What may be written; clap makes the help of the comments below.
+#[derive(Debug, Args)]
+pub(super) struct Exists {
+    /// The index
+    #[arg(value_name = "LIST")]
+    list: Reference,
+}
+
+impl Exists {
+    /// Says it by the exit code.
+    pub(super) fn run(&self, data: &Data) -> Result<ExitCode, Failure> {
+        Ok(ExitCode::from(u8::from(known(data, &self.list)?.is_none())))
+    }
 }
 
 impl Create {
@@ -187,6 +199,9 @@ impl Meant {
         if self.variant.is_some() {
             entry.platform.variant.clone_from(&self.variant);
         }
+        if self.os_version.is_some() {
+            entry.platform.os_version.clone_from(&self.os_version);
+        }
         entry.annotations.extend(pairs(&self.annotation)?);
         Ok(())
     }
@@ -203,7 +218,7 @@ fn pairs(written: &[String]) -> Result<Vec<(String, String)>, Failure> {
 
 /// An index that has to be there.
 pub(super) fn existing(data: &Data, name: &Reference) -> Result<IndexList, Failure> {
-    data.store.list(name)?.ok_or_else(|| missing(name))
+    known(data, name)?.ok_or_else(|| missing(name))
 }
 
 fn missing(name: &Reference) -> Failure {
@@ -251,115 +266,4 @@ fn add_all(
         }
     }
     Ok(())
-}
-
-/// What a name means: an image here, else one in a registry; `docker://` means the latter alone.
-fn entries(data: &Data, client: &Client, text: &str, all: bool) -> Result<Vec<IndexEntry>, Failure> {
-    let remote = text.strip_prefix("docker://");
-    if remote.is_none()
-        && let Ok((id, record)) = data.store.find_image(text)
-    {
-        return Ok(vec![IndexEntry {
-            name: text.to_owned(),
-            place: EntryPlace::Image(id),
-            platform: platform_of(&record.config),
-            annotations: std::collections::BTreeMap::new(),
-        }]);
-    }
-    let name = remote.unwrap_or(text);
-    let reference = meaning(&client.candidates(name)?, name)?.with_default_tag();
-    let found = client.manifest(&reference)?;
-    if !media_type::is_index(&found.descriptor.media_type) {
-        return Ok(vec![in_registry(client, text, &reference, &found.descriptor)?]);
-    }
-    let wrong = |reason: String| Failure::new(format!("{}: {reason}", reference.familiar()));
-    let index: Index =
-        serde_json::from_slice(&found.bytes).map_err(|error| wrong(format!("its index can't be read: {error}")))?;
-    let chosen: Vec<&Descriptor> = if all {
-        index.manifests.iter().collect()
-    } else {
-        vec![choose(&index.manifests, &Platform::host()).map_err(wrong)?]
-    };
-    let mut entries = Vec::new();
-    for descriptor in chosen {
-        let mut entry = in_registry(client, text, &reference, descriptor)?;
-        entry.annotations.clone_from(&descriptor.annotations);
-        entries.push(entry);
-    }
-    Ok(entries)
-}
-
-fn in_registry(
-    client: &Client,
-    text: &str,
-    reference: &Reference,
-    descriptor: &Descriptor,
-) -> Result<IndexEntry, Failure> {
-    let by_digest: Reference = format!("{}@{}", reference.name(), descriptor.digest).parse()?;
-    let platform = if let Some(platform) = &descriptor.platform {
-        platform.clone()
-    } else {
-        let found = client.manifest(&by_digest)?;
-        let manifest: Manifest = serde_json::from_slice(&found.bytes)?;
-        let config = crate::registry::document(client, &by_digest, &manifest.config)?;
-        platform_of(&ImageConfig::parse(&config)?)
-    };
-    let plain = Descriptor::new(
-        descriptor.media_type.clone(),
-        descriptor.digest.clone(),
-        descriptor.size,
-    );
-    Ok(IndexEntry {
-        name: text.to_owned(),
-        place: EntryPlace::Registry {
-            reference: by_digest.to_string(),
-            descriptor: Box::new(plain),
-        },
-        platform,
-        annotations: std::collections::BTreeMap::new(),
-    })
-}
-
-fn platform_of(config: &ImageConfig) -> Platform {
-    Platform {
-        architecture: config.architecture.clone(),
-        os: if config.os.is_empty() {
-            "linux".to_owned()
-        } else {
-            config.os.clone()
-        },
-        variant: config.variant.clone(),
-        os_version: config.os_version.clone(),
-        ..Platform::default()
-    }
-}
-
-/// An index that was put together here, for people and programs; `None` where there is none of that name.
-pub(super) fn shown(global: &Global, name: &str) -> Result<Option<Value>, Failure> {
-    let Ok(reference) = name.parse::<Reference>() else {
-        return Ok(None);
-    };
-    let data = data::open(global)?;
-    let Some(list) = data.store.list(&reference)? else {
-        return Ok(None);
-    };
-    let entry = |entry: &IndexEntry| {
-        let mut value = match &entry.place {
-            EntryPlace::Registry { descriptor, .. } => json!(descriptor),
-            EntryPlace::Image(id) => json!({ "image": id }),
-        };
-        value["name"] = json!(entry.name);
-        value["platform"] = json!(entry.platform);
-        if !entry.annotations.is_empty() {
-            value["annotations"] = json!(entry.annotations);
-        }
-        value
-    };
-    let manifests: Vec<Value> = list.entries.iter().map(entry).collect();
-    Ok(Some(json!({
-        "schemaVersion": 2,
-        "mediaType": media_type::INDEX,
-        "manifests": manifests,
-        "annotations": list.annotations,
-    })))
 }

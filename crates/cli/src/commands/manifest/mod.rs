@@ -1,5 +1,6 @@
 //! `wiac manifest`: manifests and indexes as registries have them, and indexes put together by hand.
 
+mod entries;
 mod lists;
 mod send;
 
@@ -32,6 +33,8 @@ enum Verb {
     Remove(lists::Remove),
     /// Delete indexes that were put together here
     Rm(lists::Rm),
+    /// End with 0 where there is such an index here, with 1 where there is none
+    Exists(lists::Exists),
     /// Send an index to a registry, with what it lacks of the manifests
     Push(send::Push),
 }
@@ -57,6 +60,7 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
         Verb::Annotate(annotate) => annotate.run(&data::open(global)?),
         Verb::Remove(remove) => remove.run(&data::open(global)?),
         Verb::Rm(rm) => rm.run(&data::open(global)?),
+        Verb::Exists(exists) => exists.run(&data::open(global)?),
         Verb::Push(push) => push.run(&data::open(global)?),
     }
 }
@@ -64,7 +68,7 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
 fn show(global: &Global, inspect: &Inspect) -> Result<ExitCode, Failure> {
     // Before a user namespace is entered, in which everybody is root.
     let uid = rustix::process::geteuid().as_raw();
-    if let Some(shown) = lists::shown(global, &inspect.name)? {
+    if let Some(shown) = entries::shown(global, &inspect.name)? {
         println!("{shown:#}");
         return Ok(ExitCode::SUCCESS);
     }

@@ -266,3 +266,55 @@ fn an_image_is_called_by_its_configuration() {
         .fails(125)
         .complains(&["index-descriptor:a=b", "several platforms"]);
 }
+
+as_users!(an_index_without_a_name: root, user);
+fn an_index_without_a_name(place: &Place) {
+    context(place);
+    let build = |more: &[&str]| {
+        let said = place
+            .build("context", DOCKERFILE)
+            .args(BOTH)
+            .args(more)
+            .arg("-q")
+            .succeeds();
+        said.text().to_owned()
+    };
+    let id = build(&[]);
+    place.wiac(["run", &id]).succeeds().says("linux/amd64");
+    place.wiac(["run", "--platform", "linux/arm64", &id, "true"]).succeeds();
+    place
+        .wiac(["inspect", "-f", "{{.Architecture}}", &id])
+        .succeeds()
+        .says("amd64");
+    let short = &id["sha256:".len()..][..12];
+    let entry = |layout: &str| entries(place, layout)[0]["digest"].clone();
+    place
+        .wiac(["save", short, "-o", "saved", "--format", "oci-dir"])
+        .succeeds();
+    place.wiac(["transfer", "-q", &id, "oci:copied"]).succeeds();
+    assert_eq!(
+        (entry("saved"), entry("copied")),
+        (id.as_str().into(), id.as_str().into())
+    );
+    place.wiac(["tag", &id, "named:1"]).succeeds();
+    place
+        .wiac(["save", "named:1", "-o", "named", "--format", "oci-dir"])
+        .succeeds();
+    assert_eq!(entry("named"), id.as_str());
+    // By the digest it goes with its name, and without one whole.
+    place.wiac(["rmi", &id]).succeeds().mentions("Untagged: named:1");
+    assert_eq!(place.tree("data/images/records"), Vec::<String>::new());
+    assert_eq!(place.tree("data/images/indexes"), Vec::<String>::new());
+    assert_eq!(build(&[]), id);
+    place.wiac(["rmi", &id]).succeeds();
+    assert_eq!(place.tree("data/images/records"), Vec::<String>::new());
+    place.wiac(["inspect", &id]).fails(1);
+    // A name that is taken away takes the index along; what nothing names goes with a prune.
+    assert_eq!(build(&["-t", "both"]), id);
+    place.wiac(["rmi", "both"]).succeeds();
+    place.wiac(["run", &id]).fails(125);
+    assert_eq!(build(&[]), id);
+    place.wiac(["prune", "-f"]).succeeds();
+    assert_eq!(place.tree("data/images/indexes"), Vec::<String>::new());
+    place.wiac(["store", "check"]).succeeds();
+}

@@ -130,3 +130,34 @@ fn a_certificate_is_checked(place: &Place) {
     );
     wiac_on(place, "fourth", ["pull", "--tls-verify", &name]).succeeds();
 }
+
+#[test]
+fn who_is_logged_in_is_told_and_taken_again() {
+    let (place, registry) = (Place::root(), Registry::with_user(USER, SECRET));
+    let authority = registry.authority();
+    let login = |more: &[&str]| wiac(&place, ["login"]).args(more).arg(&authority);
+    login(&["--get-login"]).fails(1).complains(&["not logged into"]);
+    login(&["-u", USER, "--password-stdin"]).stdin(SECRET).succeeds();
+    login(&["--get-login"]).succeeds().says(USER);
+    discreet(login(&[]).succeeds()).mentions(&format!("Already logged in to {authority} as {USER}"));
+    login(&["-u", USER]).succeeds().mentions("Already logged in");
+    login(&["-u", "bob"]).fails(125).complains(&["--password-stdin"]);
+    // A part of a registry, as podman has it.
+    let part = format!("{authority}/team");
+    wiac(&place, ["login", "-u", USER, "--password-stdin", &part])
+        .stdin(SECRET)
+        .succeeds();
+    wiac(&place, ["logout", &authority]).succeeds();
+    place.image("app", "");
+    wiac(&place, ["push", "-q", "app", &format!("{part}/app")]).succeeds();
+    wiac(&place, ["push", "-q", "app", &registry.name("app")]).fails(1);
+    wiac(&place, ["logout", "--all"]).succeeds();
+    wiac(&place, ["login", "--get-login", &part]).fails(1);
+    assert!(!place.read("auth.json").contains("auth\":"));
+    // A file that is named has to be there.
+    wiac(&place, ["pull", "--authfile", "nowhere.json", &registry.name("app")])
+        .fails(1)
+        .complains(&["nowhere.json", "no such file"]);
+    place.write("auth.json", "{\"auths\": ");
+    login(&["--get-login"]).fails(1).complains(&["auth.json", "no JSON"]);
+}

@@ -168,3 +168,42 @@ fn what_refers_to_an_image_is_listed() {
         .fails(1)
         .complains(&["none"]);
 }
+
+#[test]
+fn an_index_that_was_built_is_one_for_manifest_too() {
+    let (place, registry) = (Place::root(), Registry::start());
+    place.write("context/file", "x");
+    let name = registry.name("team/both:1");
+    place
+        .build("context", "FROM scratch\nCOPY file /\n")
+        .args([
+            "--platform",
+            "linux/arm64,linux/amd64",
+            "-t",
+            &name,
+            "--iidfile",
+            "id",
+            "--push",
+        ])
+        .succeeds();
+    assert_eq!(super::digest_of(&place, &name), place.read("id"));
+    let wiac = |arguments: &[&str]| wiac_on(&place, "data", arguments.iter().copied());
+    wiac(&["manifest", "exists", &name]).succeeds();
+    wiac(&["manifest", "exists", "none"]).fails(1);
+    let shown = json(wiac(&["manifest", "inspect", &name]));
+    assert_eq!(shown["manifests"][0]["platform"]["architecture"], "arm64");
+    let other = registry.name("team/other:1");
+    wiac(&["manifest", "push", "-q", &name, &other]).succeeds();
+    assert_eq!(super::digest_of(&place, &other), place.read("id"));
+    wiac(&["manifest", "create", "--all", "mine", &name]).succeeds();
+    let said = ["manifest", "annotate", "--os-version", "10.0.1", "mine", &name];
+    wiac(&said).succeeds();
+    let shown = json(wiac(&["manifest", "inspect", "mine"]));
+    assert_eq!(shown["manifests"].as_array().map(Vec::len), Some(2));
+    assert_eq!(shown["manifests"][0]["platform"]["os.version"], "10.0.1");
+    place
+        .build("context", "FROM scratch\n")
+        .arg("--push")
+        .fails(125)
+        .complains(&["--tag"]);
+}

@@ -153,3 +153,72 @@ fn what_there_is_none_of_is_said() {
         .complains(&["can't be pulled", "can't reach"]);
     assert_whole(&place, "data");
 }
+
+#[test]
+fn short_names_mean_the_same_here_as_there() {
+    let (place, registry) = (Place::root(), Registry::start());
+    place.image("app", "CMD [\"echo\", \"here\"]");
+    place.wiac(["push", "-q", "app", &registry.name("team/app")]).succeeds();
+    place.wiac(["push", "-q", "app", &registry.name("found")]).succeeds();
+    let text = format!(
+        "unqualified-search-registries = [\"{}\"]\n[aliases]\n\"short\" = \"{}\"\n",
+        registry.authority(),
+        registry.name("team/app")
+    );
+    place.write("registries.conf", text);
+    let wiac = |arguments: &[&str]| {
+        wiac_on(&place, "other", arguments.iter().copied())
+            .env("CONTAINERS_REGISTRIES_CONF", place.path("registries.conf"))
+    };
+    for name in ["short", "found:latest"] {
+        wiac(&["pull", "-q", name]).succeeds();
+        wiac(&["run", "--pull=never", name]).succeeds().says("here");
+        wiac(&["inspect", name]).succeeds().mentions(&registry.authority());
+        wiac(&["tag", name, "docker.io/library/kept:1"]).succeeds();
+        wiac(&["push", name]).succeeds().mentions(&registry.authority());
+    }
+    // What is written out is meant as it stands, as skopeo and podman have it.
+    let whole = format!("docker://{}", registry.name("found"));
+    wiac(&["pull", "-q", &whole]).succeeds();
+    wiac(&["run", &whole]).succeeds().says("here");
+    wiac(&["tags", &whole]).succeeds().says("latest");
+    wiac(&["rmi", "-f", "short"]).succeeds();
+    wiac(&["run", "--pull=never", "other-short"])
+        .fails(125)
+        .complains(&["other-short"]);
+}
+
+#[test]
+fn a_digest_is_no_tag() {
+    let (place, registry) = (Place::root(), Registry::start());
+    let (repository, tag) = (registry.name("app"), registry.name("app:1"));
+    let publish = |word: &str| {
+        place.image(word, &format!("CMD [\"echo\", \"{word}\"]"));
+        place.wiac(["push", "-q", word, &tag]).succeeds();
+        digest_of(&place, &tag)
+    };
+    let old = publish("old");
+    let both = format!("{tag}@{old}");
+    let wiac = |arguments: &[&str]| wiac_on(&place, "other", arguments.iter().copied());
+    wiac(&["pull", "-q", &both]).succeeds();
+    wiac(&["run", "--pull=never", &both]).succeeds().says("old");
+    // The tag isn't claimed: who asks for it gets what it means now, and what it means is pushed under it alone.
+    let inspected = json(wiac(&["inspect", &both]));
+    assert_eq!(inspected[0]["RepoTags"], serde_json::json!([]));
+    assert_eq!(
+        inspected[0]["RepoDigests"],
+        serde_json::json!([format!("{repository}@{old}")])
+    );
+    let new = publish("new");
+    wiac(&["run", &tag]).succeeds().says("new");
+    wiac(&["push", "--all-tags", &repository]).succeeds();
+    assert_eq!(digest_of(&place, &tag), new);
+    wiac(&["tag", &both, "kept:1"]).succeeds();
+    // Each name can be taken away by itself.
+    wiac(&["rmi", &format!("{repository}@{old}")])
+        .succeeds()
+        .mentions("Untagged: ");
+    wiac(&["run", "kept:1"]).succeeds().says("old");
+    let id = wiac(&["images", "-q", "kept:1"]).succeeds();
+    wiac(&["push", id.text()]).fails(125).complains(&["an id, not a name"]);
+}

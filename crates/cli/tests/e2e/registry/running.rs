@@ -81,7 +81,10 @@ fn from_pulls_what_is_missing(place: &Place) {
     publish(place, &name, "second");
     build(&[]).succeeds();
     wiac_on(place, "other", ["run", "--rm", &name]).succeeds().says("first");
-    build(&["--pull"]).succeeds();
+    build(&["--pull=sometimes"])
+        .fails(125)
+        .complains(&["always, missing, never and newer"]);
+    build(&["--pull=newer"]).succeeds();
     wiac_on(place, "other", ["run", "--rm", "--pull=never", &name])
         .succeeds()
         .says("second");

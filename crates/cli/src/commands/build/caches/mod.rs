@@ -84,7 +84,10 @@ impl CacheTo {
                 }
                 "compression-level" => found.level = Some(value.parse().map_err(|_| wrong("a number"))?),
                 // Each has one meaning here.
-                "oci-mediatypes" | "image-manifest" | "force-compression" => {}
+                "oci-mediatypes" | "image-manifest" | "oci-artifact" | "force-compression" => {}
+                _ if !matches!(kind, None | Some("local" | "registry" | "inline")) => {
+                    return Err(incomplete("--cache-to", text, kind, "dest"));
+                }
                 _ => {
                     return Err(wrong(
                         "unknown; there are type, ref, dest, tag, mode, ignore-error, compression and compression-level",
@@ -122,6 +125,9 @@ impl CacheFrom {
                 "src" => directory = Some(PathBuf::from(value)),
                 "tag" => value.clone_into(&mut tag),
                 "digest" => digest = Some(value.to_owned()),
+                _ if !matches!(kind, None | Some("local" | "registry" | "inline")) => {
+                    return Err(incomplete("--cache-from", text, kind, "src"));
+                }
                 _ => {
                     return Err(Failure::usage(format!(
                         "--cache-from {text}: {key}: unknown; there are type, ref, src, tag and digest"
@@ -181,6 +187,8 @@ mod tests {
         ] {
             assert!(CacheTo::parse(wrong).is_err(), "{wrong}");
         }
+        let said = format!("{:?}", CacheTo::parse("type=s3,region=x").expect_err("refused"));
+        assert!(said.contains("unknown type s3"), "{said}");
         for wrong in ["type=local", "type=inline", "type=s3,ref=x", "type=local,dest=x"] {
             assert!(CacheFrom::parse(wrong).is_err(), "{wrong}");
         }
