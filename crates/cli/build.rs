@@ -1,8 +1,9 @@
-//! Two things that make each start cheaper, as far as linker and C library know them.
+//! What makes the binary smaller and each start cheaper, as far as linker and C library know it.
 //!
 //! - Packed relative relocations (DT_RELR): a static program applies its own at every start, and packed they take 2 KB to
 //!   read instead of 180.
 //! - The functions that a start calls lie side by side (`startup.order`, made by `cargo xtask order`): fewer pages to map.
+//! - No tables for unwinding the stack (`no-unwind-tables.ld`).
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,35 +14,45 @@ const FIRST: (u32, u32) = (2, 36);
 /// The list of functions; its first line names the compiler it was made with.
 const ORDER: &str = "startup.order";
 
+/// The linker script that drops the tables for unwinding.
+const NO_UNWIND_TABLES: &str = "no-unwind-tables.ld";
+
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed={ORDER}");
+    println!("cargo::rerun-if-changed={NO_UNWIND_TABLES}");
     if std::env::var("HOST") != std::env::var("TARGET") {
         return;
     }
     if glibc().is_some_and(|version| version >= FIRST) {
-        println!("cargo::rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
+        link_with("-z,pack-relative-relocs");
     }
     let is_release = std::env::var("PROFILE").is_ok_and(|profile| profile == "release");
-    if is_release
-        && is_compilers_own_linker()
-        && compiler().is_some_and(|compiler| is_made_with(&compiler))
-        && let Some(order) = beside_the_output()
+    if !is_release || !is_compilers_own_linker() {
+        return;
+    }
+    if let Some(script) = beside_the_output(NO_UNWIND_TABLES) {
+        link_with(&format!("-T,{}", script.display()));
+    }
+    if compiler().is_some_and(|compiler| is_made_with(&compiler))
+        && let Some(order) = beside_the_output(ORDER)
     {
-        println!(
-            "cargo::rustc-link-arg-bins=-Wl,--symbol-ordering-file={}",
-            order.display()
-        );
+        link_with(&format!("--symbol-ordering-file={}", order.display()));
         // Functions come and go: one that is gone is no mistake.
-        println!("cargo::rustc-link-arg-bins=-Wl,--no-warn-symbol-ordering");
+        link_with("--no-warn-symbol-ordering");
     }
 }
 
-/// A copy of the list for the linker: what this prints outlives a source directory that is moved, or that shares its
-/// target directory with another one.
-fn beside_the_output() -> Option<PathBuf> {
-    let copy = PathBuf::from(std::env::var_os("OUT_DIR")?).join(ORDER);
-    std::fs::copy(ORDER, &copy).ok()?;
+/// Gives the linker of the binary these arguments.
+fn link_with(arguments: &str) {
+    println!("cargo::rustc-link-arg-bins=-Wl,{arguments}");
+}
+
+/// A copy for the linker: what this prints outlives a source directory that is moved, or that shares its target
+/// directory with another one.
+fn beside_the_output(file: &str) -> Option<PathBuf> {
+    let copy = PathBuf::from(std::env::var_os("OUT_DIR")?).join(file);
+    std::fs::copy(file, &copy).ok()?;
     Some(copy)
 }
 
