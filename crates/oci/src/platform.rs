@@ -101,6 +101,9 @@ pub fn choose<'d>(manifests: &'d [Descriptor], wanted: &Platform) -> Result<&'d 
                     .filter_map(|d| d.platform.as_ref())
                     .map(ToString::to_string)
                     .collect();
+                if there.is_empty() {
+                    return format!("there is no image for {wanted} in it: it says of nothing what it is for");
+                }
                 format!("there is no image for {wanted} in it, only for {}", there.join(", "))
             })
         }
@@ -181,6 +184,13 @@ mod tests {
         assert!(takes("linux/arm64/v8", "linux/arm64") && takes("linux/arm/v7", "linux/arm/v6"));
         assert!(takes("linux/amd64/v3", "linux/amd64") && !takes("linux/amd64/v2", "linux/amd64/v3"));
         assert!(!takes("linux/arm/v6", "linux/arm") && !takes("linux/riscv64/x", "linux/riscv64"));
+    }
+
+    #[test]
+    fn what_is_for_nothing_is_told() {
+        let blob = |text: &str| Descriptor::new("layer", crate::digest::Digest::sha256(text), 1);
+        let error = choose(&[blob("a"), blob("b")], &Platform::host()).unwrap_err();
+        assert!(error.ends_with("it says of nothing what it is for"), "{error}");
     }
 
     #[test]

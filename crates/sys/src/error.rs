@@ -56,6 +56,10 @@ pub fn words(error: &std::io::Error) -> String {
 
 /// The kernel's words for an error number, without the number that std puts behind them.
 pub fn describe(errno: Errno) -> String {
+    if errno == Errno::MFILE {
+        // The kernel's words alone don't say whose limit it is.
+        return "too many open files for one process: raise the limit (ulimit -n)".to_owned();
+    }
     let text = std::io::Error::from_raw_os_error(errno.raw_os_error()).to_string();
     match text.find(" (os error") {
         Some(end) => text[..end].to_owned(),
@@ -97,5 +101,11 @@ mod tests {
             error.to_string(),
             "open(\"/nowhere\", O_PATH): No such file or directory"
         );
+    }
+
+    #[test]
+    fn a_limit_of_ours_is_called_so() {
+        let error = std::io::Error::from_raw_os_error(Errno::MFILE.raw_os_error());
+        assert!(words(&error).contains("ulimit -n"));
     }
 }

@@ -128,6 +128,9 @@ fn blob_name(digest: &Digest) -> String {
     format!("blobs/{}/{}", digest.algorithm(), digest.hex())
 }
 
+/// The configuration of a cache that BuildKit has written.
+const BUILDKITS: &str = "application/vnd.buildkit.cacheconfig.v0";
+
 /// The layers that a manifest and its configuration name, each with its blob.
 fn layers(shown: &str, (manifest, config): &Documents) -> Result<Vec<(CachedLayer, Descriptor)>, Failure> {
     let wrong = |reason: String| Failure::new(format!("{shown}: {reason}"));
@@ -141,6 +144,12 @@ fn layers(shown: &str, (manifest, config): &Documents) -> Result<Vec<(CachedLaye
         }
         let blobs = manifest.layers.iter().map(plain);
         return Ok(cache.layers.into_iter().zip(blobs).collect());
+    }
+    if manifest.config.media_type == BUILDKITS {
+        return Err(wrong(
+            "it is a cache of BuildKit's, which names other steps than ours; write one with wiac build --cache-to"
+                .to_owned(),
+        ));
     }
     let config = ImageConfig::parse(config).map_err(|error| unreadable(error.to_string()))?;
     let cache = BuildCache::of_image(&config).map_err(unreadable)?;
@@ -218,4 +227,17 @@ fn open_registry(data: &Data, name: &str, platform: &Platform) -> Result<Source,
         place: Place::Registry(client, reference),
         shown,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cache_of_buildkits_is_called_so() {
+        let config = Descriptor::new(BUILDKITS, Digest::sha256("{}"), 2);
+        let documents = (Manifest::new(config, Vec::new()), b"{}".to_vec());
+        let said = layers("cache:1", &documents).expect_err("refused").to_string();
+        assert!(said.starts_with("cache:1: it is a cache of BuildKit's"), "{said}");
+    }
 }
