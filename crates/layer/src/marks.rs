@@ -3,7 +3,7 @@
 use crate::Form;
 use crate::error::{IoExt, Result};
 use rustix::fd::{AsFd, AsRawFd};
-use rustix::fs::{AtFlags, FileType, Stat};
+use rustix::fs::{AtFlags, FileType, Stat, XattrFlags};
 use rustix::io::Errno;
 use std::path::Path;
 
@@ -36,6 +36,20 @@ pub(crate) fn is_opaque_at(path: &Path) -> Result<bool> {
         }
     }
     Ok(false)
+}
+
+/// Lets overlayfs leave whiteouts out where it lists this directory. It does so for directories that it merges of several
+/// layers; for others only where they say that they were once copied up (`ovl_inode_init` in the kernel's
+/// fs/overlayfs/inode.c), and a layer may well delete names of a directory that no layer below it has. Else such a name is
+/// listed, and is nowhere. An empty origin means "copied up from somewhere".
+///
+/// # Errors
+/// What the kernel says; a file system without attributes is none.
+pub(crate) fn hide_whiteouts_in(directory: impl AsFd, form: Form) -> rustix::io::Result<()> {
+    match rustix::fs::fsetxattr(directory, form.attribute("origin"), b"", XattrFlags::empty()) {
+        Err(Errno::NOTSUP) => Ok(()),
+        result => result,
+    }
 }
 
 /// A short attribute of what `file` (which may be O_PATH) refers to.

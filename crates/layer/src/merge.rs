@@ -5,7 +5,7 @@ use crate::Form;
 use crate::copy;
 use crate::dress::{Dresser, OwnerPolicy};
 use crate::error::{IoExt, Result, not_marked};
-use crate::marks::refuse_beyond_us;
+use crate::marks::{hide_whiteouts_in, refuse_beyond_us};
 use crate::merged::{Descent, Found, LayerStack, MergedDirectory};
 use crate::meta::{meta_of_directory, meta_of_name};
 use crate::owners::OwnerRecord;
@@ -86,6 +86,8 @@ struct Level {
     hides: bool,
     /// It is this directory that gets the mark for that.
     opaque: bool,
+    /// There are whiteouts in it, and it isn't the root, of which overlayfs leaves them out anyway.
+    has_whiteouts: bool,
 }
 
 impl Merging<'_> {
@@ -139,16 +141,17 @@ impl Merging<'_> {
     ) -> Result<Level> {
         let (mut names, deleted) = directory.names_and_deleted()?;
         names.reverse();
-        if !hides {
+        if !hides && !deleted.is_empty() {
             let parent = self.inside.directory(&path).at("open", &path)?;
-            for name in deleted {
+            for name in &deleted {
                 let kind = FileType::CharacterDevice;
-                let made = rustix::fs::mknodat(&parent, &name, kind, Mode::empty(), 0);
+                let made = rustix::fs::mknodat(&parent, name, kind, Mode::empty(), 0);
                 made.map_err(|errno| not_marked(errno, &join(&path, name.as_bytes())))?;
             }
         }
         descent.enter(directory);
         Ok(Level {
+            has_whiteouts: !hides && !deleted.is_empty() && !path.is_empty(),
             path,
             names,
             hides,
@@ -173,6 +176,9 @@ impl Merging<'_> {
         if level.opaque {
             let name = self.form.attribute("opaque");
             rustix::fs::fsetxattr(&fd, name, b"y", XattrFlags::empty()).on("mark as opaque", &path)?;
+        }
+        if level.has_whiteouts {
+            hide_whiteouts_in(&fd, self.form).on("mark", &path)?;
         }
         self.dresser.dress(fd.as_fd(), &level.path, &meta, None)
     }

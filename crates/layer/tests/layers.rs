@@ -4,7 +4,7 @@ mod archive;
 mod common;
 
 use archive::{Archive, Header, pax};
-use common::{assert_same, node, open, scratch, shell, tree, unpack_into, unpack_on, xattrs};
+use common::{assert_same, node, open, pack_on, scratch, shell, tree, unpack_into, unpack_on, xattrs};
 use std::path::Path;
 use wiac_layer::Form;
 use wiac_layer::merged::LayerStack;
@@ -87,6 +87,57 @@ fn an_opaque_root_hides_all() {
     let seen: Vec<String> = tree(&dir.path().join("mnt")).into_keys().collect();
     shell("umount mnt", dir.path());
     assert_eq!(seen, ["", "d", "d/new", "link"]);
+}
+
+#[test]
+fn the_size_is_that_of_the_files_there_are() {
+    let dir = scratch();
+    shell(LOWER, dir.path());
+    let (layer, low) = (dir.path().join("layer"), dir.path().join("low"));
+    let tar = Archive::new()
+        .file("twice", b"first")
+        .file("twice", b"second")
+        .file("gone/a", b"123")
+        .file("kept", b"1234567")
+        .hard_link("gone/link", "kept")
+        .file("gone", b"12")
+        .hard_link("prog", "d/prog")
+        .end();
+    let unpacked = unpack_on(&tar, &layer, &[&low]).expect("unpacked");
+    let lengths = ["twice", "gone", "kept", "d/prog"].map(|name| layer.join(name).metadata().expect("there").len());
+    assert_eq!((lengths, unpacked.size), ([6, 2, 7, 4], 19));
+}
+
+#[test]
+fn a_whiteout_of_nothing_is_not_listed() {
+    let dir = scratch();
+    shell(LOWER, dir.path());
+    let (layer, low) = (dir.path().join("layer"), dir.path().join("low"));
+    // Directories that overlayfs takes from one layer alone: none below, one that is hidden, one of a deleted file's.
+    let tar = Archive::new()
+        .file("new/.wh.none", b"")
+        .file("d/.wh..wh..opq", b"")
+        .file("d/.wh.y", b"")
+        .file(".wh.e", b"")
+        .file("e/.wh.none", b"")
+        .end();
+    unpack_on(&tar, &layer, &[&low]).expect("unpacked");
+    shell(
+        "mkdir up work mnt; mount -t overlay o -o lowerdir=layer:low,upperdir=up,workdir=work mnt",
+        dir.path(),
+    );
+    let listed = |name: &str| {
+        std::fs::read_dir(dir.path().join("mnt").join(name))
+            .expect("list")
+            .count()
+    };
+    let found = ["new", "d", "e"].map(listed);
+    shell("umount mnt", dir.path());
+    assert_eq!(found, [0, 0, 0]);
+    // It is the machine's business, and in no tar.
+    let again = dir.path().join("again");
+    unpack_on(&pack_on(&layer, &[&low]).expect("packed"), &again, &[&low]).expect("unpacked");
+    assert_same(&tree(&again), &tree(&layer));
 }
 
 #[test]

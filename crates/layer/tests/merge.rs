@@ -80,6 +80,20 @@ fn marks_are_kept_for_what_is_below() {
 }
 
 #[test]
+fn a_mark_on_nothing_is_not_listed() {
+    let dir = scratch();
+    shell(
+        "mkdir -p low lower/d upper/d; touch lower/d/x lower/d/y; mknod upper/d/x c 0 0",
+        dir.path(),
+    );
+    let layers = ["low", "lower", "upper"].map(|name| dir.path().join(name));
+    let into = dir.path().join("into");
+    merged(&layers[1..], &into, true).expect("merged");
+    let seen = mounted(dir.path(), &[layers[0].clone(), into]);
+    assert_eq!(seen.into_keys().collect::<Vec<_>>(), ["", "d", "d/y"]);
+}
+
+#[test]
 fn another_file_system_gets_copies() {
     let dir = scratch();
     let other = tempfile::tempdir_in("/var/tmp").expect("tempdir");

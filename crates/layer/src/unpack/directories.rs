@@ -8,6 +8,7 @@
 use crate::error::Result;
 use crate::meta::Meta;
 use crate::owners::{below, remove_below};
+use crate::path::split;
 use crate::tar::{Entry, refuse};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -30,6 +31,8 @@ pub(super) struct Directory {
     pub meta: Option<Box<Meta>>,
     /// Has an opaque mark.
     pub opaque: bool,
+    /// Has whiteouts in it.
+    pub has_whiteouts: bool,
     /// A mark above hides what lower layers have here; known after [`Directories::hide`].
     hidden: bool,
 }
@@ -89,8 +92,12 @@ impl Directories {
         self.known.entry(path.to_vec()).or_default().opaque = true;
     }
 
+    /// Notes a whiteout in a directory that is known.
     pub(super) fn note_whiteout(&mut self, path: &[u8]) -> Result<()> {
         self.memory.charge(path, path.len() + OVERHEAD)?;
+        if let Some((above, _)) = split(path) {
+            self.known.entry(above.to_vec()).or_default().has_whiteouts = true;
+        }
         self.whiteouts.insert(path.to_vec());
         Ok(())
     }

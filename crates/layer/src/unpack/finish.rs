@@ -2,6 +2,7 @@
 
 use super::{Unpacked, Unpacker};
 use crate::error::{IoExt, Result, not_marked};
+use crate::marks::hide_whiteouts_in;
 use crate::merged::directory_at;
 use crate::meta::Meta;
 use crate::meta::meta_of_directory;
@@ -26,6 +27,14 @@ const PLAIN: Meta = Meta {
     xattrs: Vec::new(),
 };
 
+/// What overlayfs is to know of a directory.
+#[derive(Clone, Copy)]
+struct Marks {
+    opaque: bool,
+    /// There are whiteouts in it.
+    listed: bool,
+}
+
 impl Unpacker<'_> {
     pub(super) fn finish(mut self) -> Result<Unpacked> {
         self.directories.add_unnamed(b"")?;
@@ -41,15 +50,19 @@ impl Unpacker<'_> {
             };
             // On the root itself overlayfs doesn't look for a mark.
             let opaque = !path.is_empty() && (directory.opaque || self.directories.is_whiteout(&path));
-            self.dress_directory(&path, &meta, (opaque, directory.made))?;
+            let marks = Marks {
+                opaque,
+                listed: directory.has_whiteouts && !path.is_empty(),
+            };
+            self.dress_directory(&path, &meta, marks, directory.made)?;
         }
         self.result.owners = (!self.dresser.record.is_empty()).then_some(self.dresser.record);
         Ok(self.result)
     }
 
-    /// Gives a directory its mark and metadata. `made`: the permission bits it has now, where they are known.
-    fn dress_directory(&mut self, path: &[u8], meta: &Meta, (opaque, made): (bool, Option<u32>)) -> Result<()> {
-        let is_plain = !opaque && made == Some(meta.mode) && meta.xattrs.is_empty();
+    /// Gives a directory its marks and metadata. `made`: the permission bits it has now, where they are known.
+    fn dress_directory(&mut self, path: &[u8], meta: &Meta, marks: Marks, made: Option<u32>) -> Result<()> {
+        let is_plain = !marks.opaque && !marks.listed && made == Some(meta.mode) && meta.xattrs.is_empty();
         if let Some((above, name)) = split(path).filter(|_| is_plain) {
             // Most are so, and get their time through the directory they are in, without being opened.
             let spot = Spot {
@@ -60,9 +73,12 @@ impl Unpacker<'_> {
             return self.dresser.dress_unopened(&spot, meta, made);
         }
         let fd = self.inside.open(path, OFlags::RDONLY).at("open", path)?;
-        if opaque {
+        if marks.opaque {
             let name = self.options.form.attribute("opaque");
             rustix::fs::fsetxattr(&fd, name, b"y", XattrFlags::empty()).at("mark as opaque", path)?;
+        }
+        if marks.listed {
+            hide_whiteouts_in(&fd, self.options.form).at("mark", path)?;
         }
         self.dresser.dress(fd.as_fd(), path, meta, made)
     }

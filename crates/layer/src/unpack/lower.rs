@@ -88,6 +88,8 @@ impl Unpacker<'_> {
                 let from = rustix::fs::openat(parent, name, flags, Mode::empty()).at("open", &to.path)?;
                 let file = self.create(to, meta.mode)?;
                 crate::copy::contents(&from, &file).at("copy", &to.path)?;
+                let length = u64::try_from(status.st_size).unwrap_or_default();
+                self.result.size = self.result.size.saturating_add(length);
                 return self.dresser.dress(file.as_fd(), &to.path, meta, None);
             }
             FileType::Symlink => {

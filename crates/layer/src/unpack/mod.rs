@@ -63,7 +63,7 @@ pub struct UnpackOptions<'a> {
 /// What came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unpacked {
-    /// The lengths of all files, holes included.
+    /// The lengths of all files that came of it, holes included: what was replaced doesn't count.
     pub size: u64,
     /// The number of entries.
     pub entries: u64,

@@ -12,8 +12,13 @@ use std::os::unix::ffi::OsStrExt;
 impl Unpacker<'_> {
     /// Removes what is at a spot: a file, a whiteout, or a directory with all that is in it.
     pub(super) fn clear(&mut self, spot: &Spot<'_>) -> Result<()> {
-        match rustix::fs::unlinkat(&spot.parent, spot.name, AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => {
+        match unlink(&spot.parent, spot.name) {
+            Ok(freed) => {
+                self.result.size = self.result.size.saturating_sub(freed);
+                self.dresser.record.remove(&spot.path);
+                Ok(())
+            }
+            Err(Errno::NOENT) => {
                 self.dresser.record.remove(&spot.path);
                 Ok(())
             }
@@ -33,7 +38,9 @@ impl Unpacker<'_> {
             }
             waiting.push((path.clone(), true));
             let directory = self.inside.open(&path, OFlags::RDONLY).at("open", &path)?;
-            for name in empty_of_files(&directory).at("empty", &path)? {
+            let (names, freed) = empty_of_files(&directory).at("empty", &path)?;
+            self.result.size = self.result.size.saturating_sub(freed);
+            for name in names {
                 waiting.push(([&path, &b"/"[..], &name].concat(), false));
             }
         }
@@ -50,9 +57,21 @@ impl Unpacker<'_> {
     }
 }
 
-/// Removes all but directories; the names of those.
-fn empty_of_files(directory: &OwnedFd) -> rustix::io::Result<Vec<Vec<u8>>> {
-    let mut directories = Vec::new();
+/// Removes anything but a directory; the length of the file that this was the last name of.
+fn unlink(parent: &OwnedFd, name: &OsStr) -> rustix::io::Result<u64> {
+    let stat = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    rustix::fs::unlinkat(parent, name, AtFlags::empty())?;
+    let is_gone = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile && stat.st_nlink == 1;
+    Ok(if is_gone {
+        u64::try_from(stat.st_size).unwrap_or_default()
+    } else {
+        0
+    })
+}
+
+/// Removes all but directories; the names of those, and the lengths of the files that are gone with it.
+fn empty_of_files(directory: &OwnedFd) -> rustix::io::Result<(Vec<Vec<u8>>, u64)> {
+    let (mut directories, mut freed) = (Vec::new(), 0);
     for entry in Dir::read_from(directory)? {
         let entry = entry?;
         let name = entry.file_name();
@@ -63,12 +82,12 @@ fn empty_of_files(directory: &OwnedFd) -> rustix::io::Result<Vec<Vec<u8>>> {
             directories.push(name.to_bytes().to_vec());
             continue;
         }
-        match rustix::fs::unlinkat(directory, name, AtFlags::empty()) {
-            Ok(()) => {}
+        match unlink(directory, OsStr::from_bytes(name.to_bytes())) {
+            Ok(length) => freed += length,
             // The file system doesn't tell kinds in its listings.
             Err(Errno::ISDIR) => directories.push(name.to_bytes().to_vec()),
             Err(errno) => return Err(errno),
         }
     }
-    Ok(directories)
+    Ok((directories, freed))
 }

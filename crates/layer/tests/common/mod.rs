@@ -164,6 +164,8 @@ pub fn xattrs(path: &Path) -> Vec<(String, Vec<u8>)> {
             value.truncate(length);
             (name, value)
         })
+        // Overlayfs's own bookkeeping, which says nothing of what is seen.
+        .filter(|(name, _)| !name.ends_with(".overlay.origin"))
         .collect();
     found.sort();
     found
