@@ -218,12 +218,10 @@ impl<'a> Loading<'a> {
         }
     }
 
-    /// Layers with the owners that couldn't be set in them.
+    /// Layers with what couldn't be put on disk of them: owners, and whoever sets those may still have made no device, or no
+    /// attribute of a symlink.
     fn stack(&self, ids: &[LayerId]) -> wiac_layer::Result<LayerStack> {
         let stack = LayerStack::new(ids.iter().map(|id| self.store.layer_diff(id)).collect());
-        if self.owners == unpack::OwnerPolicy::Set {
-            return Ok(stack);
-        }
         let owners: Result<Vec<_>> = ids
             .iter()
             .map(|id| Ok(self.store.layer_owners(id)?.map(Arc::new)))

@@ -1,5 +1,6 @@
 //! Ordinary users, those with a single id among them: what they can't put on disk comes out again.
 
+use super::layout::{CONFIG, GZIP, Layout, config, digest, named};
 use super::{assert_whole, json, rich};
 use crate::harness::Place;
 
@@ -118,6 +119,47 @@ fn what_users_make_on_it_keeps_what_is_below() {
         ])
         .succeeds()
         .says("more\nfile\n1000:1000\n70:71");
+        assert_whole(&place, "data");
+    }
+}
+
+#[test]
+fn a_link_to_what_could_not_be_made_below_is_the_same_thing() {
+    // A device below that a layer above gives another name, an attribute that no symlink takes.
+    const TARS: &str = r"
+import tarfile
+def entry(tar, name, kind, **more):
+    info = tarfile.TarInfo(name)
+    info.type = kind
+    for key, value in more.items(): setattr(info, key, value)
+    tar.addfile(info)
+with tarfile.open('low.tar', 'w', format=tarfile.PAX_FORMAT) as tar:
+    entry(tar, 'null', tarfile.CHRTYPE, devmajor=1, devminor=3, mode=0o666, uid=7)
+    entry(tar, 'link', tarfile.SYMTYPE, linkname='x', pax_headers={'SCHILY.xattr.user.a': '1'})
+with tarfile.open('high.tar', 'w', format=tarfile.PAX_FORMAT) as tar:
+    entry(tar, 'again', tarfile.LNKTYPE, linkname='null')
+    entry(tar, 'other', tarfile.LNKTYPE, linkname='link')
+";
+    let root = Place::root();
+    for place in [Place::root(), Place::user(), Place::single()] {
+        place.host(&format!("python3 -c \"{TARS}\"")).succeeds();
+        let layout = Layout::new(&place, "layout");
+        let tars = ["low.tar", "high.tar"].map(|name| std::fs::read(place.path(name)).expect("a tar"));
+        let layers = tars.each_ref().map(|tar| layout.blob(GZIP, tar));
+        let config = layout.document(CONFIG, &config(&tars.map(|tar| digest(&tar))));
+        layout.index(&[named(&layout.manifest(&config, &layers), "it")]);
+        place.wiac(["load", "-q", "-i", "layout", "-t", "it"]).succeeds();
+        place.wiac(["squash", "it", "flat"]).succeeds();
+        for image in ["it", "flat"] {
+            place.wiac(["export", "-o", &format!("{image}.tar"), image]).succeeds();
+        }
+        place.host("cmp it.tar flat.tar").succeeds();
+        root.host(&format!("tar --xattrs -tvvf {}", place.shown("it.tar")))
+            .succeeds()
+            .mentions("crw-rw-rw-  7/0")
+            .mentions("null link to again")
+            .mentions("other link to link")
+            .mentions("user.a");
         assert_whole(&place, "data");
     }
 }
