@@ -75,9 +75,12 @@ fn asked_platform(stage: &Stage, word: &Word, platform: &Expanded, globals: &Glo
     }
 }
 
-/// Whether the text has the form of an image's name, or names a bundle.
+/// What stands before a base that isn't an image's name alone: a bundle, an image in another tool's store.
+const ELSEWHERE: [&str; 3] = ["bundle://", "containers-storage:", "docker-storage:"];
+
+/// Whether the text has the form of an image's name, or names something else that can be a base.
 fn is_reference(text: &str) -> bool {
-    if text.starts_with("bundle://") {
+    if ELSEWHERE.iter().any(|prefix| text.starts_with(prefix)) {
         return true;
     }
     let (name, digest) = text
