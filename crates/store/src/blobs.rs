@@ -8,7 +8,7 @@ use crate::sync;
 use crate::temporary::Temporary;
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use wiac_oci::digest::{Digest, Hasher};
@@ -322,7 +322,12 @@ impl Store {
         let mut digests = Vec::new();
         for algorithm in fs::read_dir(&parent).on("read", &parent)? {
             let directory = algorithm.on("read", &parent)?;
-            for entry in fs::read_dir(directory.path()).on("read", &directory.path())? {
+            let entries = match fs::read_dir(directory.path()) {
+                // Something that isn't ours: the check says so.
+                Err(error) if matches!(error.kind(), ErrorKind::NotADirectory | ErrorKind::NotFound) => continue,
+                result => result.on("read", &directory.path())?,
+            };
+            for entry in entries {
                 let entry = entry.on("read", &directory.path())?;
                 let text = format!(
                     "{}:{}",

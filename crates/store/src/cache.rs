@@ -1,5 +1,6 @@
 //! The build cache: step key → layer.
 
+use crate::collect::text_of_entry;
 use crate::data::Store;
 use crate::error::{IoExt, Result};
 use crate::layer::{HeldLayer, LayerId};
@@ -33,9 +34,8 @@ impl Store {
     /// The same with what is known of the step.
     pub fn find_step(&self, key: &str) -> Result<Option<CachedStep>> {
         let path = self.step_path(key);
-        let text = match fs::read_to_string(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            result => result.on("read", &path)?,
+        let Some(text) = text_of_entry(&path)? else {
+            return Ok(None);
         };
         let Some(id) = layer_of_entry(&text) else {
             return Ok(None);
@@ -81,10 +81,8 @@ impl Store {
     /// where there was none, or its layer is gone. `key` is hexadecimal: of all that makes the step but its files' contents.
     pub fn last_copy(&self, key: &str) -> Result<Option<(HeldLayer, String)>> {
         let path = self.last_copy_path(key);
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error).on("read", &path),
+        let Some(text) = text_of_entry(&path)? else {
+            return Ok(None);
         };
         let mut words = text.split_whitespace();
         let (Some(layer), Some(table)) = (words.next().and_then(LayerId::parse), words.next()) else {

@@ -11,10 +11,11 @@ mod images;
 mod layout;
 
 use crate::data::Store;
-use crate::error::Result;
-use crate::image::LocalId;
-use crate::layer::LayerId;
+use crate::error::{IoExt, Result};
+use crate::image::{Export, LocalId};
+use crate::layer::{LayerId, to_json};
 use crate::lock::Lock;
+use images::label;
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -43,6 +44,16 @@ pub struct Finding {
     pub advice: Option<String>,
 }
 
+impl Finding {
+    /// Whether it is one no more.
+    pub fn is_mended(&self) -> bool {
+        self.repaired.as_ref().is_some_and(|done| !done.starts_with(NOT_MENDED))
+    }
+}
+
+/// How [`Finding::repaired`] begins where mending failed.
+const NOT_MENDED: &str = "not mended";
+
 /// What was found.
 #[derive(Debug, Default)]
 pub struct CheckReport {
@@ -67,6 +78,10 @@ enum Repair {
     SetAside(PathBuf, String),
     /// Set a record aside, with its names and its export deleted.
     Image(LocalId),
+    /// Write what an image is called outside anew.
+    Export(PathBuf, Export),
+    /// Make a directory of the layout, with whatever stands in its place set aside.
+    Directory(PathBuf),
 }
 
 /// A check being made.
@@ -82,11 +97,39 @@ struct Checker<'s> {
     needed: HashMap<LayerId, HashSet<LocalId>>,
     /// Entries that lead nowhere and harm nobody.
     stale: usize,
+    /// Images whose export was lost and is known from their configuration.
+    restored: HashSet<LocalId>,
+    /// The layout is there: without it nothing can be looked at.
+    has_directories: bool,
 }
 
 impl Store {
-    /// Looks at everything. What is wrong is in the report; an error is what kept the check from looking.
+    /// Looks at everything. What is wrong is in the report; an error is what kept the check from looking. Where something
+    /// is mended, what was set aside may have been needed by more: the rest of the store is looked at again, until nothing
+    /// is mended any more.
     pub fn check(&self, options: CheckOptions) -> Result<CheckReport> {
+        let mut report = self.look_at_all(options)?;
+        let mut has_changed = report.findings.iter().any(Finding::is_mended);
+        while has_changed {
+            // Contents were read, and are what they were.
+            let again = self.look_at_all(CheckOptions {
+                quick: true,
+                deep: false,
+                ..options
+            })?;
+            let new = again
+                .findings
+                .into_iter()
+                .filter(|found| !report.findings.contains(found));
+            let new: Vec<Finding> = new.collect();
+            has_changed = new.iter().any(Finding::is_mended);
+            report.findings.extend(new);
+            report.notes = again.notes;
+        }
+        Ok(report)
+    }
+
+    fn look_at_all(&self, options: CheckOptions) -> Result<CheckReport> {
         let mut checker = Checker {
             store: self,
             options,
@@ -95,8 +138,13 @@ impl Store {
             names: HashMap::new(),
             needed: HashMap::new(),
             stale: 0,
+            restored: HashSet::new(),
+            has_directories: false,
         };
         checker.structure()?;
+        if !checker.has_directories {
+            return Ok(checker.report);
+        }
         if !options.quick {
             checker.blob_contents()?;
             checker.layer_contents()?;
@@ -112,6 +160,10 @@ impl Checker<'_> {
     /// Everything but contents, in one picture. Layers and entries of the build cache are added by others meanwhile:
     /// entries are read before layers, since a layer is there before what points to it.
     fn structure(&mut self) -> Result<()> {
+        self.has_directories = self.directories();
+        if !self.has_directories {
+            return Ok(());
+        }
         let path = self.store.path("images");
         let _lock = if self.options.repair {
             Lock::exclusive(&path)?
@@ -129,6 +181,8 @@ impl Checker<'_> {
         self.images(&records);
         self.name_targets(&names);
         self.exports()?;
+        self.lists()?;
+        self.failures()?;
         self.entries(&steps, &diff_ids)?;
         self.leases(&leases)?;
         self.notes(&records, &steps, &leases)?;
@@ -149,32 +203,60 @@ impl Checker<'_> {
     fn repair(&mut self, repair: Repair) -> Option<String> {
         let outcome = match repair {
             Repair::Nothing => return None,
-            Repair::Delete(path) => crate::collect::remove_file(&path).map(|()| "deleted".to_owned()),
+            Repair::Delete(path) => self.delete(&path),
             Repair::SetAside(path, name) => self.set_aside(&path, &name),
             Repair::Image(id) => self.set_image_aside(&id),
+            Repair::Export(path, export) => self.write_export(&path, &export),
+            Repair::Directory(path) => self.make_directory(&path),
         };
-        Some(outcome.unwrap_or_else(|error| format!("not mended: {error}")))
+        Some(outcome.unwrap_or_else(|error| format!("{NOT_MENDED}: {error}")))
     }
 
     fn set_aside(&self, path: &Path, name: &str) -> Result<String> {
-        use crate::error::IoExt;
-        let Some(_lock) = Lock::try_exclusive(path)? else {
-            return Ok("not mended: it is in use; check again when nothing runs".to_owned());
-        };
+        // A symlink is nobody's, and may lead nowhere.
+        let is_link = path.is_symlink();
+        let lock = if is_link { None } else { Lock::try_exclusive(path)? };
+        if lock.is_none() && !is_link {
+            return Ok(format!("{NOT_MENDED}: it is in use; check again when nothing runs"));
+        }
         let place = self.store.path("quarantine").join(name);
         fs::rename(path, &place).on("set aside", path)?;
         Ok(format!("moved to quarantine/{name}"))
+    }
+
+    /// Deletes a small file. What isn't one is set aside.
+    fn delete(&self, path: &Path) -> Result<String> {
+        if path.is_dir() {
+            return self.set_aside(path, &label(path).replace('/', "-"));
+        }
+        crate::collect::remove_file(path).map(|()| "deleted".to_owned())
+    }
+
+    fn write_export(&self, path: &Path, export: &Export) -> Result<String> {
+        self.delete(path)?;
+        self.store.write_durably(path, &to_json(export))?;
+        Ok("written anew".to_owned())
+    }
+
+    fn make_directory(&self, path: &Path) -> Result<String> {
+        let mut done = "made".to_owned();
+        if path.symlink_metadata().is_ok() {
+            let name = path.strip_prefix(self.store.root()).unwrap_or(path);
+            done = self.set_aside(path, &name.to_string_lossy().replace('/', "-"))?;
+        }
+        fs::create_dir_all(path).on("create", path)?;
+        Ok(done)
     }
 
     /// Names first, so that none points to nothing.
     fn set_image_aside(&self, id: &LocalId) -> Result<String> {
         for name in self.store.names().unwrap_or_default() {
             if name.stands_for(id) {
-                crate::collect::remove_file(&self.store.name_path(&name.name))?;
+                self.delete(&self.store.name_path(&name.name))?;
             }
         }
         let done = self.set_aside(&self.store.record_path(id), &format!("{id}.json"))?;
-        crate::collect::remove_file(&self.store.export_path(id))?;
+        self.delete(&self.store.export_path(id))?;
         Ok(done)
     }
 

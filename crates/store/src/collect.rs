@@ -17,7 +17,7 @@ use crate::image::{ImageRecord, LocalId};
 use crate::layer::LayerId;
 use crate::lock::Lock;
 use crate::usage::contents_size;
-pub(crate) use references::{References, idle_downloads, is_gone, step_entries};
+pub(crate) use references::{References, idle_downloads, is_gone, step_entries, text_of_entry};
 pub(crate) use removal::remove_file;
 use room::Room;
 use std::fs;
@@ -312,7 +312,14 @@ impl Collector<'_> {
 
     fn dangling(&mut self, path: &Path) -> Result<()> {
         self.collected.dangling += 1;
-        self.delete_file(path)
+        match self.delete_file(path) {
+            // Nobody's, and no entry: deleted where nothing is in it.
+            Err(_) if path.is_dir() => {
+                let _ = fs::remove_dir(path);
+                Ok(())
+            }
+            result => result,
+        }
     }
 
     fn delete_file(&self, path: &Path) -> Result<()> {

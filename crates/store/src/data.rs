@@ -99,9 +99,20 @@ impl Store {
             form,
             boot_id: std::sync::OnceLock::new(),
         };
-        temporary::sweep(&store)?;
-        sync::quarantine_unsynced(&store)?;
+        store.begin().or_else(|error| {
+            // Somebody may have deleted an empty directory: each is made again.
+            if !crate::collect::is_gone(&error) {
+                return Err(error);
+            }
+            make_directories(&store.root)?;
+            store.begin()
+        })?;
         Ok(store)
+    }
+
+    fn begin(&self) -> Result<()> {
+        temporary::sweep(self)?;
+        sync::quarantine_unsynced(self)
     }
 
     /// The data directory itself.
@@ -170,10 +181,7 @@ fn create(root: &Path, form: Form) -> Result<()> {
         }
     }
     check_attributes(root, form)?;
-    for directory in DIRECTORIES {
-        let path = root.join(directory);
-        fs::create_dir_all(&path).on("create", &path)?;
-    }
+    make_directories(root)?;
     // Layers hold set-user-id programs and files of all users: nobody else walks in here.
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
     fs::set_permissions(root, mode).on("protect", root)?;
@@ -181,6 +189,14 @@ fn create(root: &Path, form: Form) -> Result<()> {
     fs::write(&path, format!("{FORMAT} {}\n", form.word())).on("write", &path)?;
     fs::rename(&path, root.join("format")).on("rename", &path)?;
     drop(lock);
+    Ok(())
+}
+
+fn make_directories(root: &Path) -> Result<()> {
+    for directory in DIRECTORIES {
+        let path = root.join(directory);
+        fs::create_dir_all(&path).on("create", &path)?;
+    }
     Ok(())
 }
 

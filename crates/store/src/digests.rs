@@ -5,8 +5,9 @@
 //! the layer; of one made here when it is first packed. It can be made again and is never trusted blindly: what packing
 //! gives is compared with it.
 
+use crate::collect::text_of_entry;
 use crate::data::Store;
-use crate::error::{Error, IoExt, Result};
+use crate::error::{IoExt, Result};
 use crate::layer::{Draft, HeldLayer, LayerId, to_json};
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -117,11 +118,7 @@ impl Store {
         ] {
             let Some(name) = name else { continue };
             let path = self.path("diff-ids").join(name);
-            let text = match fs::read_to_string(&path) {
-                Ok(text) => text,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(error).on("read", &path),
-            };
+            let Some(text) = text_of_entry(&path)? else { continue };
             if let Some(id) = LayerId::parse(text.trim())
                 && let Some(held) = self.hold_layer(id)?
                 && self.layer_digests(&held.id)?.tar(diff_id).is_some()
@@ -144,18 +141,9 @@ impl Store {
         let mut entries = Vec::new();
         for entry in fs::read_dir(&directory).on("read", &directory)? {
             let path = entry.on("read", &directory)?.path();
-            let layer = match fs::read_to_string(&path) {
-                Ok(text) => LayerId::parse(text.trim()),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) => {
-                    return Err(Error::Io {
-                        action: "read",
-                        path,
-                        source: error,
-                    });
-                }
-            };
-            entries.push((path, layer));
+            if let Some(text) = text_of_entry(&path)? {
+                entries.push((path, LayerId::parse(text.trim())));
+            }
         }
         Ok(entries)
     }

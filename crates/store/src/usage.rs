@@ -45,7 +45,11 @@ impl Walk {
         let mut buffer = Vec::with_capacity(32 << 10);
         let mut entries = RawDir::new(&directory, buffer.spare_capacity_mut());
         while let Some(entry) = entries.next() {
-            let entry = entry?;
+            let entry = match entry {
+                // Somebody deletes it meanwhile.
+                Err(Errno::NOENT) => break,
+                result => result?,
+            };
             let name = OsStr::from_bytes(entry.file_name().to_bytes());
             match entry.file_type() {
                 _ if name == "." || name == ".." => {}

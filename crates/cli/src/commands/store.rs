@@ -55,13 +55,7 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
     } else {
         format::write(&lines(&report, arguments))?;
     }
-    let is_mended = |finding: &Finding| {
-        finding
-            .repaired
-            .as_ref()
-            .is_some_and(|done| !done.starts_with("not mended"))
-    };
-    let is_well = report.findings.iter().all(is_mended);
+    let is_well = report.findings.iter().all(Finding::is_mended);
     Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -17,6 +17,10 @@ impl Checker<'_> {
     pub(super) fn blob_contents(&mut self) -> Result<()> {
         for digest in self.store.blobs()? {
             let Some(held) = self.store.hold_blob(&digest)? else {
+                let path = self.store.blob_path(&digest);
+                if path.is_symlink() {
+                    self.blob_finding(&digest, "is a symlink that leads nowhere".to_owned());
+                }
                 continue;
             };
             self.report.blobs += 1;
@@ -27,14 +31,17 @@ impl Checker<'_> {
             };
             drop(held);
             if let Some(problem) = problem {
-                let name = digest.as_str().replace(':', "-");
-                let repair = Repair::SetAside(self.store.blob_path(&digest), name);
-                let advice =
-                    Some("load or pull the image again, or let it be packed again when it is saved".to_owned());
-                self.found(format!("blob {digest}"), problem, repair, advice);
+                self.blob_finding(&digest, problem);
             }
         }
         Ok(())
+    }
+
+    fn blob_finding(&mut self, digest: &Digest, problem: String) {
+        let name = digest.as_str().replace(':', "-");
+        let repair = Repair::SetAside(self.store.blob_path(digest), name);
+        let advice = "load or pull the image again, or let it be packed again when it is saved";
+        self.found(format!("blob {digest}"), problem, repair, Some(advice.to_owned()));
     }
 
     /// Compares the contents of each layer with what was counted before.

@@ -2,8 +2,10 @@
 
 use super::{Checker, Repair, file_name};
 use crate::error::Result;
+use crate::failures::FailureRecord;
 use crate::image::{Export, ImageRecord, LocalId};
 use crate::layer::{LayerId, from_json};
+use crate::lists::IndexList;
 use crate::names::Name;
 use std::fs;
 use std::path::PathBuf;
@@ -39,6 +41,7 @@ impl Checker<'_> {
         for id in self.store.images()? {
             self.report.images += 1;
             let path = self.store.record_path(&id);
+            self.restore_export(&id);
             match self.read_record(&id) {
                 Ok(record) => records.push((id, record)),
                 Err(problem) => {
@@ -50,6 +53,31 @@ impl Checker<'_> {
         Ok(records)
     }
 
+    /// An image that came in is proven by its export alone. Where that is lost and its configuration is held, what it
+    /// says is known from there: the configuration's digest is the image's id.
+    fn restore_export(&mut self, id: &LocalId) {
+        let config: Digest = match format!("sha256:{id}").parse() {
+            Ok(config) if self.store.blob_path(&config).is_file() => config,
+            _ => return,
+        };
+        let problem = match self.store.export(id) {
+            Ok(Some(export)) if export.config == config => return,
+            Ok(Some(_)) => "says that another configuration is the image's".to_owned(),
+            Ok(None) => "is missing".to_owned(),
+            Err(error) => reason(&error),
+        };
+        if self.store.document(&config).is_err() {
+            return;
+        }
+        let path = self.store.export_path(id);
+        let export = Export {
+            config,
+            manifests: Vec::new(),
+        };
+        self.found(label(&path), problem, Repair::Export(path, export), None);
+        self.restored.insert(id.clone());
+    }
+
     fn read_record(&self, id: &LocalId) -> Result<ImageRecord, String> {
         let path = self.store.record_path(id);
         let bytes = fs::read(&path).map_err(|error| format!("can't be read: {error}"))?;
@@ -58,10 +86,12 @@ impl Checker<'_> {
             return Ok(record);
         }
         // One that came in is known by its configuration.
-        let export = self.store.export(id).ok().flatten();
-        let export = export.ok_or("its contents don't have this id, and no configuration does")?;
-        if export.config.hex() != id.as_str() {
-            return Err("neither its contents nor its configuration have this id".to_owned());
+        if !self.restored.contains(id) {
+            let export = self.store.export(id).ok().flatten();
+            let export = export.ok_or("its contents don't have this id, and no configuration does")?;
+            if export.config.hex() != id.as_str() {
+                return Err("neither its contents nor its configuration have this id".to_owned());
+            }
         }
         let diff_ids = &record.config.rootfs.diff_ids;
         if diff_ids.len() != record.layers.len() {
@@ -153,6 +183,10 @@ impl Checker<'_> {
                 self.stale(&path);
                 continue;
             }
+            // Told already.
+            if self.of_export(&path).is_some_and(|id| self.restored.contains(&id)) {
+                continue;
+            }
             let export = match from_json::<Export>(&path) {
                 Ok(export) => export,
                 Err(error) => {
@@ -190,10 +224,50 @@ impl Checker<'_> {
     }
 
     fn repair_of_export(&self, path: &std::path::Path, export: &Export) -> Repair {
+        if self.store.document(&export.config).is_ok() {
+            // Manifests are made again when the image goes out.
+            let mut export = export.clone();
+            export
+                .manifests
+                .retain(|known| self.store.document(&known.digest).is_ok());
+            return Repair::Export(path.to_owned(), export);
+        }
         match self.of_export(path) {
             Some(id) if export.config.hex() == id.as_str() => Repair::Image(id),
             _ => Repair::Delete(path.to_owned()),
         }
+    }
+
+    /// Indexes that were put together by hand.
+    pub(super) fn lists(&mut self) -> Result<()> {
+        if !self.store.path("images/lists").is_dir() {
+            return Ok(());
+        }
+        for path in self.list("images/lists")? {
+            if let Err(error) = from_json::<IndexList>(&path) {
+                let advice = Some("put the index together again: wiac manifest create".to_owned());
+                self.found(label(&path), reason(&error), Repair::Delete(path), advice);
+            }
+        }
+        Ok(())
+    }
+
+    /// Steps of builds that failed, kept to be looked at.
+    pub(super) fn failures(&mut self) -> Result<()> {
+        if !self.store.path("failures").is_dir() {
+            return Ok(());
+        }
+        for path in self.list("failures")? {
+            let problem = match from_json::<FailureRecord>(&path) {
+                Err(error) => reason(&error),
+                Ok(failure) => match failure.layers.iter().find(|layer| !self.is_whole(layer)) {
+                    Some(layer) => format!("ran on layer {layer}, which isn't there"),
+                    None => continue,
+                },
+            };
+            self.found(label(&path), problem, Repair::Delete(path), None);
+        }
+        Ok(())
     }
 }
 

@@ -23,6 +23,25 @@ impl Checker<'_> {
         Ok(paths)
     }
 
+    /// Looks whether the directories of the layout are there. Where one isn't, and isn't made again, nothing else can be
+    /// looked at: `false`. What a store of earlier days lacks is made when it is needed.
+    pub(super) fn directories(&mut self) -> bool {
+        let more = ["images", "cache", "images/lists"];
+        for name in more.into_iter().chain(DIRECTORIES) {
+            let path = self.store.path(name);
+            let is_missing = path.symlink_metadata().is_err();
+            if path.is_dir() || is_missing && matches!(name, "images/lists" | "partial" | "failures") {
+                continue;
+            }
+            let problem = if is_missing { "is missing" } else { "isn't a directory" };
+            self.found(name, problem, Repair::Directory(path.clone()), None);
+            if !path.is_dir() {
+                return false;
+            }
+        }
+        true
+    }
+
     /// Files that aren't the store's. They are never touched: whose they are isn't known.
     pub(super) fn layout(&mut self) -> Result<()> {
         let is_json = |name: &str| name.strip_suffix(".json").is_some_and(|stem| !stem.is_empty());
@@ -49,6 +68,18 @@ impl Checker<'_> {
         self.foreign("blobs", &|name| matches!(name, "sha256" | "sha512"))?;
         for path in self.list("blobs")? {
             let algorithm = file_name(&path);
+            if !path.is_dir() {
+                if matches!(algorithm.as_str(), "sha256" | "sha512") {
+                    let what = format!("blobs/{algorithm}");
+                    self.found(
+                        what,
+                        "isn't a directory",
+                        Repair::SetAside(path, format!("blobs-{algorithm}")),
+                        None,
+                    );
+                }
+                continue;
+            }
             let is_blob = |name: &str| format!("{algorithm}:{name}").parse::<Digest>().is_ok();
             self.foreign(&format!("blobs/{algorithm}"), &is_blob)?;
         }
@@ -78,7 +109,11 @@ impl Checker<'_> {
             return Ok(());
         };
         for path in self.list("tmp")? {
-            if let Ok(Some(_abandoned)) = Lock::try_exclusive(&path) {
+            let Ok(Some(_abandoned)) = Lock::try_exclusive(&path) else {
+                continue;
+            };
+            // Its owner may have been killed since the sweep.
+            if temporary::remove_tree(&path).is_err() {
                 let advice = Some("delete it by hand".to_owned());
                 self.found(
                     format!("tmp/{}", file_name(&path)),

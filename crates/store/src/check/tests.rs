@@ -72,8 +72,6 @@ fn damaged(expected: &[&str], damage: impl FnOnce(&Store, &LocalId, &LayerId)) {
     }
     let repair = CheckOptions { repair: true, ..CHECK };
     problems(&store, repair);
-    // What was set aside may have been needed by more.
-    problems(&store, repair);
     assert_eq!(problems(&store, CHECK), Vec::<String>::new());
 }
 
@@ -117,6 +115,139 @@ fn damage_is_found_and_mended() {
     damaged(&["digests.json: is damaged"], |store, _, layer| {
         fs::write(store.layer_directory(layer).join("digests.json"), "[").expect("write");
     });
+}
+
+#[test]
+fn what_came_of_one_finding_is_found_in_the_same_repair() {
+    let (_dir, store, _, layer) = store();
+    fs::write(store.layer_diff(&layer).join("file"), "123").expect("write");
+    let found = problems(&store, CheckOptions { repair: true, ..CHECK }).join("\n");
+    assert!(
+        found.contains("its files have 3 bytes") && found.contains("1 of its 1 layers are missing"),
+        "{found}"
+    );
+    assert_eq!(problems(&store, CHECK), Vec::<String>::new());
+}
+
+#[test]
+fn directories_are_put_back() {
+    for name in crate::data::DIRECTORIES {
+        damaged(&[], |store, _, _| {
+            fs::remove_dir_all(store.path(name)).expect("deleted");
+            // As the command does.
+            Store::open(store.root(), Form::Trusted).expect("opened");
+        });
+    }
+    for name in [
+        "blobs",
+        "diff-ids",
+        "images",
+        "images/lists",
+        "cache/steps",
+        "failures",
+        "blobs/sha256",
+    ] {
+        damaged(&["isn't a directory"], |store, _, _| {
+            let _ = fs::remove_dir_all(store.path(name));
+            fs::write(store.path(name), "x").expect("write");
+        });
+    }
+}
+
+#[test]
+fn entries_that_are_no_files_lead_nowhere() {
+    let (_dir, store, _, _) = store();
+    for name in ["diff-ids/12ab", "cache/steps/12ab"] {
+        fs::create_dir(store.path(name)).expect("mkdir");
+        fs::write(store.path(name.trim_end_matches('b')), [0xff]).expect("write");
+    }
+    let notes = || store.check(CHECK).expect("checked").notes;
+    assert!(notes()[0].starts_with("4 entries that lead nowhere"), "{:?}", notes());
+    store.collect(&Selection::unreferenced()).expect("collected");
+    assert!(!store.path("diff-ids/12ab").exists() && !store.path("diff-ids/12a").exists());
+    problems(&store, CheckOptions { repair: true, ..CHECK });
+    assert_eq!(notes(), Vec::<String>::new());
+}
+
+#[test]
+fn small_files_are_read() {
+    damaged(&["failures/12ab.json: is damaged"], |store, _, _| {
+        fs::write(store.path("failures/12ab.json"), "{").expect("write");
+    });
+    damaged(&["which isn't there"], |store, _, _| {
+        let failure = crate::FailureRecord {
+            id: "12ab".to_owned(),
+            layers: vec![LayerId::random().expect("id")],
+            created: String::new(),
+            details: serde_json::Value::Null,
+        };
+        store.add_failure(&failure).expect("added");
+    });
+    damaged(&["images/lists/x.json: is damaged"], |store, _, _| {
+        fs::create_dir_all(store.path("images/lists")).expect("mkdir");
+        fs::write(store.path("images/lists/x.json"), "{").expect("write");
+    });
+    damaged(&["is a symlink that leads nowhere"], |store, _, _| {
+        let path = store.blob_path(&Digest::sha256("x"));
+        std::os::unix::fs::symlink("/nonexistent", path).expect("symlink");
+    });
+}
+
+/// A store with an image that came in: its id is the digest of its configuration.
+fn came_in() -> (tempfile::TempDir, Store, LocalId, Digest) {
+    let (dir, store, _, layer) = store();
+    let mut record = ImageRecord {
+        layers: vec![layer],
+        config: ImageConfig::default(),
+        ..ImageRecord::default()
+    };
+    record.config.rootfs.diff_ids = vec![DiffId(Digest::sha256("tar"))];
+    let config = store.add_document(b"{ }").expect("added").digest.clone();
+    let manifest = store.add_document(b"{  }").expect("added").digest.clone();
+    let export = Export {
+        config: config.clone(),
+        manifests: vec![wiac_oci::manifest::Descriptor::new("x", manifest.clone(), 4)],
+    };
+    let id = store.add_imported(&record, &export, &[]).expect("added").id;
+    store.name_image(&"came".parse().expect("name"), &id).expect("named");
+    assert_eq!(problems(&store, CHECK), Vec::<String>::new());
+    (dir, store, id, manifest)
+}
+
+#[test]
+fn an_image_stays_where_its_configuration_proves_it() {
+    let (_dir, store, id, manifest) = came_in();
+    let repair = CheckOptions { repair: true, ..CHECK };
+    let path = store.export_path(&id);
+    let damages: [&dyn Fn(); 4] = [
+        &|| fs::remove_file(&path).expect("deleted"),
+        &|| fs::write(&path, "{").expect("write"),
+        &|| {
+            fs::remove_file(&path).expect("deleted");
+            fs::create_dir(&path).expect("mkdir");
+        },
+        &|| {
+            let config = Digest::sha256("another");
+            let export = Export {
+                config,
+                manifests: Vec::new(),
+            };
+            fs::write(&path, to_json(&export)).expect("write");
+        },
+    ];
+    for damage in damages {
+        damage();
+        assert_eq!(problems(&store, CHECK).len(), 1);
+        problems(&store, repair);
+        assert_eq!(problems(&store, CHECK), Vec::<String>::new());
+        assert!(store.image(&id).is_ok());
+    }
+    // So it does where only a manifest is lost.
+    let (_dir, store, id, _) = came_in();
+    fs::write(store.blob_path(&manifest), "?").expect("write");
+    problems(&store, repair);
+    assert_eq!(problems(&store, CHECK), Vec::<String>::new());
+    assert_eq!(store.export(&id).expect("read").expect("an export").manifests, []);
 }
 
 #[test]

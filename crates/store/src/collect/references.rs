@@ -7,7 +7,7 @@ use crate::layer::LayerId;
 use crate::lock::Lock;
 use std::collections::HashSet;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use wiac_oci::digest::Digest;
 
 /// What images refer to.
@@ -49,13 +49,23 @@ pub(crate) fn step_entries(store: &Store) -> Result<Vec<(PathBuf, Option<LayerId
     let mut entries = Vec::new();
     for entry in fs::read_dir(&directory).on("read", &directory)? {
         let path = entry.on("read", &directory)?.path();
-        match fs::read_to_string(&path) {
-            Ok(text) => entries.push((path, crate::cache::layer_of_entry(&text))),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error).on("read", &path),
+        if let Some(text) = text_of_entry(&path)? {
+            entries.push((path, crate::cache::layer_of_entry(&text)));
         }
     }
     Ok(entries)
+}
+
+/// What a small file that points to something says; `None` where it is gone. What is no such file says nothing, and leads
+/// nowhere.
+pub(crate) fn text_of_entry(path: &Path) -> Result<Option<String>> {
+    use std::io::ErrorKind::{InvalidData, IsADirectory, NotFound};
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == NotFound => Ok(None),
+        Err(error) if matches!(error.kind(), InvalidData | IsADirectory) => Ok(Some(String::new())),
+        Err(error) => Err(error).on("read", path),
+    }
 }
 
 /// Downloads that were cut off, each locked so that nobody goes on with it.
