@@ -44,6 +44,9 @@ pub(crate) struct Arguments {
     platform: Option<Platform>,
     #[command(flatten)]
     compressing: Compressing,
+    /// The manifest's kind: oci, and no other; an image that came in keeps its own
+    #[arg(long, short, value_name = "oci")]
+    format: Option<String>,
     /// Write the manifest's digest to this file
     #[arg(long, value_name = "FILE")]
     digestfile: Option<PathBuf>,
@@ -53,6 +56,11 @@ pub(crate) struct Arguments {
 
 /// Runs the command.
 pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Failure> {
+    if let Some(other) = arguments.format.as_deref().filter(|format| *format != "oci") {
+        return Err(Failure::usage(format!(
+            "--format {other}: wiac writes OCI manifests alone, which all registries and tools of today read; leave it out"
+        )));
+    }
     if arguments.all_tags {
         let data = data::open(global)?;
         for name in all_tags(&data, &arguments.image)? {

@@ -76,6 +76,7 @@ impl Output {
                 "compression-level" => output.level = Some(value.parse().map_err(|_| wrong("a number"))?),
                 "push" if value != "false" => return Err(wrong("give --push instead, with the names by -t")),
                 "rewrite-timestamp" | "push" | "oci-mediatypes" | "unpack" | "store" | "force-compression" => {}
+                "name" => return Err(wrong("give it by -t instead, with --push where it is to be pushed")),
                 _ => {
                     return Err(wrong(
                         "unknown; there are type, dest, tar, compression and compression-level",
@@ -90,6 +91,11 @@ impl Output {
             Some("oci") if is_tar => Kind::Archive(Format::OciArchive),
             Some("oci") => Kind::Archive(Format::OciDirectory),
             Some("docker") => Kind::Archive(Format::DockerArchive),
+            Some("registry") => {
+                return Err(Failure::usage(format!(
+                    "-o {text}: give --push instead, with the names by -t"
+                )));
+            }
             Some(other) => {
                 return Err(Failure::usage(format!(
                     "-o {text}: unknown type {other}; there are local, tar, oci, docker and image"
@@ -254,6 +260,8 @@ mod tests {
             "dest=x,what=y",
             "type=oci,tar=false",
             "type=image,push=true",
+            "type=image,name=x",
+            "type=registry",
         ] {
             assert!(Output::parse(wrong).is_err(), "{wrong}");
         }

@@ -64,6 +64,9 @@ struct Meant {
     /// The version of the operating system
     #[arg(long, value_name = "VERSION")]
     os_version: Option<String>,
+    /// Features of the operating system that it needs
+    #[arg(long, value_name = "FEATURE", value_delimiter = ',')]
+    os_features: Vec<String>,
     /// An annotation of the manifest in the index
     #[arg(long, value_name = "NAME=VALUE")]
     annotation: Vec<String>,
@@ -201,6 +204,9 @@ impl Meant {
         }
         if self.os_version.is_some() {
             entry.platform.os_version.clone_from(&self.os_version);
+        }
+        if !self.os_features.is_empty() {
+            entry.platform.os_features.clone_from(&self.os_features);
         }
         entry.annotations.extend(pairs(&self.annotation)?);
         Ok(())

@@ -196,11 +196,21 @@ fn an_index_that_was_built_is_one_for_manifest_too() {
     wiac(&["manifest", "push", "-q", &name, &other]).succeeds();
     assert_eq!(super::digest_of(&place, &other), place.read("id"));
     wiac(&["manifest", "create", "--all", "mine", &name]).succeeds();
-    let said = ["manifest", "annotate", "--os-version", "10.0.1", "mine", &name];
+    let said = [
+        "manifest",
+        "annotate",
+        "--os-version",
+        "10.0.1",
+        "--os-features",
+        "a,b",
+        "mine",
+        &name,
+    ];
     wiac(&said).succeeds();
     let shown = json(wiac(&["manifest", "inspect", "mine"]));
     assert_eq!(shown["manifests"].as_array().map(Vec::len), Some(2));
     assert_eq!(shown["manifests"][0]["platform"]["os.version"], "10.0.1");
+    assert_eq!(shown["manifests"][0]["platform"]["os.features"], json!(["a", "b"]));
     place
         .build("context", "FROM scratch\n")
         .arg("--push")

@@ -107,6 +107,11 @@ fn what_cannot_be_pushed_is_said() {
         .fails(125)
         .complains(&["say where to push it"]);
     let gone = registry.name("app");
+    place
+        .wiac(["push", "--format", "v2s2", "app", &gone])
+        .fails(125)
+        .complains(&["--format v2s2", "OCI manifests alone"]);
+    place.wiac(["push", "--format", "oci", "app", &gone]).succeeds();
     drop(registry);
     place.wiac(["push", "app", &gone]).fails(1).complains(&["can't reach"]);
     assert_whole(&place, "data");
