@@ -171,6 +171,7 @@ impl Checker<'_> {
             Lock::shared(&path)?
         };
         self.layout()?;
+        self.tables()?;
         let names = self.read_names()?;
         let records = self.read_records()?;
         self.remember_who_needs(&names, &records);

@@ -9,7 +9,7 @@ use crate::lists::IndexList;
 use crate::names::Name;
 use std::fs;
 use std::path::PathBuf;
-use wiac_oci::digest::Digest;
+use wiac_oci::digest::{DiffId, Digest};
 use wiac_oci::reference::Reference;
 
 /// A record with its file.
@@ -120,9 +120,31 @@ impl Checker<'_> {
         }
     }
 
+    /// A layer of an image that came in which isn't the one that its configuration says: it is told by what its tars' hashes
+    /// are, as far as they are known.
+    fn exchanged(&self, id: &LocalId, record: &ImageRecord) -> Option<LayerId> {
+        let export = self.store.export(id).ok().flatten()?;
+        if export.config.hex() != id.as_str() {
+            return None;
+        }
+        let is_another = |(layer, diff_id): &(&LayerId, &DiffId)| {
+            let known = self.store.layer_digests(layer).map(|digests| digests.tars);
+            known.is_ok_and(|tars| !tars.is_empty() && tars.iter().all(|tar| tar.diff_id != **diff_id))
+        };
+        let mut pairs = record.layers.iter().zip(&record.config.rootfs.diff_ids);
+        pairs.find(is_another).map(|(layer, _)| layer.clone())
+    }
+
     /// Whether each image has all its layers.
     pub(super) fn images(&mut self, records: &[Record]) {
         for (id, record) in records {
+            if let Some(layer) = self.exchanged(id, record) {
+                let problem = format!("its layer {layer} isn't the one that its configuration says");
+                let advice = Some(self.again(id));
+                let repair = Repair::Image(id.clone());
+                self.found(format!("image {}", id.short()), problem, repair, advice);
+                continue;
+            }
             let missing: Vec<&LayerId> = record.layers.iter().filter(|layer| !self.is_whole(layer)).collect();
             if let Some(first) = missing.first() {
                 let problem = format!(

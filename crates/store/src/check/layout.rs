@@ -1,5 +1,6 @@
 //! The directories of the store: nothing in them that isn't the store's, nothing unfinished that belongs to nobody.
 
+use super::images::label;
 use super::{Checker, Repair, file_name};
 use crate::data::DIRECTORIES;
 use crate::error::{IoExt, Result};
@@ -82,6 +83,16 @@ impl Checker<'_> {
             }
             let is_blob = |name: &str| format!("{algorithm}:{name}").parse::<Digest>().is_ok();
             self.foreign(&format!("blobs/{algorithm}"), &is_blob)?;
+        }
+        Ok(())
+    }
+
+    /// What a build remembers of files is read where it is a file, and written by rename: nothing else may stand in its place.
+    pub(super) fn tables(&mut self) -> Result<()> {
+        for path in self.list("cache/files")? {
+            if path.is_dir() {
+                self.found(label(&path), "isn't a file", Repair::Delete(path), None);
+            }
         }
         Ok(())
     }

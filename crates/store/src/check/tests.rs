@@ -187,10 +187,39 @@ fn small_files_are_read() {
         fs::create_dir_all(store.path("images/lists")).expect("mkdir");
         fs::write(store.path("images/lists/x.json"), "{").expect("write");
     });
+    damaged(&["cache/files/12ab: isn't a file"], |store, _, _| {
+        fs::create_dir_all(store.path("cache/files/12ab/x")).expect("mkdir");
+    });
     damaged(&["is a symlink that leads nowhere"], |store, _, _| {
         let path = store.blob_path(&Digest::sha256("x"));
         std::os::unix::fs::symlink("/nonexistent", path).expect("symlink");
     });
+}
+
+#[test]
+fn a_layer_in_another_ones_place_is_found() {
+    let (_dir, store, id, _) = came_in();
+    let layer = store.image(&id).expect("record").layers[0].clone();
+    let tar = |text: &str| crate::LayerTar {
+        diff_id: DiffId(Digest::sha256(text)),
+        clamp: None,
+        blobs: Vec::new(),
+    };
+    let set = |text: &str| {
+        store
+            .update_digests(&layer, |digests| digests.tars = vec![tar(text)])
+            .expect("updated");
+    };
+    let quick = CheckOptions {
+        quick: true,
+        ..CheckOptions::default()
+    };
+    set("tar");
+    assert_eq!(problems(&store, quick), Vec::<String>::new());
+    set("another");
+    assert!(problems(&store, quick)[0].contains("isn't the one that its configuration says"));
+    problems(&store, CheckOptions { repair: true, ..quick });
+    assert_eq!(problems(&store, quick), Vec::<String>::new());
 }
 
 /// A store with an image that came in: its id is the digest of its configuration.
