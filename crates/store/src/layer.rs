@@ -8,7 +8,7 @@ use crate::temporary::{Temporary, random_name};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use wiac_layer::Form;
 use wiac_oci::digest::DiffId;
@@ -93,13 +93,17 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// Makes the directory of a new layer. Its `diff` is empty and has mode 0755, whatever the caller's umask says:
-    /// on nothing it is the container's root.
+    /// Makes the directory of a new layer. Its `diff` is empty and has mode 0755, whatever the caller's umask and
+    /// the data directory's group say: on nothing it is the container's root.
     pub fn new(store: &Store) -> Result<Self> {
         let temporary = Temporary::new(store)?;
         let directory = temporary.create_dir("layer")?;
         let diff = directory.join("diff");
         fs::create_dir(&diff).on("create", &diff)?;
+        if fs::metadata(&diff).on("look at", &diff)?.gid() != 0 {
+            // The data directory hands its group down (set-group-id). Where it isn't ours to change, nothing is of root's.
+            let _ = std::os::unix::fs::chown(&diff, None, Some(0));
+        }
         fs::set_permissions(&diff, fs::Permissions::from_mode(0o755)).on("change the mode of", &diff)?;
         Ok(Self { temporary, directory })
     }
@@ -238,6 +242,18 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_draft_is_roots_whatever_group_the_data_directory_hands_down() {
+        assert!(rustix::process::geteuid().is_root(), "this test needs root");
+        let dir = tempfile::tempdir().expect("tempdir");
+        std::os::unix::fs::chown(dir.path(), None, Some(7)).expect("chown");
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o2755)).expect("chmod");
+        let store = Store::open(&dir.path().join("data"), Form::Trusted).expect("store");
+        let draft = Draft::new(&store).expect("draft");
+        let found = fs::metadata(draft.diff()).expect("there");
+        assert_eq!((found.gid(), found.mode() & 0o7777), (0, 0o755));
+    }
 
     #[test]
     fn a_draft_becomes_a_layer() {
