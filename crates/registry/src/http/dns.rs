@@ -2,7 +2,8 @@
 //!
 //! The C library's resolver can't be used: in a static binary it loads the host's modules (ARCHITECTURE.md).
 
-use super::dns_message::{A, AAAA, Message, Value, question};
+use simple_dns::rdata::RData;
+use simple_dns::{CLASS, Name, Packet, PacketFlag, Question, RCODE, TYPE};
 use std::collections::HashSet;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
@@ -19,7 +20,7 @@ pub(crate) enum Answer {
 
 /// The kinds of address asked for. IPv4 comes first: one address is tried after the other, and many networks have an
 /// IPv6 that leads nowhere.
-const KINDS: [u16; 2] = [A, AAAA];
+const KINDS: [TYPE; 2] = [TYPE::A, TYPE::AAAA];
 
 /// Asks one server for all addresses of a name.
 ///
@@ -114,71 +115,80 @@ fn over_tcp(server: SocketAddr, query: &Query, deadline: Instant) -> io::Result<
 struct Query {
     id: u16,
     name: String,
-    kind: u16,
+    kind: TYPE,
     bytes: Vec<u8>,
 }
 
 impl Query {
-    fn new(name: &str, kind: u16) -> io::Result<Self> {
+    fn new(name: &str, kind: TYPE) -> io::Result<Self> {
         let mut id = [0; 2];
         rustix::rand::getrandom(&mut id, rustix::rand::GetRandomFlags::empty())?;
         let id = u16::from_ne_bytes(id);
+        let mut packet = Packet::new_query(id);
+        packet.set_flags(PacketFlag::RECURSION_DESIRED);
+        let asked = Name::new(name).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+        packet
+            .questions
+            .push(Question::new(asked, kind.into(), CLASS::IN.into(), false));
         Ok(Self {
             id,
-            name: name.trim_end_matches('.').to_ascii_lowercase(),
+            name: name.to_owned(),
             kind,
-            bytes: question(id, name, kind).ok_or(io::ErrorKind::InvalidInput)?,
+            bytes: packet.build_bytes_vec().map_err(io::Error::other)?,
         })
     }
 
     fn is_answered_by(&self, message: &[u8]) -> bool {
-        let Some(message) = Message::parse(message) else {
+        let Ok(packet) = Packet::parse(message) else {
             return false;
         };
-        let same_question = |(name, kind): (String, u16)| name == self.name && kind == self.kind;
-        message.id == self.id && message.is_response && message.question.is_none_or(same_question)
+        let same_question = |question: &Question| {
+            question.qname.to_string().eq_ignore_ascii_case(&self.name) && question.qtype == self.kind.into()
+        };
+        packet.id() == self.id
+            && packet.has_flags(PacketFlag::RESPONSE)
+            && packet.questions.first().is_none_or(same_question)
     }
 
     /// What it says; `None` where it is cut off.
     fn read(&self, message: &[u8]) -> io::Result<Option<Answer>> {
-        let message = Message::parse(message).ok_or_else(|| wrong("the name server's answer can't be read"))?;
-        if message.is_cut_off {
+        let packet = Packet::parse(message).map_err(|_| wrong("the name server's answer can't be read"))?;
+        if packet.has_flags(PacketFlag::TRUNCATION) {
             return Ok(None);
         }
-        match message.code {
-            0 => Ok(Some(Answer::Addresses(addresses(&message, &self.name)))),
-            3 => Ok(Some(Answer::NoSuchName)),
-            2 => Err(wrong("the name server has a failure")),
-            5 => Err(wrong("the name server refuses to answer")),
-            other => Err(wrong(format!("the name server answers with code {other}"))),
+        match packet.rcode() {
+            RCODE::NoError => Ok(Some(Answer::Addresses(addresses(&packet, &self.name)))),
+            RCODE::NameError => Ok(Some(Answer::NoSuchName)),
+            other => Err(wrong(format!("the name server answers {other:?}"))),
         }
     }
 }
 
 /// The addresses of a name, aliases followed inside the answer.
-fn addresses(message: &Message, name: &str) -> Vec<IpAddr> {
-    let mut names = HashSet::from([name]);
+fn addresses(packet: &Packet, name: &str) -> Vec<IpAddr> {
+    let mut names = HashSet::from([name.to_ascii_lowercase()]);
     loop {
         let before = names.len();
-        for record in &message.records {
-            if let Value::Alias(target) = &record.value
-                && names.contains(record.name.as_str())
+        for record in &packet.answers {
+            if let RData::CNAME(target) = &record.rdata
+                && names.contains(&record.name.to_string().to_ascii_lowercase())
             {
-                names.insert(target);
+                names.insert(target.0.to_string().to_ascii_lowercase());
             }
         }
         if names.len() == before {
             break;
         }
     }
-    let of_it = message
-        .records
+    let of_it = packet
+        .answers
         .iter()
-        .filter(|record| names.contains(record.name.as_str()));
+        .filter(|record| names.contains(&record.name.to_string().to_ascii_lowercase()));
     of_it
-        .filter_map(|record| match record.value {
-            Value::Address(address) => Some(address),
-            Value::Alias(_) => None,
+        .filter_map(|record| match &record.rdata {
+            RData::A(a) => Some(Ipv4Addr::from(a.address).into()),
+            RData::AAAA(aaaa) => Some(Ipv6Addr::from(aaaa.address).into()),
+            _ => None,
         })
         .collect()
 }
@@ -190,8 +200,8 @@ fn wrong(reason: impl Into<String>) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use simple_dns::rdata::{A, AAAA, CNAME, RData};
-    use simple_dns::{CLASS, Name, Packet, PacketFlag, ResourceRecord, TYPE};
+    use simple_dns::ResourceRecord;
+    use simple_dns::rdata::{A, AAAA, CNAME};
     use std::net::TcpListener;
 
     /// Answers with an alias and one address of the kind asked for; over UDP cut off.

@@ -4,7 +4,6 @@
 
 mod answer;
 mod dns;
-mod dns_message;
 mod names;
 pub(crate) mod proxy;
 mod tls;
