@@ -91,13 +91,8 @@ pub(crate) fn meant(data: &Data, text: &str) -> Option<wiac_oci::reference::Refe
 /// # Errors
 /// A layer that isn't there any more.
 pub(crate) fn stored(data: &Data, id: LocalId, record: ImageRecord) -> Result<Located, Failure> {
-    let mut layers = Vec::with_capacity(record.layers.len());
-    for layer in record.layers {
-        let held = data.store.hold_layer(layer.clone())?;
-        layers.push(held.ok_or_else(|| wiac_store::Error::NoSuchLayer { id: layer.to_string() })?);
-    }
     Ok(Located {
-        layers,
+        layers: data.store.hold_layers(&record.layers)?,
         config: record.config,
         origin: Origin::Stored(id),
     })

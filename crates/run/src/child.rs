@@ -93,6 +93,12 @@ fn prepare(io: &ChildIo) -> StepResult {
     Ok(())
 }
 
+/// Closes what the caller has open but `socket`. What the caller raised its limit of open files for is gone then.
+fn close_descriptors(socket: BorrowedFd<'_>) -> StepResult {
+    process::close_all_but(socket).at(Call::CloseRange)?;
+    wiac_sys::open_files::restore().at(Call::Prlimit)
+}
+
 impl Child<'_> {
     fn report(&self, step: usize, failed: Failed) -> ! {
         let text = &self.text[..self.text_length];
@@ -138,7 +144,7 @@ impl Child<'_> {
                 Ok(())
             }
             Step::ChangeDirectory { path } => self.change_directory(path),
-            Step::CloseDescriptors => process::close_all_but(self.socket).at(Call::CloseRange),
+            Step::CloseDescriptors => close_descriptors(self.socket),
             Step::AwaitStart => self.await_start(),
             Step::NoNewPrivileges => rustix::thread::set_no_new_privs(true).at(Call::Prctl),
             Step::Seccomp { program, flags } => wiac_sys::seccomp::load(program, *flags).at(Call::Seccomp),

@@ -173,6 +173,16 @@ pub(crate) fn from_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T
     })
 }
 
+/// From so many layers on more files are opened than most limits allow.
+const MANY: usize = 200;
+
+/// Called before so many layers are held: each is locked, some are open, and so may be their blobs.
+pub(crate) fn make_room_for(layers: usize) {
+    if layers > MANY {
+        wiac_sys::open_files::raise();
+    }
+}
+
 impl Store {
     pub(crate) fn layer_directory(&self, id: &LayerId) -> PathBuf {
         self.path("layers").join(id.as_str())
@@ -225,6 +235,19 @@ impl Store {
             Err(Error::NoSuchLayer { .. }) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Holds layers by their ids.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchLayer`].
+    pub fn hold_layers(&self, ids: &[LayerId]) -> Result<Vec<HeldLayer>> {
+        make_room_for(ids.len());
+        let hold = |id: &LayerId| {
+            self.hold_layer(id.clone())?
+                .ok_or_else(|| Error::NoSuchLayer { id: id.to_string() })
+        };
+        ids.iter().map(hold).collect()
     }
 
     /// The ids of all layers, in no order.

@@ -2,7 +2,7 @@
 
 use crate::data::Store;
 use crate::digests::LayerDigests;
-use crate::error::{Error, IoExt, Result};
+use crate::error::{IoExt, Result};
 use crate::layer::{Draft, HeldLayer, LayerId, LayerInfo};
 use crate::transfer::{Copied, copy_layer};
 use std::fs::File;
@@ -101,18 +101,6 @@ impl Store {
             own.push(copy.id);
         }
         Ok(own)
-    }
-
-    /// Holds layers by their ids.
-    ///
-    /// # Errors
-    /// [`Error::NoSuchLayer`].
-    pub fn hold_layers(&self, ids: &[LayerId]) -> Result<Vec<HeldLayer>> {
-        let hold = |id: &LayerId| {
-            self.hold_layer(id.clone())?
-                .ok_or_else(|| Error::NoSuchLayer { id: id.to_string() })
-        };
-        ids.iter().map(hold).collect()
     }
 }
 

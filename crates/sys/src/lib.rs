@@ -9,6 +9,7 @@ pub mod error;
 pub mod mapped;
 pub mod mount;
 pub mod network;
+pub mod open_files;
 pub mod process;
 pub mod root;
 pub mod seccomp;

@@ -217,7 +217,7 @@ fn read_hint(errno: Errno) -> &'static str {
     match errno {
         Errno::ACCESS | Errno::PERM => "; make it readable for this user, or run as root",
         Errno::LOOP => "; its symlinks lead in a circle or are too many",
-        Errno::MFILE | Errno::NFILE => "; raise the limit of open files (ulimit -n)",
+        Errno::NFILE => "; raise the machine's limit of open files (sysctl fs.file-max)",
         _ => "",
     }
 }
@@ -229,7 +229,7 @@ fn write_hint(errno: Errno) -> &'static str {
         Errno::ROFS => "; choose a destination on a file system that can be written",
         Errno::ACCESS | Errno::PERM => "; choose a destination that this user may write, or run as root",
         Errno::LOOP => "; its symlinks lead in a circle or are too many",
-        Errno::MFILE | Errno::NFILE => "; raise the limit of open files (ulimit -n)",
+        Errno::NFILE => "; raise the machine's limit of open files (sysctl fs.file-max)",
         _ => "",
     }
 }

@@ -215,6 +215,8 @@ pub fn build(request: &Request, tools: Tools<'_>) -> Result<Built> {
     let graph = StageGraph::new(&dockerfile, &images)?;
     let order = graph.reachable(target)?;
     let stop = Arc::new(Stop::new(signals)?);
+    // Each layer stays locked until the image has it.
+    wiac_sys::open_files::raise();
     let context = Source::context(store, &request.context, request.dockerfile_path.as_deref())?.until(&stop);
     let mut contexts = BTreeMap::new();
     for (name, directory) in &request.contexts {

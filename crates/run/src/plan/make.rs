@@ -195,15 +195,15 @@ fn process_state(steps: &mut Vec<Step>, process: &Process) -> Result<(), Error> 
     if let Some(score) = process.oom_score_adj {
         steps.push(Step::OutOfMemoryScore(c_string("the score", score.to_string())?));
     }
-    for limit in &process.rlimits {
-        steps.push(process::resource_limit(limit)?);
-    }
     steps.push(Step::Umask(process.user.umask.unwrap_or(0o022)));
     steps.push(Step::ChangeDirectory {
         path: in_root("the working directory", &process.cwd)?,
     });
     // Nothing of the host stays open from here on.
     steps.push(Step::CloseDescriptors);
+    for limit in &process.rlimits {
+        steps.push(process::resource_limit(limit)?);
+    }
     steps.push(Step::AwaitStart);
     Ok(())
 }

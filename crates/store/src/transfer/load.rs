@@ -13,7 +13,7 @@ use crate::data::Store;
 use crate::digests::{LayerDigests, LayerTar};
 use crate::error::{Error, IoExt, Result};
 use crate::image::HeldImage;
-use crate::layer::{Draft, HeldLayer, LayerId, LayerInfo};
+use crate::layer::{Draft, HeldLayer, LayerId, LayerInfo, make_room_for};
 use std::collections::HashSet;
 use std::io::{self, Read};
 use std::path::PathBuf;
@@ -128,6 +128,7 @@ impl<'a> Loading<'a> {
         source: &'a dyn LayerSource,
         owners: unpack::OwnerPolicy,
     ) -> Result<Self> {
+        make_room_for(image.layers.len());
         let mut parents = Vec::new();
         let mut chain: Option<ChainId> = None;
         for layer in &image.layers {

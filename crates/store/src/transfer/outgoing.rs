@@ -111,7 +111,7 @@ pub(super) fn prepare_beside(
         packing,
         room,
         packed,
-        stack: Stack::new(store, hold_all(store, &wanted.record)?),
+        stack: Stack::new(store, store.hold_layers(&wanted.record.layers)?),
         export: wanted.id.as_ref().map(|id| store.export(id)).transpose()?.flatten(),
     };
     if let Some(outgoing) = preparing.as_it_came()? {
@@ -141,7 +141,7 @@ pub(super) fn prepare_beside(
 
 /// The diff IDs of an image's layers, base first: computed where they aren't known, and remembered.
 pub fn diff_ids(store: &Store, record: &ImageRecord, clamp: Option<i64>) -> Result<Vec<DiffId>> {
-    let stack = Stack::new(store, hold_all(store, record)?);
+    let stack = Stack::new(store, store.hold_layers(&record.layers)?);
     let mut diff_ids = Vec::new();
     for (number, layer) in stack.layers.iter().enumerate() {
         let digests = store.layer_digests(&layer.id)?;
@@ -156,15 +156,6 @@ pub fn diff_ids(store: &Store, record: &ImageRecord, clamp: Option<i64>) -> Resu
         diff_ids.push(diff_id);
     }
     Ok(diff_ids)
-}
-
-fn hold_all(store: &Store, record: &ImageRecord) -> Result<Vec<HeldLayer>> {
-    let hold = |id: &LayerId| {
-        store
-            .hold_layer(id.clone())?
-            .ok_or_else(|| Error::NoSuchLayer { id: id.to_string() })
-    };
-    record.layers.iter().map(hold).collect()
 }
 
 /// The tar that a layer is: the one it came as, or the one that packing it with this clamp gave before.
@@ -216,7 +207,7 @@ impl<'a> Preparing<'a> {
             packing,
             room,
             packed,
-            stack: Stack::new(store, hold_all(store, &wanted.record)?),
+            stack: Stack::new(store, store.hold_layers(&wanted.record.layers)?),
             export: None,
         })
     }

@@ -1,6 +1,7 @@
 //! Images on their way in and out: files that other tools write and read, tars, changes of containers.
 
 mod layout;
+mod many_layers;
 pub mod peers;
 mod rich;
 
