@@ -4,6 +4,7 @@ use super::Compression;
 use std::error::Error;
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read};
+use zstd::zstd_safe::DParameter;
 
 /// Compressed bytes are asked for in pieces of this size.
 const SOURCE_BUFFER: usize = 256 << 10;
@@ -26,7 +27,17 @@ pub fn decoder<'r>(
     if compression == Compression::None {
         return Ok(source);
     }
-    buffered_decoder(compression, Box::new(BufReader::with_capacity(SOURCE_BUFFER, source)))
+    let source = Box::new(BufReader::with_capacity(SOURCE_BUFFER, source));
+    buffered_decoder(compression, source, Checksum::Compared)
+}
+
+/// What becomes of the checksum that zstd puts behind its data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Checksum {
+    /// It is compared, which takes a tenth of the time of inflating.
+    Compared,
+    /// It isn't: the caller compares a better one.
+    Ignored,
 }
 
 /// The same from a source whose own buffer is large: nothing is copied out of it.
@@ -36,6 +47,7 @@ pub fn decoder<'r>(
 pub fn buffered_decoder<'r>(
     compression: Compression,
     source: Box<dyn BufRead + Send + 'r>,
+    checksum: Checksum,
 ) -> io::Result<Box<dyn Read + Send + 'r>> {
     let source = Source(source);
     let inner: Box<dyn Read + Send + 'r> = match compression {
@@ -43,6 +55,7 @@ pub fn buffered_decoder<'r>(
         Compression::Zstd => {
             let mut decoder = zstd::stream::read::Decoder::with_buffer(NonEmpty::new(source))?;
             decoder.window_log_max(ZSTD_WINDOW_LOG)?;
+            decoder.set_parameter(DParameter::ForceIgnoreChecksum(checksum == Checksum::Ignored))?;
             Box::new(decoder)
         }
         Compression::Xz => {

@@ -8,7 +8,7 @@ mod block;
 mod decode;
 mod encode;
 
-pub use decode::{buffered_decoder, decoder};
+pub use decode::{Checksum, buffered_decoder, decoder};
 pub use encode::Encoder;
 
 /// How a stream is compressed.

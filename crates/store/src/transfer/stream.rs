@@ -6,7 +6,7 @@ use crate::blobs::{BlobDraft, FinishedBlob};
 use std::io::{self, BufRead, Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Scope, ScopedJoinHandle, scope};
-use wiac_layer::compression::{Compression, buffered_decoder};
+use wiac_layer::compression::{Checksum, Compression, buffered_decoder};
 use wiac_oci::digest::{Algorithm, DiffId, Digest, Hasher};
 use wiac_oci::manifest::{Descriptor, media_type};
 use wiac_sys::error::words;
@@ -55,7 +55,10 @@ pub(super) fn stream<'s, U>(
             consume(compressed, hasher, unpack)
         } else {
             let (writer, plain) = pipe();
-            start(scope, move || inflate(compression, compressed, writer)).map_err(|error| words(&error))?;
+            // What a hash was told of needs no checksum.
+            let checksum = expected.diff_id.map_or(Checksum::Compared, |_| Checksum::Ignored);
+            let inflating = start(scope, move || inflate(compression, checksum, compressed, writer));
+            inflating.map_err(|error| words(&error))?;
             consume(plain, hasher, unpack)
         };
         let (read, blob) = join(reading)?;
@@ -135,9 +138,9 @@ fn keep(
     (result.map(drop), blob)
 }
 
-fn inflate(compression: Compression, compressed: PipeReader, writer: PipeWriter) {
+fn inflate(compression: Compression, checksum: Checksum, compressed: PipeReader, writer: PipeWriter) {
     // The reader is told what goes wrong, and speaks of it.
-    let _ = match buffered_decoder(compression, Box::new(compressed)) {
+    let _ = match buffered_decoder(compression, Box::new(compressed), checksum) {
         Ok(mut plain) => writer.copy(&mut plain, |_| Ok(())),
         Err(error) => writer.fail(error),
     };
