@@ -76,8 +76,8 @@ fn go_name(architecture: &str) -> &str {
     }
 }
 
-/// Which of an index's manifests is meant for `wanted`: of those that fit best the first. One alone that doesn't say what it is for is
-/// taken as it is; statements about other manifests (attestations) are no images.
+/// Which of an index's manifests is meant for `wanted`: of those that fit best the first. One alone that doesn't say what
+/// it is for is taken as it is; statements about other manifests (attestations) are no images.
 ///
 /// # Errors
 /// Why there is none, in words.

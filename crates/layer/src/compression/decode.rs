@@ -34,7 +34,7 @@ pub fn decoder<'r>(
 /// What becomes of the checksum that zstd puts behind its data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Checksum {
-    /// It is compared, which takes a tenth of the time of inflating.
+    /// It is compared, which takes about a tenth of the time of inflating.
     Compared,
     /// It isn't: the caller compares a better one.
     Ignored,

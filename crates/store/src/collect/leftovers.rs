@@ -7,7 +7,8 @@ use crate::lock::Lock;
 use std::fs;
 
 impl Collector<'_> {
-    /// Entries that point to layers which are gone, exports and indexes of images that are, names of containers that have ended.
+    /// Entries that point to layers which are gone, exports and indexes of images that are, names of containers that have
+    /// ended.
     pub(super) fn indexes(&mut self) -> Result<()> {
         for (path, layer) in self.store.diff_id_entries()? {
             if !layer.is_some_and(|id| self.store.has_layer(&id)) {
