@@ -41,7 +41,8 @@ pub(crate) fn login(session: &Session, key: &str, user: &str, password: &str) ->
 
 /// What is stored for a registry: the user, and the password where there is one.
 pub(crate) fn stored(session: &Session, key: &str) -> Result<Option<(String, Option<String>)>> {
-    let (registry, repository) = check_key(key)?.split_once('/').unwrap_or((check_key(key)?, ""));
+    let key = check_key(key)?;
+    let (registry, repository) = key.split_once('/').unwrap_or((key, ""));
     let mut files = session.settings.credentials.clone();
     files.must_exist = false;
     Ok(
