@@ -13,6 +13,9 @@ const FORMAT: &str = "wiac 2";
 /// The format before: the same without blobs, diff IDs, exports and leases.
 const OLDER: &str = "wiac 1";
 
+/// The file `format` until it is whole.
+const NEW_FORMAT: &str = "format.new";
+
 /// The directories of the layout.
 pub(crate) const DIRECTORIES: [&str; 15] = [
     "layers",
@@ -147,6 +150,10 @@ fn check_format(root: &Path, form: Form) -> Result<bool> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
         result => result.on("read", &path)?,
     };
+    // The power went before what was written to it was on the disk.
+    if text.is_empty() {
+        return Ok(false);
+    }
     let known = text.strip_prefix(FORMAT).or_else(|| text.strip_prefix(OLDER));
     match known.map(str::trim) {
         Some(word) if word == form.word() && text.starts_with(OLDER) => Ok(false),
@@ -173,7 +180,7 @@ fn create(root: &Path, form: Form) -> Result<()> {
     }
     let is_ours = |name: &std::ffi::OsStr| {
         let name = name.to_str().unwrap_or_default();
-        name == "format" || DIRECTORIES.iter().any(|known| known.split('/').next() == Some(name))
+        ["format", NEW_FORMAT].contains(&name) || DIRECTORIES.iter().any(|known| known.split('/').next() == Some(name))
     };
     for entry in fs::read_dir(root).on("read", root)? {
         if !is_ours(&entry.on("read", root)?.file_name()) {
@@ -185,7 +192,7 @@ fn create(root: &Path, form: Form) -> Result<()> {
     // Layers hold set-user-id programs and files of all users: nobody else walks in here.
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
     fs::set_permissions(root, mode).on("protect", root)?;
-    let path = root.join("format.new");
+    let path = root.join(NEW_FORMAT);
     fs::write(&path, format!("{FORMAT} {}\n", form.word())).on("write", &path)?;
     fs::rename(&path, root.join("format")).on("rename", &path)?;
     drop(lock);
@@ -244,6 +251,27 @@ mod tests {
             Store::open(dir.path(), Form::Trusted),
             Err(Error::Foreign { .. })
         ));
+    }
+
+    #[test]
+    fn what_a_kill_left_of_the_making_is_gone_on_with() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        fs::create_dir(dir.path().join("layers")).expect("mkdir");
+        fs::write(dir.path().join("format.new"), "wi").expect("write");
+        Store::open(dir.path(), Form::Trusted).expect("made");
+        let mut names: Vec<_> = fs::read_dir(dir.path()).expect("list").flatten().collect();
+        names.retain(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()));
+        assert_eq!(names.len(), 1, "the format alone: {names:?}");
+    }
+
+    #[test]
+    fn what_a_power_loss_left_of_the_format_is_written_again() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        Store::open(dir.path(), Form::Trusted).expect("made");
+        let format = dir.path().join("format");
+        fs::write(&format, "").expect("write");
+        Store::open(dir.path(), Form::Trusted).expect("opened");
+        assert_eq!(fs::read_to_string(&format).expect("read").trim(), "wiac 2 trusted");
     }
 
     #[test]
