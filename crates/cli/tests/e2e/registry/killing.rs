@@ -8,6 +8,7 @@ use crate::harness::Place;
 use crate::harness::call::Call;
 use crate::store::killing::{Random, seed};
 use std::collections::HashSet;
+use std::io::Read;
 use std::time::Duration;
 
 /// How many pulls are killed, and how many pushes.
@@ -30,12 +31,17 @@ fn killed(call: &Call, moment: Duration) -> bool {
     let mut child = command
         .stdin(null())
         .stdout(null())
-        .stderr(null())
+        .stderr(std::process::Stdio::piped())
         .spawn()
         .expect("wiac starts");
     std::thread::sleep(moment);
     if let Some(status) = child.try_wait().expect("it can be waited for") {
-        assert!(status.success(), "an attempt that nobody killed ended with {status}");
+        let mut said = String::new();
+        let _ = child.stderr.take().map(|mut stderr| stderr.read_to_string(&mut said));
+        assert!(
+            status.success(),
+            "an attempt that nobody killed ended with {status}: {said}"
+        );
         return false;
     }
     child.kill().expect("it is there");
