@@ -11,7 +11,7 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use wiac_oci::digest::{Digest, Hasher};
+use wiac_oci::digest::{Algorithm, Digest, Hasher};
 
 /// The largest document (configuration, manifest, index) that is read: as large as registries and docker take.
 pub const DOCUMENT_LIMIT: u64 = 4 << 20;
@@ -68,7 +68,7 @@ impl BlobDraft {
     pub fn new(room: &Temporary, name: &str, like: Option<&Digest>) -> Result<Self> {
         let path = room.path().join(name);
         let file = File::create_new(&path).on("create", &path)?;
-        let algorithm = like.map_or(wiac_oci::digest::Algorithm::Sha256, Digest::algorithm);
+        let algorithm = like.map_or(Algorithm::Sha256, Digest::algorithm);
         Ok(Self {
             path,
             file,
@@ -165,27 +165,47 @@ impl BlobDraft {
         self.size
     }
 
-    /// Ends the writing: the digest and size of what was written, to be compared, and then the blob to be put in place.
-    pub fn finish(self) -> FinishedBlob {
+    /// Which digest it is to get.
+    pub fn algorithm(&self) -> Algorithm {
+        self.hasher.algorithm()
+    }
+
+    /// Writes what somebody else hashes: all of it comes this way then, and [`BlobDraft::finish_as`] ends it.
+    pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let begun = usize::try_from(self.begun.saturating_sub(self.size)).unwrap_or(usize::MAX);
+        let known = begun.min(bytes.len());
+        self.file.write_all_at(&bytes[known..], self.size + known as u64)?;
+        self.size += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// As [`BlobDraft::finish`], with the digest of what was appended.
+    pub fn finish_as(self, digest: Digest) -> FinishedBlob {
         FinishedBlob {
             path: self.path,
-            digest: self.hasher.finish(),
+            digest,
             size: self.size,
             lock: self.lock,
         }
+    }
+
+    /// Deletes it: it isn't what it should be.
+    pub fn discard(self) {
+        let _ = fs::remove_file(&self.path);
+    }
+
+    /// Ends the writing: the digest and size of what was written, to be compared, and then the blob to be put in place.
+    pub fn finish(mut self) -> FinishedBlob {
+        let hasher = std::mem::replace(&mut self.hasher, Hasher::new(Algorithm::Sha256));
+        self.finish_as(hasher.finish())
     }
 }
 
 impl Write for BlobDraft {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let known = usize::try_from(self.begun.saturating_sub(self.size)).unwrap_or(usize::MAX);
-        let written = match known.min(bytes.len()) {
-            0 => self.file.write_at(bytes, self.size)?,
-            known => known,
-        };
-        self.hasher.update(&bytes[..written]);
-        self.size += written as u64;
-        Ok(written)
+        self.append(bytes)?;
+        self.hasher.update(bytes);
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -1,4 +1,5 @@
-//! Thin safe calls into the Linux kernel that rustix lacks. This is the only crate of wiac with unsafe code.
+//! Thin safe calls into the Linux kernel that rustix lacks, and to instructions that only some processors have. This is the
+//! only crate of wiac with unsafe code.
 //!
 //! Each wrapper sets the safe flags itself (close-on-exec, empty path) and reports an [`Error`] that shows the call
 //! that failed with its arguments, as strace would.
@@ -13,6 +14,7 @@ pub mod open_files;
 pub mod process;
 pub mod root;
 pub mod seccomp;
+pub mod sha256;
 pub mod sharing;
 pub mod signal;
 pub mod times;

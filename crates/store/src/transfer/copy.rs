@@ -10,6 +10,7 @@ use crate::layer::{Draft, HeldLayer, LayerInfo};
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::Arc;
 use wiac_layer::merged::LayerStack;
 use wiac_layer::pack::{PackOptions, pack};
 use wiac_layer::unpack::{self, UnpackOptions};
@@ -48,7 +49,7 @@ pub fn copy_layer(
     let (streamed, unpacked) = std::thread::scope(|scope| {
         let (writer, reader) = pipe();
         let packing = start(scope, move || pack_into(&directory, below, writer)).on("copy", path)?;
-        let streamed = stream(Box::new(reader), None, Expected::default(), |tar| {
+        let streamed = stream(Box::new(reader), None, Expected::default(), &Arc::default(), |tar| {
             unpack::unpack(tar, &into, &options).map_err(|error| error.to_string())
         });
         let packed = packing

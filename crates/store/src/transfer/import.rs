@@ -9,6 +9,7 @@ use crate::error::{Error, IoExt, Result};
 use crate::layer::{Draft, HeldLayer, LayerInfo};
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 use wiac_layer::merged::LayerStack;
 use wiac_layer::unpack::{self, UnpackOptions};
 
@@ -32,7 +33,7 @@ pub fn import(
     };
     let diff = draft.diff();
     let directory = std::fs::File::open(&diff).on("open", &diff)?;
-    let (streamed, unpacked) = stream(source, None, Expected::default(), |tar| {
+    let (streamed, unpacked) = stream(source, None, Expected::default(), &Arc::default(), |tar| {
         unpack::unpack(tar, &directory, &options).map_err(|error| error.to_string())
     })
     .map_err(|reason| Error::archive(shown, reason))?;

@@ -4,6 +4,7 @@
 //! As many layers as there are cores are under way at once, the lowest first: a layer that needs something of those below
 //! waits for them, and the lowest one needs nobody.
 
+use super::hashing::Hashing;
 use super::incoming::{Incoming, IncomingLayer, LayerSource};
 use super::late::Late;
 use super::record;
@@ -119,6 +120,7 @@ struct Loading<'a> {
     states: Mutex<Vec<State>>,
     changed: Condvar,
     next: AtomicUsize,
+    hashing: Arc<Hashing>,
 }
 
 impl<'a> Loading<'a> {
@@ -145,6 +147,7 @@ impl<'a> Loading<'a> {
             states: Mutex::default(),
             changed: Condvar::new(),
             next: AtomicUsize::new(0),
+            hashing: Arc::default(),
         };
         let mut states = Vec::new();
         for number in 0..image.layers.len() {
@@ -262,7 +265,7 @@ impl<'a> Loading<'a> {
             diff_id: Some(&layer.diff_id),
             blameless: Some(&blameless),
         };
-        let streamed = stream(source, Some(blob), expected, |tar| {
+        let streamed = stream(source, Some(blob), expected, &self.hashing, |tar| {
             unpack::unpack(tar, &directory, &options).map_err(|error| error.to_string())
         });
         let (streamed, unpacked) = streamed.map_err(|reason| Error::image(self.name(layer, number), reason))?;

@@ -8,6 +8,7 @@ mod artifact;
 mod cache;
 mod copy;
 mod docker_archive;
+mod hashing;
 mod import;
 mod incoming;
 mod input;

@@ -1,13 +1,16 @@
-//! One layer streaming by: reading and hashing the blob | inflating | hashing the tar and unpacking, a thread each.
+//! One layer streaming by: reading the blob and writing it down | inflating | unpacking, a thread each, of which the first
+//! two hash what they hand on.
 
+use super::hashing::Hashing;
 use super::input::detect;
-use super::pipe::{PipeReader, PipeWriter, pipe};
+use super::pipe::{PipeReader, PipeWriter, hashed_pipe};
 use crate::blobs::{BlobDraft, FinishedBlob};
-use std::io::{self, BufRead, Read, Write};
+use std::io::{self, BufRead, Read};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Scope, ScopedJoinHandle, scope};
 use wiac_layer::compression::{Checksum, Compression, buffered_decoder};
-use wiac_oci::digest::{Algorithm, DiffId, Digest, Hasher};
+use wiac_oci::digest::{Algorithm, DiffId, Digest};
 use wiac_oci::manifest::{Descriptor, media_type};
 use wiac_sys::error::words;
 
@@ -32,7 +35,8 @@ pub(super) struct Streamed {
     pub(super) diff_id: DiffId,
 }
 
-/// Sends the tar in `source` to `unpack`, keeps the source as `blob`, and compares both with what is expected.
+/// Sends the tar in `source` to `unpack`, keeps the source as `blob`, and compares both with what is expected. `hashing`: that
+/// of other layers under way, too.
 ///
 /// # Errors
 /// What is wrong, in words: of the blob first, since what unpacking says may be its consequence.
@@ -40,47 +44,61 @@ pub(super) fn stream<'s, U>(
     source: Box<dyn Read + Send + 's>,
     blob: Option<BlobDraft>,
     expected: Expected<'_>,
+    hashing: &Arc<Hashing>,
     unpack: impl FnOnce(&mut dyn BufRead) -> Result<U, String>,
 ) -> Result<(Streamed, U), String> {
     let (compression, source) = detect(source).map_err(|error| words(&error))?;
     let limit = expected.descriptor.map(|descriptor| descriptor.size);
-    let algorithm = expected
+    let of_tar = expected
         .diff_id
         .map_or(Algorithm::Sha256, |diff_id| diff_id.digest().algorithm());
-    let (blob, unpacked, diff_id) = scope(|scope| {
-        let (writer, compressed) = pipe();
+    let (blob, unpacked, digests) = scope(|scope| {
+        // What isn't compressed is blob and tar at once, and mostly hashed once.
+        let mut of_blob: Vec<Algorithm> = blob.iter().map(BlobDraft::algorithm).collect();
+        if compression == Compression::None && !of_blob.contains(&of_tar) {
+            of_blob.push(of_tar);
+        }
+        let streams = of_blob.into_iter().map(|algorithm| hashing.stream(algorithm));
+        let (writer, compressed) = hashed_pipe(streams.collect());
         let reading = start(scope, move || keep(source, blob, limit, writer)).map_err(|error| words(&error))?;
-        let hasher = Hasher::new(algorithm);
-        let (unpacked, diff_id) = if compression == Compression::None {
-            consume(compressed, hasher, unpack)
+        let (unpacked, inflating) = if compression == Compression::None {
+            (consume(compressed, unpack), None)
         } else {
-            let (writer, plain) = pipe();
+            let (writer, plain) = hashed_pipe(vec![hashing.stream(of_tar)]);
             // What a hash was told of needs no checksum.
             let checksum = expected.diff_id.map_or(Checksum::Compared, |_| Checksum::Ignored);
             let inflating = start(scope, move || inflate(compression, checksum, compressed, writer));
-            inflating.map_err(|error| words(&error))?;
-            consume(plain, hasher, unpack)
+            let inflating = inflating.map_err(|error| words(&error))?;
+            (consume(plain, unpack), Some(inflating))
         };
+        let inflated = inflating.map(join).transpose()?;
         let (read, blob) = join(reading)?;
-        let unpacked = match (read, unpacked) {
+        let (of_blob, unpacked) = match (read, unpacked) {
             // The reader saw unpacking stop, which has a reason of its own.
-            (Err(error), Err(reason)) if error.kind() == io::ErrorKind::BrokenPipe => Err(reason),
+            (Err(error), Err(reason)) if error.kind() == io::ErrorKind::BrokenPipe => (Vec::new(), Err(reason)),
             (Err(error), _) => return Err(words(&error)),
-            (Ok(()), unpacked) => unpacked,
+            (Ok(digests), unpacked) => (digests, unpacked),
         };
         let is_blameless = expected.blameless.is_some_and(|flag| flag.load(Ordering::Relaxed));
         match unpacked {
-            Ok(unpacked) => Ok((blob, unpacked, DiffId(diff_id))),
+            Ok(unpacked) => Ok((
+                blob,
+                unpacked,
+                Digests {
+                    of_blob,
+                    of_tar: inflated,
+                },
+            )),
             Err(reason) => {
                 // What is wrong must not be gone on with.
                 if let Some(blob) = blob.filter(|_| !is_blameless) {
-                    blob.finish().discard();
+                    blob.discard();
                 }
                 Err(reason)
             }
         }
     })?;
-    let blob = blob.map(BlobDraft::finish);
+    let (blob, diff_id) = digests.of(blob, of_tar)?;
     if let Err(reason) = compare(expected, blob.as_ref(), &diff_id) {
         // Not even a download that could be gone on with.
         if let Some(blob) = blob {
@@ -103,6 +121,26 @@ pub(super) fn stream<'s, U>(
     ))
 }
 
+/// What was hashed on the way.
+struct Digests {
+    of_blob: Vec<Digest>,
+    /// `None` where that is the blob.
+    of_tar: Option<Vec<Digest>>,
+}
+
+impl Digests {
+    /// The blob with its digest, and that of the tar.
+    fn of(&self, blob: Option<BlobDraft>, of_tar: Algorithm) -> Result<(Option<FinishedBlob>, DiffId), String> {
+        let find = |digests: &[Digest], algorithm| {
+            let found = digests.iter().find(|digest| digest.algorithm() == algorithm);
+            found.cloned().ok_or("not all of it was read")
+        };
+        let diff_id = find(self.of_tar.as_ref().unwrap_or(&self.of_blob), of_tar)?;
+        let finish = |blob: BlobDraft| find(&self.of_blob, blob.algorithm()).map(|digest| blob.finish_as(digest));
+        Ok((blob.map(finish).transpose()?, DiffId(diff_id)))
+    }
+}
+
 /// Starts a thread that the work can't do without.
 pub(super) fn start<'s, T: Send + 's>(
     scope: &'s Scope<'s, '_>,
@@ -114,13 +152,13 @@ pub(super) fn start<'s, T: Send + 's>(
     })
 }
 
-/// Writes the blob down, no longer than it may be, and hands it on.
+/// Writes the blob down, no longer than it may be, and hands it on; gives its digests.
 fn keep(
     mut source: impl Read,
     mut blob: Option<BlobDraft>,
     limit: Option<u64>,
     writer: PipeWriter,
-) -> (io::Result<()>, Option<BlobDraft>) {
+) -> (io::Result<Vec<Digest>>, Option<BlobDraft>) {
     let mut length = 0;
     let result = writer.copy(&mut source, |piece| {
         length += piece.len() as u64;
@@ -129,36 +167,33 @@ fn keep(
                 "it is longer than the {limit} bytes its descriptor says"
             )));
         }
-        let written = blob.as_mut().map_or(Ok(()), |blob| blob.write_all(piece));
+        let written = blob.as_mut().map_or(Ok(()), |blob| blob.append(piece));
         written.map_err(|error| {
             let reason = format!("can't write its blob to the data directory: {}", words(&error));
             io::Error::new(error.kind(), reason)
         })
     });
-    (result.map(drop), blob)
+    (result, blob)
 }
 
-fn inflate(compression: Compression, checksum: Checksum, compressed: PipeReader, writer: PipeWriter) {
-    // The reader is told what goes wrong, and speaks of it.
-    let _ = match buffered_decoder(compression, Box::new(compressed), checksum) {
-        Ok(mut plain) => writer.copy(&mut plain, |_| Ok(())),
-        Err(error) => writer.fail(error),
-    };
+/// Gives the digest of what comes out; none where something goes wrong, which the reader is told, and speaks of.
+fn inflate(compression: Compression, checksum: Checksum, compressed: PipeReader, writer: PipeWriter) -> Vec<Digest> {
+    match buffered_decoder(compression, Box::new(compressed), checksum) {
+        Ok(mut plain) => writer.copy(&mut plain, |_| Ok(())).unwrap_or_default(),
+        Err(error) => {
+            let _ = writer.fail(error);
+            Vec::new()
+        }
+    }
 }
 
-/// Unpacks a tar while it is hashed. The pipe's end is closed when this returns, which ends the threads before it.
-fn consume<U>(
-    tar: PipeReader,
-    hasher: Hasher,
-    unpack: impl FnOnce(&mut dyn BufRead) -> Result<U, String>,
-) -> (Result<U, String>, Digest) {
-    let mut tar = Hashing { tar, hasher, hashed: 0 };
-    let unpacked = unpack(&mut tar);
-    (unpacked, tar.hasher.finish())
+/// Unpacks a tar. The pipe's end is closed when this returns, which ends the threads before it.
+fn consume<U>(mut tar: PipeReader, unpack: impl FnOnce(&mut dyn BufRead) -> Result<U, String>) -> Result<U, String> {
+    unpack(&mut tar)
 }
 
 fn join<T>(reading: ScopedJoinHandle<'_, T>) -> Result<T, String> {
-    reading.join().map_err(|_| "the reading thread has panicked".to_owned())
+    reading.join().map_err(|_| "a thread has panicked".to_owned())
 }
 
 /// Compares a layer with what its descriptor and its image's configuration say.
@@ -178,35 +213,5 @@ fn compare(expected: Expected<'_>, blob: Option<&FinishedBlob>, diff_id: &DiffId
             .verify_digest(diff_id.digest().clone())
             .map_err(|error| format!("its tar is not the one the configuration names: {error}")),
         None => Ok(()),
-    }
-}
-
-/// Hashes what is read, a buffer at a time: then it is in the processor's cache when it is written.
-struct Hashing {
-    tar: PipeReader,
-    hasher: Hasher,
-    /// So much of what lies in the buffer is hashed.
-    hashed: usize,
-}
-
-impl BufRead for Hashing {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        let buffer = self.tar.fill_buf()?;
-        self.hasher.update(&buffer[self.hashed..]);
-        self.hashed = buffer.len();
-        Ok(buffer)
-    }
-
-    fn consume(&mut self, amount: usize) {
-        self.tar.consume(amount);
-        self.hashed -= amount;
-    }
-}
-
-impl Read for Hashing {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let length = self.fill_buf()?.read(into)?;
-        self.consume(length);
-        Ok(length)
     }
 }
