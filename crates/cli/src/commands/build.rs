@@ -158,8 +158,15 @@ pub(crate) struct Arguments {
     #[arg(long)]
     verify: bool,
     /// Pull base images even where they are here; or always, missing, never, newer
-    #[arg(long, value_name = "WHEN", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    pull: Option<String>,
+    #[arg(
+        long,
+        value_name = "WHEN",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_parser = Policy::of_build
+    )]
+    pull: Option<Policy>,
 }
 
 /// Runs the command.
@@ -184,7 +191,6 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
         };
         return asked.answer(call);
     }
-    policy(arguments)?;
     told::forget(arguments)?;
     let outputs: Vec<Output> = parsed(&arguments.output, Output::parse)?;
     let cache_from: Vec<CacheFrom> = parsed(&arguments.cache_from, CacheFrom::parse)?;
@@ -355,16 +361,10 @@ fn request(
     })
 }
 
-/// When base images are pulled.
-fn policy(arguments: &Arguments) -> Result<Policy, Failure> {
-    let wrong = |reason| Failure::usage(format!("--pull: {reason}"));
-    let said = arguments.pull.as_deref().map(Policy::of_build);
-    Ok(said.transpose().map_err(wrong)?.unwrap_or_default())
-}
-
+/// When base images are pulled, and for which platform.
 fn pulling(arguments: &Arguments, platform: Option<&Platform>) -> Pulling {
     Pulling {
-        pull: policy(arguments).unwrap_or_default(),
+        pull: arguments.pull.unwrap_or_default(),
         platform: platform.cloned(),
         ..Pulling::default()
     }

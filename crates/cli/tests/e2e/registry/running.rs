@@ -83,7 +83,7 @@ fn from_pulls_what_is_missing(place: &Place) {
     wiac_on(place, "other", ["run", "--rm", &name]).succeeds().says("first");
     build(&["--pull=sometimes"])
         .fails(125)
-        .complains(&["always, missing, never and newer"]);
+        .complains(&["--pull", "always, missing, never and newer"]);
     build(&["--pull=newer"]).succeeds();
     wiac_on(place, "other", ["run", "--rm", "--pull=never", &name])
         .succeeds()
