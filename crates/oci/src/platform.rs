@@ -22,12 +22,15 @@ impl Platform {
         }
     }
 
-    /// What an image with this configuration runs on.
+    /// What an image with this configuration runs on: Linux, where it names no system.
     pub fn of(config: &ImageConfig) -> Self {
+        let is_named = !config.os.is_empty();
         Self {
-            os: config.os.clone(),
+            os: if is_named { &config.os } else { "linux" }.to_owned(),
             architecture: config.architecture.clone(),
             variant: config.variant.clone(),
+            os_version: config.os_version.clone(),
+            os_features: config.os_features.clone(),
             ..Self::default()
         }
     }
@@ -171,6 +174,24 @@ mod tests {
         for text in ["", "linux/", "a/b/c/d"] {
             assert!(text.parse::<Platform>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn an_image_says_what_it_is_for() {
+        let config = ImageConfig {
+            architecture: "arm".to_owned(),
+            variant: Some("v7".to_owned()),
+            os_version: Some("10.0".to_owned()),
+            ..ImageConfig::default()
+        };
+        let platform = Platform::of(&config);
+        assert_eq!(platform.to_string(), "linux/arm/v7");
+        assert_eq!(platform.os_version.as_deref(), Some("10.0"));
+        let config = ImageConfig {
+            os: "freebsd".to_owned(),
+            ..config
+        };
+        assert_eq!(Platform::of(&config).os, "freebsd");
     }
 
     #[test]

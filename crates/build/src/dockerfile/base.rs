@@ -182,13 +182,11 @@ pub(crate) fn empty_config(platform: &Platform) -> ImageConfig {
     }
 }
 
-/// What an image is for.
+/// What an image is for: this machine, where it names no architecture.
 pub(super) fn platform_of(config: &ImageConfig) -> Platform {
-    let given = |text: &str, default: &str| if text.is_empty() { default } else { text }.to_owned();
-    Platform {
-        architecture: given(&config.architecture, architecture()),
-        os: given(&config.os, "linux"),
-        variant: config.variant.clone(),
-        ..Platform::default()
+    let mut platform = Platform::of(config);
+    if platform.architecture.is_empty() {
+        architecture().clone_into(&mut platform.architecture);
     }
+    platform
 }

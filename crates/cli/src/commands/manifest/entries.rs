@@ -38,7 +38,7 @@ fn of_index(data: &Data, text: &str, index: &Name) -> Result<Vec<IndexEntry>, Fa
         Ok(IndexEntry {
             name: text.to_owned(),
             place: EntryPlace::Image(id.clone()),
-            platform: platform_of(&record.config),
+            platform: Platform::of(&record.config),
             annotations: record.descriptor_annotations,
         })
     };
@@ -60,7 +60,7 @@ pub(super) fn entries(data: &Data, client: &Client, text: &str, all: bool) -> Re
         return Ok(vec![IndexEntry {
             name: text.to_owned(),
             place: EntryPlace::Image(id),
-            platform: platform_of(&record.config),
+            platform: Platform::of(&record.config),
             annotations: std::collections::BTreeMap::new(),
         }]);
     }
@@ -100,7 +100,7 @@ fn in_registry(
         let found = client.manifest(&by_digest)?;
         let manifest: Manifest = serde_json::from_slice(&found.bytes)?;
         let config = crate::registry::document(client, &by_digest, &manifest.config)?;
-        platform_of(&ImageConfig::parse(&config)?)
+        Platform::of(&ImageConfig::parse(&config)?)
     };
     let plain = Descriptor::new(
         descriptor.media_type.clone(),
@@ -116,20 +116,6 @@ fn in_registry(
         platform,
         annotations: std::collections::BTreeMap::new(),
     })
-}
-
-fn platform_of(config: &ImageConfig) -> Platform {
-    Platform {
-        architecture: config.architecture.clone(),
-        os: if config.os.is_empty() {
-            "linux".to_owned()
-        } else {
-            config.os.clone()
-        },
-        variant: config.variant.clone(),
-        os_version: config.os_version.clone(),
-        ..Platform::default()
-    }
 }
 
 /// An index that was put together here, for people and programs; `None` where there is none of that name.
