@@ -1,6 +1,7 @@
 //! `cargo xtask test`: a machine fit for the tests, the release binary and what must hold for it, all tests.
 
 pub(crate) mod binary;
+mod failures;
 pub(crate) mod machine;
 mod users;
 
@@ -31,7 +32,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     binary::check(&built)?;
     binary::check_order(&built)?;
     let installed = install(&built)?;
-    shell::run(
+    failures::run(
         shell::cargo(&["test", "--workspace", "--no-fail-fast"])
             .args(&arguments.rest)
             .env("WIAC_BIN", installed)
