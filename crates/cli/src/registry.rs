@@ -263,6 +263,12 @@ impl LayerSource for Remote<'_> {
         true
     }
 
+    fn begins_anew(&self, layer: &IncomingLayer) {
+        if let Some(descriptor) = &layer.descriptor {
+            self.transfers.again(descriptor.digest.short(), descriptor.size);
+        }
+    }
+
     fn goes_on(&self) -> bool {
         !self.client.is_ended()
     }

@@ -27,7 +27,7 @@ pub(crate) struct Transfers {
     quiet: bool,
     terminal: bool,
     /// Bytes of everything, as far as it isn't here yet.
-    total: u64,
+    total: AtomicU64,
     done: AtomicU64,
     start: Instant,
     shown: Mutex<Instant>,
@@ -42,7 +42,7 @@ impl Transfers {
             quiet: quiet || note.is_some(),
             note,
             terminal: io::stderr().is_terminal(),
-            total,
+            total: AtomicU64::new(total),
             done: AtomicU64::new(0),
             start: now,
             shown: Mutex::new(now),
@@ -69,6 +69,14 @@ impl Transfers {
         }
     }
 
+    /// What was here of a blob is damaged, and it comes anew: all of it is still to come.
+    pub(crate) fn again(&self, name: &str, size: u64) {
+        self.total.fetch_add(size, Ordering::Relaxed);
+        if !self.quiet {
+            self.line(&format!("{name}: what was here of it is damaged; getting all of it"));
+        }
+    }
+
     /// A line of its own, above the one that changes.
     pub(crate) fn line(&self, text: &str) {
         if self.terminal {
@@ -89,11 +97,12 @@ impl Transfers {
         if shown.elapsed() >= TICK {
             *shown = Instant::now();
             let rate = rate(done, self.start);
-            let left = self.total.saturating_sub(done).checked_div(rate).unwrap_or(0);
+            let total = self.total.load(Ordering::Relaxed);
+            let left = total.saturating_sub(done).checked_div(rate).unwrap_or(0);
             let line = format!(
                 "{} of {}  {}/s  {left} s left",
                 format::size(done),
-                format::size(self.total),
+                format::size(total),
                 format::size(rate)
             );
             match &self.note {

@@ -155,6 +155,21 @@ impl BlobDraft {
         Ok((self.begun, file.take(self.begun)))
     }
 
+    /// Whether something was there already.
+    pub fn is_begun(&self) -> bool {
+        self.begun > 0
+    }
+
+    /// Throws away what was there already where it is longer than the whole may be; whether it was.
+    pub fn begin_anew_after(&mut self, size: u64) -> Result<bool> {
+        if self.begun <= size {
+            return Ok(false);
+        }
+        self.file.set_len(0).on("empty", &self.path)?;
+        self.begun = 0;
+        Ok(true)
+    }
+
     /// Whether it is one that others may wait for, and that stays when it isn't finished.
     pub fn is_download(&self) -> bool {
         self.lock.is_some()

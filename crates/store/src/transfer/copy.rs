@@ -56,7 +56,7 @@ pub fn copy_layer(
             .join()
             .unwrap_or_else(|_| Err(io::Error::other("the packing thread has panicked")));
         match (streamed, packed) {
-            (Err(reason), _) => Err(Error::archive(path, reason)),
+            (Err(wrong), _) => Err(Error::archive(path, wrong.reason)),
             (Ok(_), Err(error)) => Err(Error::archive(path, error.to_string())),
             (Ok(streamed), Ok(())) => Ok(streamed),
         }

@@ -36,7 +36,7 @@ pub fn import(
     let (streamed, unpacked) = stream(source, None, Expected::default(), &Arc::default(), |tar| {
         unpack::unpack(tar, &directory, &options).map_err(|error| error.to_string())
     })
-    .map_err(|reason| Error::archive(shown, reason))?;
+    .map_err(|wrong| Error::archive(shown, wrong.reason))?;
     if unpacked.entries == 0 {
         return Err(Error::archive(shown, "there is nothing in it"));
     }

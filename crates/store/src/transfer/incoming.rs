@@ -63,6 +63,9 @@ pub trait LayerSource: Sync {
         Ok(source)
     }
 
+    /// Told where what an earlier attempt got of a layer is damaged: it was thrown away, and all of it is asked for next.
+    fn begins_anew(&self, _layer: &IncomingLayer) {}
+
     /// Whether somebody still wants what comes of it: asked while another process downloads the same.
     fn goes_on(&self) -> bool {
         true

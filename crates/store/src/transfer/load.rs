@@ -98,6 +98,22 @@ struct Fresh {
     streamed: Streamed,
 }
 
+/// Why a layer wasn't taken.
+struct Failed {
+    error: Error,
+    /// Its bytes were wrong, of which some were here already; none are any more.
+    may_be_of_disk: bool,
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self {
+            error,
+            may_be_of_disk: false,
+        }
+    }
+}
+
 impl State {
     /// The layer, once it is in place.
     fn id(&self) -> Option<LayerId> {
@@ -238,8 +254,20 @@ impl<'a> Loading<'a> {
         Ok(stack.with_owners(owners))
     }
 
-    /// Gets one layer into its place: by reading it, unless another process has done so meanwhile.
+    /// Gets one layer into its place. Where it went wrong with what an earlier attempt had got of it, which may have been
+    /// damaged since, it is got whole, once.
     fn take(&self, number: usize, layer: &IncomingLayer) -> Result<State> {
+        match self.attempt(number, layer) {
+            Err(failed) if failed.may_be_of_disk => {
+                self.source.begins_anew(layer);
+                self.attempt(number, layer).map_err(|failed| failed.error)
+            }
+            result => result.map_err(|failed| failed.error),
+        }
+    }
+
+    /// Gets one layer into its place: by reading it, unless another process has done so meanwhile.
+    fn attempt(&self, number: usize, layer: &IncomingLayer) -> std::result::Result<State, Failed> {
         let draft = Draft::new(self.store)?;
         let (source, blob) = self.open(number, layer, &draft)?;
         if let Some(held) = self.find(number)? {
@@ -248,6 +276,7 @@ impl<'a> Loading<'a> {
             }
             return Ok(State::Here(held));
         }
+        let is_begun = blob.is_begun();
         let blameless = AtomicBool::new(false);
         let options = UnpackOptions {
             form: self.store.form(),
@@ -268,7 +297,10 @@ impl<'a> Loading<'a> {
         let streamed = stream(source, Some(blob), expected, &self.hashing, |tar| {
             unpack::unpack(tar, &directory, &options).map_err(|error| error.to_string())
         });
-        let (streamed, unpacked) = streamed.map_err(|reason| Error::image(self.name(layer, number), reason))?;
+        let (streamed, unpacked) = streamed.map_err(|wrong| Failed {
+            error: Error::image(self.name(layer, number), wrong.reason),
+            may_be_of_disk: is_begun && wrong.is_in_bytes,
+        })?;
         let fresh = Fresh {
             draft,
             unpacked,
@@ -285,9 +317,10 @@ impl<'a> Loading<'a> {
         layer: &IncomingLayer,
         draft: &Draft,
     ) -> Result<(Box<dyn Read + Send + '_>, BlobDraft)> {
-        let digest = layer.descriptor.as_ref().map(|descriptor| &descriptor.digest);
+        let descriptor = layer.descriptor.as_ref();
+        let digest = descriptor.map(|descriptor| &descriptor.digest);
         let fresh = || BlobDraft::new(draft.room(), "blob", digest);
-        if let Some(digest) = digest {
+        if let Some(Descriptor { digest, size, .. }) = descriptor {
             if let Some(here) = self.store.hold_blob(digest)? {
                 return Ok((Box::new(here.open()?), fresh()?));
             }
@@ -296,11 +329,14 @@ impl<'a> Loading<'a> {
                 .iter()
                 .any(|other| other.descriptor.as_ref().is_some_and(|other| other.digest == *digest));
             if self.source.is_remote() && !is_repeated {
-                let blob = BlobDraft::download(self.store, digest, &|| self.source.goes_on())?;
+                let mut blob = BlobDraft::download(self.store, digest, &|| self.source.goes_on())?;
                 // Whoever we waited for may have got it.
                 if let Some(here) = self.store.hold_blob(digest)? {
                     blob.finish().discard();
                     return Ok((Box::new(here.open()?), fresh()?));
+                }
+                if blob.begin_anew_after(*size)? {
+                    self.source.begins_anew(layer);
                 }
                 let (length, begun) = blob.begun()?;
                 if length == 0 {

@@ -35,18 +35,36 @@ pub(super) struct Streamed {
     pub(super) diff_id: DiffId,
 }
 
+/// Why a layer isn't taken.
+#[derive(Debug)]
+pub(super) struct Wrong {
+    /// In words.
+    pub(super) reason: String,
+    /// It is in the bytes that came: nothing of them was kept to go on with.
+    pub(super) is_in_bytes: bool,
+}
+
+impl<T: Into<String>> From<T> for Wrong {
+    fn from(reason: T) -> Self {
+        Self {
+            reason: reason.into(),
+            is_in_bytes: false,
+        }
+    }
+}
+
 /// Sends the tar in `source` to `unpack`, keeps the source as `blob`, and compares both with what is expected. `hashing`: that
 /// of other layers under way, too.
 ///
 /// # Errors
-/// What is wrong, in words: of the blob first, since what unpacking says may be its consequence.
+/// What is wrong: of the blob first, since what unpacking says may be its consequence.
 pub(super) fn stream<'s, U>(
     source: Box<dyn Read + Send + 's>,
     blob: Option<BlobDraft>,
     expected: Expected<'_>,
     hashing: &Arc<Hashing>,
     unpack: impl FnOnce(&mut dyn BufRead) -> Result<U, String>,
-) -> Result<(Streamed, U), String> {
+) -> Result<(Streamed, U), Wrong> {
     let (compression, source) = detect(source).map_err(|error| words(&error))?;
     let limit = expected.descriptor.map(|descriptor| descriptor.size);
     let of_tar = expected
@@ -76,7 +94,7 @@ pub(super) fn stream<'s, U>(
         let (of_blob, unpacked) = match (read, unpacked) {
             // The reader saw unpacking stop, which has a reason of its own.
             (Err(error), Err(reason)) if error.kind() == io::ErrorKind::BrokenPipe => (Vec::new(), Err(reason)),
-            (Err(error), _) => return Err(words(&error)),
+            (Err(error), _) => return Err(words(&error).into()),
             (Ok(digests), unpacked) => (digests, unpacked),
         };
         let is_blameless = expected.blameless.is_some_and(|flag| flag.load(Ordering::Relaxed));
@@ -94,7 +112,10 @@ pub(super) fn stream<'s, U>(
                 if let Some(blob) = blob.filter(|_| !is_blameless) {
                     blob.discard();
                 }
-                Err(reason)
+                Err(Wrong {
+                    reason,
+                    is_in_bytes: !is_blameless,
+                })
             }
         }
     })?;
@@ -104,7 +125,10 @@ pub(super) fn stream<'s, U>(
         if let Some(blob) = blob {
             blob.discard();
         }
-        return Err(reason);
+        return Err(Wrong {
+            reason,
+            is_in_bytes: true,
+        });
     }
     let media_type = match compression {
         Compression::Gzip => media_type::LAYER_GZIP,

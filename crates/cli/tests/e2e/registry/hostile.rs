@@ -71,6 +71,7 @@ fn a_layer_with_other_bytes_is_refused() {
         config.len()
     );
     let short = layer[7..19].to_owned();
+    let partial = format!("data/partial/{}", layer.replace(':', "-"));
     let server = serve(move |path| match path {
         "/v2/" => Answer::of("application/json", "{}"),
         _ if path.contains("/manifests/") => Answer::of(MANIFEST, manifest.clone()),
@@ -78,4 +79,10 @@ fn a_layer_with_other_bytes_is_refused() {
         _ => Answer::of(BYTES, wrong.clone()),
     });
     nobody_takes(&place, &format!("{server}/app"), &[&server.to_string(), &short]);
+    // What was here is thrown away once; then it is the registry's fault.
+    place.write(&partial, [2; 5000]);
+    let said = place.wiac(["pull", &format!("{server}/app")]).fails(1);
+    let said = said.complains(&["getting all of it", &short, "it is damaged"]);
+    assert_eq!(said.stderr.matches("getting all of it").count(), 1, "{said:?}");
+    assert_whole(&place, "data");
 }

@@ -5,6 +5,7 @@ mod throttle;
 pub mod web;
 
 mod access;
+mod damaged;
 mod ending;
 mod hostile;
 mod indexes;
