@@ -1,12 +1,12 @@
 //! Layers on their way into a build cache, and a cache as an image layout.
 
 use super::layout::blob_name;
-use super::layout_directory::existing_index;
+use super::layout_directory;
 use super::outgoing::{OutgoingLayer, Packed, Packing, Preparing};
 use super::save::Wanted;
 use super::sink::Sink;
 use crate::data::Store;
-use crate::error::{Error, IoExt, Result};
+use crate::error::Result;
 use crate::image::ImageRecord;
 use crate::layer::{LayerId, to_compact_json};
 use crate::temporary::Temporary;
@@ -117,14 +117,7 @@ impl CachePlace for CacheLayout {
 /// # Errors
 /// What can't be written; a directory that is something else.
 pub fn save_cache(path: &Path, tag: &str, config: &[u8], manifest: &[u8], layers: &[CacheLayer]) -> Result<()> {
-    if path.metadata().is_ok_and(|meta| !meta.is_dir()) {
-        return Err(Error::archive(
-            path,
-            "it is a file: a build cache is written to a directory",
-        ));
-    }
-    std::fs::create_dir_all(path).on("create", path)?;
-    let mut index = existing_index(path)?;
+    let (mut index, _alone) = layout_directory::open(path, "a build cache")?;
     let place = CacheLayout(path.to_owned());
     let mut sink = Sink::Directory(path.to_owned());
     for layer in layers {

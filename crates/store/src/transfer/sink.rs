@@ -1,6 +1,7 @@
 //! Where an image goes: the files it is made of, written into a tar or a directory.
 
-use crate::error::{Error, IoExt, Result};
+use super::pending::write_by_rename;
+use crate::error::{IoExt, Result};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -121,77 +122,4 @@ fn copy(source: &mut impl Read, out: &mut File, size: u64) -> io::Result<()> {
 fn pad(out: &mut File, size: u64) -> io::Result<()> {
     let rest = size.next_multiple_of(512) - size;
     io::copy(&mut io::repeat(0).take(rest), out).map(drop)
-}
-
-/// Writes a file so that its name shows all of it or what was there before.
-fn write_by_rename(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<()> {
-    let mut pending = Pending::new(path)?;
-    write(&mut pending.file).on("write", path)?;
-    pending.commit()
-}
-
-/// Writes a file of the user's so that its name shows all of it or what was there before; a pipe or device is written to
-/// as it is.
-///
-/// # Errors
-/// What `write` says, or the disk.
-pub fn write_file<E: From<Error>>(
-    path: &Path,
-    write: impl FnOnce(&mut File) -> std::result::Result<(), E>,
-) -> std::result::Result<(), E> {
-    if path.metadata().is_ok_and(|meta| !meta.is_file()) {
-        let mut file = File::options().write(true).open(path).on("open", path)?;
-        return write(&mut file);
-    }
-    let mut pending = Pending::new(path)?;
-    write(&mut pending.file)?;
-    Ok(pending.commit()?)
-}
-
-/// A file under another name beside its own, deleted unless it is finished.
-pub(super) struct Pending {
-    pub(super) file: File,
-    fresh: Option<PathBuf>,
-    path: PathBuf,
-}
-
-impl Pending {
-    /// Begins it.
-    pub(super) fn new(path: &Path) -> Result<Self> {
-        let name = path
-            .file_name()
-            .ok_or_else(|| Error::archive(path, "a file's name is expected"))?;
-        let mut hidden = std::ffi::OsString::from(".");
-        hidden.push(name);
-        hidden.push(format!(".{}", &crate::temporary::random_name()?[..8]));
-        let fresh = path.with_file_name(hidden);
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(&fresh)
-            .on("create", path)?;
-        Ok(Self {
-            file,
-            fresh: Some(fresh),
-            path: path.to_owned(),
-        })
-    }
-
-    /// Gives it its name.
-    pub(super) fn commit(mut self) -> Result<()> {
-        if let Some(fresh) = &self.fresh {
-            fs::rename(fresh, &self.path).on("write", &self.path)?;
-        }
-        self.fresh = None;
-        Ok(())
-    }
-}
-
-impl Drop for Pending {
-    fn drop(&mut self) {
-        if let Some(fresh) = &self.fresh {
-            let _ = fs::remove_file(fresh);
-        }
-    }
 }
