@@ -82,8 +82,16 @@ fn home_of(database: &str, uid: u32) -> Option<PathBuf> {
     home.is_absolute().then_some(home)
 }
 
+/// Whether a data directory is there, could be made, or is being made.
 fn is_empty_or_ours(path: &Path) -> bool {
-    path.join("format").is_file() || fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none())
+    let is_ours = |entry: std::io::Result<fs::DirEntry>| entry.is_ok_and(|entry| is_of_layout(&entry.file_name()));
+    path.join("format").is_file() || fs::read_dir(path).is_ok_and(|mut entries| entries.all(is_ours))
+}
+
+/// Whether a name is of the layout's top.
+fn is_of_layout(name: &std::ffi::OsStr) -> bool {
+    let name = name.to_str().unwrap_or_default();
+    ["format", NEW_FORMAT].contains(&name) || DIRECTORIES.iter().any(|known| known.split('/').next() == Some(name))
 }
 
 impl Store {
@@ -178,12 +186,8 @@ fn create(root: &Path, form: Form) -> Result<()> {
     if check_format(root, form)? {
         return Ok(());
     }
-    let is_ours = |name: &std::ffi::OsStr| {
-        let name = name.to_str().unwrap_or_default();
-        ["format", NEW_FORMAT].contains(&name) || DIRECTORIES.iter().any(|known| known.split('/').next() == Some(name))
-    };
     for entry in fs::read_dir(root).on("read", root)? {
-        if !is_ours(&entry.on("read", root)?.file_name()) {
+        if !is_of_layout(&entry.on("read", root)?.file_name()) {
             return Err(Error::Foreign { path: root.to_owned() });
         }
     }
@@ -251,6 +255,19 @@ mod tests {
             Store::open(dir.path(), Form::Trusted),
             Err(Error::Foreign { .. })
         ));
+    }
+
+    #[test]
+    fn one_that_is_being_made_is_ours() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        assert!(is_empty_or_ours(dir.path()));
+        fs::create_dir_all(dir.path().join("images/names")).expect("mkdir");
+        fs::write(dir.path().join("format.new"), "wi").expect("write");
+        assert!(is_empty_or_ours(dir.path()));
+        fs::write(dir.path().join("letters.txt"), "mine").expect("write");
+        assert!(!is_empty_or_ours(dir.path()));
+        Store::open(&dir.path().join("tmp"), Form::Trusted).expect("made");
+        assert!(is_empty_or_ours(&dir.path().join("tmp")));
     }
 
     #[test]

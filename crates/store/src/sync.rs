@@ -134,6 +134,9 @@ fn quarantine_boot(store: &Store, marks: &Path) -> Result<()> {
         return Ok(());
     };
     let synced = layers_of_images(store)?;
+    // Without it nothing could be moved, which would look as if there were nothing to be moved.
+    let quarantine = store.path("quarantine");
+    fs::create_dir_all(&quarantine).on("create", &quarantine)?;
     for entry in entries {
         let entry = entry.on("read", marks)?;
         if entry.file_name().to_str().is_some_and(|name| synced.contains(name)) {
@@ -141,7 +144,7 @@ fn quarantine_boot(store: &Store, marks: &Path) -> Result<()> {
             continue;
         }
         let place = place_of(store, &entry.file_name());
-        let aside = store.path("quarantine").join(entry.file_name());
+        let aside = quarantine.join(entry.file_name());
         match fs::rename(&place, &aside) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error).on("set aside", &place),
             _ => fs::remove_file(entry.path()).on("delete", &entry.path())?,
@@ -163,6 +166,7 @@ mod tests {
         fs::create_dir_all(store.layer_directory(&id)).expect("mkdir");
         fs::create_dir_all(store.path("unsynced/other-boot")).expect("mkdir");
         fs::write(store.path("unsynced/other-boot").join(id.as_str()), "").expect("write");
+        fs::remove_dir(store.path("quarantine")).expect("deleted, as an empty directory may be");
         let store = Store::open(dir.path(), Form::Trusted).expect("store");
         assert!(!store.layer_directory(&id).exists());
         assert!(store.path("quarantine").join(id.as_str()).exists());
