@@ -11,7 +11,11 @@ use crate::temporary::Temporary;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::Path;
+
+/// A directory that shows whether directories can be moved.
+const PROBE: &str = ".wiac-probe";
 
 impl Store {
     /// Makes `upper` a layer. It is on the disk when this returns. `announce` is told the layer's id before the
@@ -32,13 +36,18 @@ impl Store {
         }
         let id = LayerId::random()?;
         let lock = self.place_description(&id, info)?;
-        let undo = |error| {
-            let _ = crate::temporary::remove_tree(&self.layer_directory(&id));
-            error
-        };
-        announce(&id).map_err(undo)?;
-        self.sync_and_move(upper, &id).map_err(|error| undo(error.into()))?;
+        announce(&id).inspect_err(|_| self.take_back(upper, &id))?;
+        self.sync_and_move(upper, &id)
+            .inspect_err(|_| self.take_back(upper, &id))?;
         Ok(Some(HeldLayer { id, lock }))
+    }
+
+    /// Undoes what went wrong: the directory belongs to whoever has handed it over again, and the description to nobody.
+    fn take_back(&self, upper: &Path, id: &LayerId) {
+        let moved = fs::rename(self.layer_diff(id), upper);
+        if moved.is_ok() || !self.is_adopted(id) {
+            let _ = crate::temporary::remove_tree(&self.layer_directory(id));
+        }
     }
 
     /// Whether a layer whose description was placed has got its directory.
@@ -50,8 +59,12 @@ impl Store {
     fn is_on_one_mount(&self, upper: &Path) -> Result<bool> {
         let room = Temporary::new(self)?;
         let parent = upper.parent().unwrap_or(Path::new("/"));
-        let probe = parent.join(format!(".wiac-{}", crate::temporary::random_name()?));
-        fs::create_dir(&probe).on("create", &probe)?;
+        // Always called the same: one that a kill left is used by the next attempt. Nobody else is at this directory.
+        let probe = parent.join(PROBE);
+        match fs::create_dir(&probe) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            result => result.on("create", &probe)?,
+        }
         let moved = rustix::fs::rename(&probe, room.path().join("probe"));
         let _ = fs::remove_dir(&probe);
         match moved {
@@ -132,6 +145,33 @@ mod tests {
         assert!(!upper.exists());
         assert!(store.layer_diff(&held.id).join("file").is_file());
         assert!(store.has_layer(&held.id));
+    }
+
+    #[test]
+    fn what_a_killed_attempt_left_is_in_nobodys_way() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let store = Store::open(&dir.path().join("data"), Form::Trusted).expect("store");
+        let upper = dir.path().join("diff");
+        fs::create_dir(&upper).expect("mkdir");
+        fs::create_dir(dir.path().join(PROBE)).expect("mkdir");
+        assert!(store.is_on_one_mount(&upper).expect("found out"));
+        assert!(!dir.path().join(PROBE).exists());
+    }
+
+    #[test]
+    fn what_was_moved_is_moved_back() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let store = Store::open(&dir.path().join("data"), Form::Trusted).expect("store");
+        let upper = dir.path().join("diff");
+        fs::create_dir(&upper).expect("mkdir");
+        fs::write(upper.join("file"), "x").expect("write");
+        let id = LayerId::random().expect("id");
+        let lock = store.place_description(&id, &info()).expect("placed");
+        store.sync_and_move(&upper, &id).expect("moved");
+        store.take_back(&upper, &id);
+        assert!(upper.join("file").is_file());
+        assert!(!store.layer_directory(&id).exists());
+        drop(lock);
     }
 
     #[test]
