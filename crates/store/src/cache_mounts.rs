@@ -1,5 +1,6 @@
 //! Cache mounts of builds: directories that outlive them, `cache/mounts/<key>/<number>`, used under a lock each.
 
+use crate::collect::is_gone;
 use crate::data::Store;
 use crate::error::{Error, IoExt, Result};
 use crate::lock::Lock;
@@ -25,6 +26,9 @@ pub struct CacheMount {
     pub modified: Option<SystemTime>,
 }
 
+/// The file beside the directories of a key that says what they are.
+const DESCRIPTION: &str = "mount.json";
+
 /// What a build writes down of one.
 #[derive(Deserialize)]
 struct Description {
@@ -39,7 +43,7 @@ impl Store {
     pub fn cache_mounts(&self) -> Result<Vec<CacheMount>> {
         let mut mounts = Vec::new();
         for top in entries(&self.path("cache/mounts"))? {
-            let description = fs::read(top.join("mount.json")).ok();
+            let description = fs::read(top.join(DESCRIPTION)).ok();
             let description: Option<Description> = description.and_then(|text| serde_json::from_slice(&text).ok());
             let id = description.map_or_else(|| "?".to_owned(), |description| description.id);
             for directory in entries(&top)?.into_iter().filter(|path| path.is_dir()) {
@@ -56,21 +60,49 @@ impl Store {
         Ok(mounts)
     }
 
-    /// Deletes one. `false` where a build uses it.
+    /// The directory of the cache mounts of a key, made where it is missing, with its description: whole, or not there.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn cache_mount_top(&self, key: &str, description: &str) -> Result<PathBuf> {
+        let top = self.path("cache/mounts").join(key);
+        let path = top.join(DESCRIPTION);
+        loop {
+            fs::create_dir_all(&top).on("create", &top)?;
+            if path.exists() {
+                return Ok(top);
+            }
+            match self.write_whole(&path, format!("{description}\n").as_bytes()) {
+                // Deleted just now, since there was none of the key any more.
+                Err(error) if is_gone(&error) => {}
+                result => return result.map(|()| top),
+            }
+        }
+    }
+
+    /// Deletes one; one that is gone already is no error. `false` where a build uses it.
     ///
     /// # Errors
     /// What the disk says.
     pub fn remove_cache_mount(&self, mount: &CacheMount) -> Result<bool> {
-        let Some(_alone) = Lock::try_exclusive(&mount.directory)? else {
+        let alone = match Lock::try_exclusive(&mount.directory) {
+            Err(error) if is_gone(&error) => return Ok(true),
+            result => result?,
+        };
+        let Some(alone) = alone else {
             return Ok(false);
         };
+        // Deleted before it was locked, and what is there now is a build's.
+        if !alone.is_of(&mount.directory)? {
+            return Ok(true);
+        }
         let room = Temporary::new(self)?;
         fs::rename(&mount.directory, room.path().join("mount")).on("delete", &mount.directory)?;
         if let Some(top) = mount.directory.parent() {
             // The last one of its key: what they are is known no more. A build that makes another one writes it again.
-            let is_last = entries(top)?.iter().all(|path| path.ends_with("mount.json"));
+            let is_last = entries(top)?.iter().all(|path| path.ends_with(DESCRIPTION));
             if is_last {
-                let _ = fs::remove_file(top.join("mount.json"));
+                let _ = fs::remove_file(top.join(DESCRIPTION));
                 let _ = fs::remove_dir(top);
             }
         }
@@ -118,9 +150,8 @@ mod tests {
         let dir = tempfile::tempdir().expect("tempdir");
         let store = Store::open(dir.path(), Form::Trusted).expect("store");
         assert!(store.cache_mounts().expect("listed").is_empty());
-        let top = store.path("cache/mounts/abc");
+        let top = store.cache_mount_top("abc", r#"{"id":"pip"}"#).expect("made");
         fs::create_dir_all(top.join("0")).expect("mkdir");
-        fs::write(top.join("mount.json"), r#"{"id":"pip"}"#).expect("write");
         fs::write(top.join("0/file"), "12345").expect("write");
         let mounts = store.cache_mounts().expect("listed");
         assert_eq!((mounts[0].id.as_str(), mounts[0].size), ("pip", 5));
@@ -129,5 +160,11 @@ mod tests {
         drop(used);
         assert!(store.remove_cache_mount(&mounts[0]).expect("deleted"));
         assert!(!top.exists());
+        assert!(store.remove_cache_mount(&mounts[0]).expect("gone already"));
+        let top = store.cache_mount_top("abc", r#"{"id":"pip"}"#).expect("made again");
+        assert_eq!(
+            fs::read_to_string(top.join(DESCRIPTION)).expect("read"),
+            "{\"id\":\"pip\"}\n"
+        );
     }
 }

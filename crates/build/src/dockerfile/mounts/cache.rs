@@ -144,14 +144,7 @@ impl Worker<'_, '_> {
         if let Origin::Layers { layers, .. } = self.origin(word(description.from).as_ref())? {
             key.add_all(&layers.iter().map(|layer| &layer.lineage).collect::<Vec<_>>());
         }
-        let key = key.finish();
-        let top = self.shared.store.root().join("cache/mounts").join(&key[..32]);
-        std::fs::create_dir_all(&top).on("create", &top)?;
-        let path = top.join("mount.json");
-        if !path.exists() {
-            std::fs::write(&path, text + "\n").on("write", &path)?;
-        }
-        Ok(top)
+        Ok(self.shared.store.cache_mount_top(&key.finish()[..32], &text)?)
     }
 
     /// Makes the directory of a cache mount beside its place and moves it there: another build may do the same.
@@ -179,10 +172,14 @@ impl Worker<'_, '_> {
             let mode = Mode::from_raw_mode(description.mode.unwrap_or(0o755));
             rustix::fs::fchmod(&made, mode).on("change the mode of", &draft)?;
         }
-        // Not over another build's: an empty directory would be replaced although it is in use.
-        match renameat_with(CWD, &draft, CWD, directory, RenameFlags::NOREPLACE) {
-            Err(Errno::EXIST) => std::fs::remove_dir_all(&draft).on("delete", &draft),
-            result => result.on("move into place", &draft),
+        loop {
+            // Not over another build's: an empty directory would be replaced although it is in use.
+            match renameat_with(CWD, &draft, CWD, directory, RenameFlags::NOREPLACE) {
+                Err(Errno::EXIST) => return std::fs::remove_dir_all(&draft).on("delete", &draft),
+                // The last one of the key was deleted meanwhile, and its place with it.
+                Err(Errno::NOENT) => drop(self.cache_top(description)?),
+                result => return result.on("move into place", &draft),
+            }
         }
     }
 }
