@@ -127,15 +127,12 @@ impl File {
         self.content.remove("auths");
     }
 
-    fn write(&self, path: &Path, directory: &Path) -> Result<()> {
+    fn write(&self, path: &Path) -> Result<()> {
         let mut text = serde_json::to_vec_pretty(&self.content).unwrap_or_default();
         text.push(b'\n');
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let temporary = directory.join(format!(".{name}.{}", std::process::id()));
+        let temporary = temporary(path);
         let written = (|| {
             let mut options = OpenOptions::new();
-            // Removed first: a left-over of another process with this id may be anybody's.
-            let _ = fs::remove_file(&temporary);
             let mut file = options.write(true).create_new(true).mode(0o600).open(&temporary)?;
             file.write_all(&text)?;
             file.sync_all()?;
@@ -146,6 +143,13 @@ impl File {
         }
         written.on("write", path)
     }
+}
+
+/// What the file is called until it is whole: always the same, so that a login that was killed leaves its secret nowhere
+/// for long. The directory is locked meanwhile.
+fn temporary(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.wiac"))
 }
 
 /// Changes a file: read, changed and replaced as a whole while its directory is locked; made where it is missing.
@@ -160,6 +164,7 @@ pub(super) fn change<T>(path: &Path, change: impl FnOnce(&mut File) -> Result<T>
         .on("make", directory)?;
     let lock = fs::File::open(directory).on("open", directory)?;
     lock.lock().on("lock", directory)?;
+    let _ = fs::remove_file(temporary(path));
     let mut file = File::read(path)?.unwrap_or_else(|| File {
         path: path.clone(),
         content: Map::new(),
@@ -167,7 +172,7 @@ pub(super) fn change<T>(path: &Path, change: impl FnOnce(&mut File) -> Result<T>
     let before = file.content.clone();
     let result = change(&mut file)?;
     if file.content != before {
-        file.write(path, directory)?;
+        file.write(path)?;
     }
     Ok(result)
 }

@@ -51,6 +51,9 @@ fn the_narrowest_key_counts() {
 fn writing_keeps_the_rest_and_the_mode() {
     let directory = tempfile::tempdir().unwrap();
     let files = files(directory.path(), TEXT);
+    let written = files.written.file_name().unwrap().to_str().unwrap();
+    let killed = directory.path().join(format!(".{written}.wiac"));
+    std::fs::write(killed, "the secret of a login that was killed").unwrap();
     store(&files, "docker.io", &password("u", "p")).unwrap();
     assert_eq!(find(&files, "docker.io", "x").unwrap(), Some(password("u", "p")));
     let text = std::fs::read_to_string(&files.written).unwrap();
