@@ -97,6 +97,11 @@ fn lines(report: &CheckReport, arguments: &Check) -> String {
     if !report.findings.is_empty() && !arguments.repair {
         text.push_str("wiac store check --repair deletes what leads nowhere and sets aside what is damaged\n");
     }
+    if arguments.repair && report.findings.iter().any(|finding| finding.advice.is_some()) {
+        text.push_str(
+            "layers that are whole are still here until wiac prune: getting an image again fetches only the rest\n",
+        );
+    }
     text
 }
 

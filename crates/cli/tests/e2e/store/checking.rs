@@ -24,6 +24,7 @@ fn damage_is_told_and_mended(place: &Place) {
         .wiac(["store", "check", "--repair"])
         .succeeds()
         .mentions("moved to quarantine/")
+        .mentions("getting an image again fetches only the rest")
         // And the image that needed the layer.
         .mentions("layers are missing");
     let said = place.wiac(["store", "check"]).succeeds();
