@@ -6,6 +6,7 @@
 pub mod compare;
 pub mod compression;
 mod copy;
+pub mod damage;
 mod dress;
 pub mod error;
 mod form;

@@ -5,7 +5,7 @@ use crate::marks::{PREFIXES, refuse_beyond_us};
 
 /// Attributes that the machine gives to a file, not the image: labels of security modules, checksums of the
 /// integrity subsystem, NFS's view of a list. Other tools leave them out too (umoci: `ignoreXattrs`).
-const OF_THE_MACHINE: [&[u8]; 4] = [
+pub(crate) const OF_THE_MACHINE: [&[u8]; 4] = [
     b"security.selinux",
     b"security.ima",
     b"security.evm",

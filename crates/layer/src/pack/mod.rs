@@ -9,6 +9,7 @@ mod emit;
 mod layer;
 mod merged;
 
+pub(crate) use attributes::OF_THE_MACHINE;
 pub use layer::pack;
 pub use merged::pack_merged;
 

@@ -2,8 +2,10 @@
 
 #![allow(dead_code, reason = "each test binary uses some of it")]
 
-use crate::common::{assert_same, scratch, tree, unpack_into};
+use crate::common::{assert_same, open, scratch, tree, unpack_into};
+use rustix::fd::AsFd;
 use std::path::PathBuf;
+use wiac_layer::damage::{Side, damages};
 
 /// What comes of an archive.
 pub enum Outcome {
@@ -44,6 +46,16 @@ pub fn check(name: &str, tar: &[u8], expected: &Outcome) {
         (Done(paths), Ok(_)) => {
             let found: Vec<String> = tree(&layer).into_keys().filter(|path| !path.is_empty()).collect();
             assert_eq!(&found, paths, "{name}");
+            // The same tar gives the same layer: a check finds nothing in it.
+            let again = dir.path().join("again");
+            unpack_into(tar, &again).expect("unpacked again");
+            let sides = [&layer, &again].map(|path| open(path));
+            let [found, meant] = [0, 1].map(|side| Side {
+                directory: sides[side].as_fd(),
+                owners: None,
+            });
+            let damages = damages(found, meant, 10).expect("compared");
+            assert!(damages.is_empty(), "{name}: {damages:?}");
         }
         (Refused(_), Ok(_)) => panic!("{name}: was done: {:?}", tree(&layer).keys()),
         (Done(_), Err(error)) => panic!("{name}: {error}"),
