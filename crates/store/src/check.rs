@@ -9,6 +9,7 @@ mod contents;
 mod entries;
 mod images;
 mod layout;
+mod proof;
 
 use crate::data::Store;
 use crate::error::{IoExt, Result};
@@ -16,19 +17,34 @@ use crate::image::{Export, LocalId};
 use crate::layer::{LayerId, to_json};
 use crate::lock::Lock;
 use images::label;
+use proof::Proofs;
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use wiac_layer::unpack::OwnerPolicy;
 
 /// How closely to look.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct CheckOptions {
     /// Leave out contents: neither blobs are hashed nor layers counted.
     pub quick: bool,
-    /// Pack layers again and compare what comes out with what came out before.
+    /// Unpack layers that came in again, pack those made here again, and compare what comes out with what came out before.
     pub deep: bool,
     /// Take away what leads nowhere, and set aside what is damaged.
     pub repair: bool,
+    /// What becomes of owners in what is unpacked again: as for [`crate::transfer::load`].
+    pub owners: OwnerPolicy,
+}
+
+impl Default for CheckOptions {
+    fn default() -> Self {
+        Self {
+            quick: false,
+            deep: false,
+            repair: false,
+            owners: OwnerPolicy::Set,
+        }
+    }
 }
 
 /// Something wrong.
@@ -67,6 +83,10 @@ pub struct CheckReport {
     pub layers: usize,
     /// Blobs.
     pub blobs: usize,
+    /// Layers whose files were compared with what their blobs give.
+    pub compared: usize,
+    /// Layers for which that couldn't be done: how many, and the first one with the reason.
+    not_compared: Option<(usize, String)>,
 }
 
 /// What is to be done about a finding.
@@ -82,6 +102,8 @@ enum Repair {
     Export(PathBuf, Export),
     /// Make a directory of the layout, with whatever stands in its place set aside.
     Directory(PathBuf),
+    /// Write down anew how many bytes a layer's files have.
+    Size(LayerId, u64),
 }
 
 /// A check being made.
@@ -101,6 +123,8 @@ struct Checker<'s> {
     restored: HashSet<LocalId>,
     /// The layout is there: without it nothing can be looked at.
     has_directories: bool,
+    /// What became of layers that came in.
+    proofs: Proofs,
 }
 
 impl Store {
@@ -126,6 +150,10 @@ impl Store {
             report.findings.extend(new);
             report.notes = again.notes;
         }
+        if let Some((count, first)) = &report.not_compared {
+            let note = format!("{count} layers couldn't be compared with their blobs, first {first}");
+            report.notes.push(note);
+        }
         Ok(report)
     }
 
@@ -140,6 +168,7 @@ impl Store {
             stale: 0,
             restored: HashSet::new(),
             has_directories: false,
+            proofs: Proofs::default(),
         };
         checker.structure()?;
         if !checker.has_directories {
@@ -147,6 +176,9 @@ impl Store {
         }
         if !options.quick {
             checker.blob_contents()?;
+            if options.deep {
+                checker.prove_layers()?;
+            }
             checker.layer_contents()?;
         }
         if options.deep {
@@ -209,6 +241,7 @@ impl Checker<'_> {
             Repair::Image(id) => self.set_image_aside(&id),
             Repair::Export(path, export) => self.write_export(&path, &export),
             Repair::Directory(path) => self.make_directory(&path),
+            Repair::Size(id, size) => self.write_size(&id, size),
         };
         Some(outcome.unwrap_or_else(|error| format!("{NOT_MENDED}: {error}")))
     }
@@ -236,6 +269,11 @@ impl Checker<'_> {
     fn write_export(&self, path: &Path, export: &Export) -> Result<String> {
         self.delete(path)?;
         self.store.write_durably(path, &to_json(export))?;
+        Ok("written anew".to_owned())
+    }
+
+    fn write_size(&self, id: &LayerId, size: u64) -> Result<String> {
+        self.store.update_digests(id, |digests| digests.size = Some(size))?;
         Ok("written anew".to_owned())
     }
 

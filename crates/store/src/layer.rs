@@ -130,6 +130,11 @@ impl Draft {
         &self.temporary
     }
 
+    /// What becomes the layer's directory.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// Writes a file that stands beside the layer's `diff`.
     pub(crate) fn write(&self, name: &str, contents: &[u8]) -> Result<()> {
         let path = self.directory.join(name);

@@ -23,6 +23,7 @@ mod lock;
 pub mod merge;
 pub mod names;
 mod owners;
+mod replace;
 mod sync;
 pub mod temporary;
 pub mod transfer;

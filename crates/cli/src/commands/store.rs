@@ -24,13 +24,13 @@ enum Commands {
 
 #[derive(Debug, Args)]
 struct Check {
-    /// Delete what leads nowhere, set aside what is damaged, and say what to get again
+    /// Delete what leads nowhere, set aside what is damaged, and say what to get again; with --deep, mend layers from their blobs
     #[arg(long)]
     repair: bool,
     /// Don't read contents
     #[arg(long, conflicts_with = "deep")]
     quick: bool,
-    /// Also pack layers again, and compare with what came out before
+    /// Also unpack layers that came in again and pack those made here again, and compare
     #[arg(long)]
     deep: bool,
     /// Say nothing where nothing is wrong
@@ -49,6 +49,7 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
         quick: arguments.quick,
         deep: arguments.deep,
         repair: arguments.repair,
+        owners: data.owner_policy(),
     })?;
     if arguments.format.is_some() {
         format::write(&to_json(&report))?;
@@ -89,13 +90,25 @@ fn lines(report: &CheckReport, arguments: &Check) -> String {
         1 => "1 finding".to_owned(),
         count => format!("{count} findings"),
     };
+    let compared = match report.compared {
+        0 => String::new(),
+        count => format!(" ({count} compared with their blobs)"),
+    };
     let _ = writeln!(
         text,
-        "{} images, {} layers, {} blobs{contents}: {found}",
+        "{} images, {} layers{compared}, {} blobs{contents}: {found}",
         report.images, report.layers, report.blobs
     );
     if !report.findings.is_empty() && !arguments.repair {
-        text.push_str("wiac store check --repair deletes what leads nowhere and sets aside what is damaged\n");
+        let (deep, mends) = if arguments.deep {
+            (" --deep", "mends layers from their blobs, ")
+        } else {
+            ("", "")
+        };
+        let _ = writeln!(
+            text,
+            "wiac store check{deep} --repair {mends}deletes what leads nowhere and sets aside what is damaged"
+        );
     }
     if arguments.repair && report.findings.iter().any(|finding| finding.advice.is_some()) {
         text.push_str(
@@ -120,6 +133,7 @@ fn to_json(report: &CheckReport) -> String {
         "Notes": report.notes,
         "Images": report.images,
         "Layers": report.layers,
+        "Compared": report.compared,
         "Blobs": report.blobs,
     }))
 }

@@ -1,4 +1,4 @@
-//! Contents: blobs hashed, layers counted, layers packed again.
+//! Contents: blobs hashed, layers counted, layers made here packed again.
 
 use super::{Checker, Repair};
 use crate::error::{IoExt, Result};
@@ -38,19 +38,27 @@ impl Checker<'_> {
     }
 
     fn blob_finding(&mut self, digest: &Digest, problem: String) {
+        self.proofs.damaged_blobs.insert(digest.clone());
         let name = digest.as_str().replace(':', "-");
         let repair = Repair::SetAside(self.store.blob_path(digest), name);
         let advice = "load or pull the image again, or let it be packed again when it is saved";
         self.found(format!("blob {digest}"), problem, repair, Some(advice.to_owned()));
     }
 
-    /// Compares the contents of each layer with what was counted before.
+    /// Compares the contents of each layer with what was counted before, where nothing better was compared.
     pub(super) fn layer_contents(&mut self) -> Result<()> {
         for id in self.store.layers()? {
+            if self.is_compared(&id) {
+                continue;
+            }
             let Some(held) = self.store.hold_layer(id)? else {
                 continue;
             };
-            let is_ours = self.store.layer_info(&held.id)?.elsewhere.is_none();
+            // A damaged description was found before.
+            let Ok(info) = self.store.layer_info(&held.id) else {
+                continue;
+            };
+            let is_ours = info.elsewhere.is_none();
             let known = self.store.layer_digests(&held.id)?.size.filter(|_| is_ours);
             let Some(known) = known else { continue };
             let problem = match contents_size(&self.store.layer_diff(&held.id)) {
@@ -65,7 +73,7 @@ impl Checker<'_> {
         Ok(())
     }
 
-    fn layer_finding(&mut self, held: HeldLayer, problem: Option<String>) {
+    pub(super) fn layer_finding(&mut self, held: HeldLayer, problem: Option<String>) {
         let Some(problem) = problem else { return };
         let id = held.id.clone();
         drop(held);
@@ -80,10 +88,10 @@ impl Checker<'_> {
     }
 
     /// Packs layers that were packed before: the same files give the same tar. One that came in was packed by somebody
-    /// else, whose tar another packer needn't give: of those only contents are counted.
+    /// else, whose tar another packer needn't give: see [`super::proof`].
     pub(super) fn pack_again(&mut self) -> Result<()> {
         let mut done: HashSet<LayerId> = HashSet::new();
-        for (_, record) in self.store.all_images()? {
+        for record in self.readable_images()? {
             for (number, id) in record.layers.iter().enumerate() {
                 if done.insert(id.clone()) {
                     self.pack_layer(id, &record.layers[..number])?;
@@ -94,6 +102,9 @@ impl Checker<'_> {
     }
 
     fn pack_layer(&mut self, id: &LayerId, below: &[LayerId]) -> Result<()> {
+        if below.iter().chain([id]).any(|id| !self.is_whole(id)) {
+            return Ok(());
+        }
         let Some(held) = self.store.hold_layer(id.clone())? else {
             return Ok(());
         };

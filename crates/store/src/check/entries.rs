@@ -26,6 +26,8 @@ impl Checker<'_> {
             self.layers.insert(id.clone(), problem.is_none() && !is_empty);
             let is_missed = is_empty && self.needed.contains_key(&id);
             let problem = problem.or_else(|| is_missed.then(|| "its directory diff is missing".to_owned()));
+            // Not yet: its blob may give it again.
+            let problem = problem.filter(|problem| !self.is_left_to_proof(&id, problem));
             if let Some(problem) = problem {
                 let advice = self.again_for(&id);
                 let directory = self.store.layer_directory(&id);

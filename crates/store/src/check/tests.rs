@@ -12,6 +12,7 @@ const CHECK: CheckOptions = CheckOptions {
     quick: false,
     deep: true,
     repair: false,
+    owners: OwnerPolicy::Set,
 };
 
 fn layer(store: &Store) -> HeldLayer {
@@ -85,6 +86,9 @@ fn damage_is_found_and_mended() {
     );
     damaged(&["layer.json can't be read"], |store, _, layer| {
         fs::remove_file(store.layer_directory(layer).join("layer.json")).expect("deleted");
+    });
+    damaged(&["layer.json is damaged"], |store, _, layer| {
+        fs::write(store.layer_directory(layer).join("layer.json"), "{").expect("write");
     });
     damaged(&["its directory diff is missing"], |store, _, layer| {
         fs::remove_dir_all(store.layer_diff(layer)).expect("deleted");

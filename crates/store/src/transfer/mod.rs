@@ -3,6 +3,7 @@
 //! [`Archive`] finds the files; `layout` and `docker_archive` know what they mean and give [`Incoming`] images;
 //! [`load`] takes one into the store. [`prepare`] makes one ready to go out, [`save_to`] writes it.
 
+mod again;
 mod archive;
 mod artifact;
 mod cache;
@@ -29,6 +30,7 @@ mod skopeo_directory;
 mod stream;
 mod tar_split;
 
+pub(crate) use again::{Again, NotAgain, unpack_again};
 pub use archive::{Archive, Content};
 pub use artifact::{Artifact, BlobSource};
 pub use cache::{CacheLayer, CacheLayout, CachePacker, CachePlace, save_cache};

@@ -11,6 +11,7 @@ mod hostile;
 mod incoming;
 mod messages;
 mod outgoing;
+mod proving;
 mod tars;
 mod users;
 
