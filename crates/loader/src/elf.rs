@@ -8,7 +8,7 @@ mod read;
 use crate::arch::Architecture;
 use object::Endianness;
 use object::elf;
-use read::{Buffer, Reader};
+use read::{Buffer, Headed, Reader};
 use std::os::unix::fs::FileExt;
 
 /// Read at once: header, program headers and mostly the interpreter.
@@ -124,6 +124,7 @@ impl Elf {
         if !bytes.starts_with(&elf::ELFMAG) {
             return Err(ElfError::NotElf);
         }
+        let source = &Headed { head: bytes, source };
         match bytes.get(4) {
             Some(&elf::ELFCLASS64) => Reader::<_, elf::FileHeader64<Endianness>>::open(source, bytes)?.elf(),
             Some(&elf::ELFCLASS32) => Reader::<_, elf::FileHeader32<Endianness>>::open(source, bytes)?.elf(),

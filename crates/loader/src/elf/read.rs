@@ -15,8 +15,9 @@ const MAX_INTERPRETER: u64 = 4096;
 const MAX_DYNAMIC: u64 = 1024 * 1024;
 /// Far beyond any string table of names and search paths seen.
 const MAX_STRING: usize = 64 * 1024;
-/// String tables up to this size are read whole, of larger ones only the strings wanted.
-const WHOLE_STRINGS: u64 = 64 * 1024;
+/// String tables up to this size are read whole, of larger ones only the strings wanted: names of needed objects are few, those
+/// of functions many.
+const WHOLE_STRINGS: u64 = 8 * 1024;
 /// Objects that one object may ask for.
 const MAX_NEEDS: usize = 4096;
 
@@ -49,6 +50,26 @@ impl Buffer {
             }
         }
         Ok(done)
+    }
+}
+
+/// A source whose beginning has been read.
+pub(super) struct Headed<'h, S: ?Sized> {
+    pub head: &'h [u8],
+    pub source: &'h S,
+}
+
+impl<S: Source + ?Sized> Source for Headed<'_, S> {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> std::io::Result<usize> {
+        let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        let known = self.head.get(start..).and_then(|rest| rest.get(..buffer.len()));
+        match known {
+            Some(known) => {
+                buffer.copy_from_slice(known);
+                Ok(buffer.len())
+            }
+            None => self.source.read_at(buffer, offset),
+        }
     }
 }
 

@@ -135,3 +135,37 @@ fn a_file_is_no_root() {
     let file = File::open("/proc/version").unwrap();
     assert_eq!(Root::from_fd(file.into()).unwrap_err().errno(), Errno::NOTDIR);
 }
+
+/// A lookup that goes straight to the last directory says the same as one that takes every step by itself.
+#[test]
+fn a_straight_way_and_single_steps_lead_to_the_same() {
+    let tree = Tree::new()
+        .link("usr/lib", "lib")
+        .link("lib", "usr/library")
+        .link("../../lib", "usr/lib/up");
+    std::fs::create_dir(tree.0.join("root/usr/lib/deep")).unwrap();
+    let root = tree.root();
+    for path in [
+        "/usr/lib/libc.so",
+        "/usr/lib/deep/",
+        "/usr/lib/deep/none",
+        "/usr/none/deep/libc.so",
+        "/usr/lib/libc.so/below/it",
+        "/lib/deep/../libc.so",
+        "/usr/library/deep/none",
+        "/usr/library/libc.so",
+        "/usr/lib/up/deep/../libc.so",
+        "/usr/lib/up/libc.so",
+        "/usr/./lib/libc.so",
+        "/usr/lib/../lib/none/x",
+    ] {
+        let mut stepping = root.walk();
+        // What it has seen a step of it goes on with step by step.
+        for first in ["/usr", "/lib"] {
+            stepping.resolve_nofollow(first).unwrap();
+        }
+        let (mut twice, expected) = (root.walk(), stepping.trace(path));
+        assert_eq!(twice.trace(path), expected, "{path}");
+        assert_eq!(twice.trace(path), expected, "{path}, once more");
+    }
+}

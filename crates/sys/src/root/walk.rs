@@ -143,7 +143,9 @@ impl<'r> Walk<'r> {
         if path.as_os_str().is_empty() {
             return Err(lookup.blocked(path.to_owned(), Errno::NOENT));
         }
-        while let Some(name) = lookup.rest.pop_front() {
+        loop {
+            self.leap(&mut lookup);
+            let Some(name) = lookup.rest.pop_front() else { break };
             if let Err(errno) = self.step(&mut lookup, &name, follow) {
                 let at = lookup.at.join(&name);
                 return Err(lookup.blocked(at, errno));
@@ -165,6 +167,26 @@ impl<'r> Walk<'r> {
             left: lookup.left,
             metadata,
         })
+    }
+
+    /// Goes straight to the directory of the last name where no symlink is on the way, which the kernel sees at once. Where
+    /// one is, or something is missing, it is left to the single steps to say which.
+    fn leap(&mut self, lookup: &mut Lookup) {
+        let is_plain = |name: &OsString| name != "." && name != "..";
+        let parents = lookup.rest.len().saturating_sub(1);
+        // In the middle of a path this was tried before.
+        if parents < 2 || lookup.metadata.is_some() || !lookup.rest.iter().take(parents).all(is_plain) {
+            return;
+        }
+        let mut parent = lookup.at.clone();
+        parent.extend(lookup.rest.iter().take(parents));
+        // What the single steps have seen of it already costs nothing.
+        let first = lookup.rest.front().map(|first| lookup.at.join(first));
+        let is_new = first.is_some_and(|first| !self.seen.contains_key(&first));
+        if self.directories.contains_key(&parent) || (is_new && self.directory(&parent).is_ok()) {
+            lookup.at = parent;
+            lookup.rest.drain(..parents);
+        }
     }
 
     fn step(&mut self, lookup: &mut Lookup, name: &OsStr, follow: bool) -> rustix::io::Result<()> {
