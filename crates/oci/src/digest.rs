@@ -234,6 +234,10 @@ impl fmt::Debug for Digest {
     }
 }
 
+/// The compression function of SHA-256 (FIPS 180-4, 6.2.2) on two streams: takes the blocks of each into its words, as many as
+/// the shorter one has. False, and nothing done, where that can't be had.
+pub type CompressTwo = fn(words: [&mut [u32; 8]; 2], streams: [&[[u8; 64]]; 2]) -> bool;
+
 /// Computes a digest while bytes stream by; also an [`io::Write`] that never fails.
 #[derive(Clone)]
 pub struct Hasher(State);
@@ -269,11 +273,10 @@ impl Hasher {
         }
     }
 
-    /// Takes the next bytes of two streams: in half the time that they take one after
-    /// the other, where both are sha256 and the processor has instructions for it.
-    pub fn update_two((one, its): (&mut Self, &[u8]), (other, others): (&mut Self, &[u8])) {
+    /// Takes the next bytes of two streams, by blocks of both at once where both are sha256 and `together` can do that.
+    pub fn update_two((one, its): (&mut Self, &[u8]), (other, others): (&mut Self, &[u8]), together: CompressTwo) {
         if let (State::Sha256(one), State::Sha256(other)) = (&mut one.0, &mut other.0) {
-            Sha256::update_two((one, its), (other, others));
+            Sha256::update_two((one, its), (other, others), together);
         } else {
             one.update(its);
             other.update(others);

@@ -1,5 +1,5 @@
 //! Hashes the streams that are under way, two at a time: that takes half as long as one after the other
-//! ([`Hasher::update_two`]).
+//! ([`wiac_sys::sha256`]).
 //!
 //! Nobody is there for the hashing alone. Whoever has a piece of a stream looks for another stream's piece that waits for a
 //! partner, and hashes both; else its own is left waiting, and a few of them are as many as may.
@@ -8,6 +8,7 @@ use super::pipe::Piece;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use wiac_oci::digest::{Algorithm, Digest, Hasher};
+use wiac_sys::sha256::compress_two;
 
 /// So many pieces of a stream may wait for another's.
 const WAITING: usize = 4;
@@ -149,6 +150,7 @@ fn hash(taken: &mut [Taken]) {
         Hasher::update_two(
             (&mut one.hasher, &one.rest.bytes()[..length]),
             (&mut other.hasher, &other.rest.bytes()[..length]),
+            compress_two,
         );
     } else {
         for one in &mut *taken {
