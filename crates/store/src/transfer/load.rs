@@ -4,24 +4,26 @@
 //! As many layers as there are cores are under way at once, the lowest first: a layer that needs something of those below
 //! waits for them, and the lowest one needs nobody.
 
+mod place;
+
+use self::place::Fresh;
 use super::hashing::Hashing;
 use super::incoming::{Incoming, IncomingLayer, LayerSource};
 use super::late::Late;
 use super::record;
-use super::stream::{Expected, Streamed, stream};
+use super::stream::{Expected, stream};
 use crate::blobs::{BlobDraft, HeldBlob};
 use crate::data::Store;
-use crate::digests::{LayerDigests, LayerTar};
 use crate::error::{Error, IoExt, Result};
 use crate::image::HeldImage;
-use crate::layer::{Draft, HeldLayer, LayerId, LayerInfo, make_room_for};
+use crate::layer::{Draft, HeldLayer, LayerId, make_room_for};
 use std::collections::HashSet;
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use wiac_layer::merged::LayerStack;
-use wiac_layer::unpack::{self, UnpackOptions, Unpacked};
+use wiac_layer::unpack::{self, UnpackOptions};
 use wiac_oci::digest::{ChainId, DiffId, Digest};
 use wiac_oci::image::{History, ImageConfig};
 use wiac_oci::manifest::Descriptor;
@@ -89,13 +91,6 @@ pub(super) enum State {
     Fresh(HeldLayer, HeldBlob),
     /// It went wrong.
     Failed(Error),
-}
-
-/// A layer that was unpacked.
-struct Fresh {
-    draft: Draft,
-    unpacked: Unpacked,
-    streamed: Streamed,
 }
 
 /// Why a layer wasn't taken.
@@ -358,67 +353,6 @@ impl<'a> Loading<'a> {
         let found = self.store.find_diff_id(&layer.diff_id, parent)?;
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(found.filter(|held| used.insert(held.id.clone())))
-    }
-
-    /// Puts a layer that is right in place at once: who waits for its blob need not wait for the image.
-    fn place(&self, number: usize, fresh: Fresh) -> Result<(HeldLayer, HeldBlob)> {
-        let Fresh {
-            draft,
-            unpacked,
-            streamed,
-        } = fresh;
-        let blob = streamed
-            .blob
-            .ok_or_else(|| Error::image("a layer", "its blob wasn't kept"))?;
-        let described = Descriptor::new(streamed.media_type, blob.digest.clone(), blob.size);
-        if blob.is_download() {
-            // It gets its name last: who waits for it looks for the layer then, and would unpack it once more.
-            let held = self.place_layer(number, draft, &unpacked, described)?;
-            return Ok((held, blob.commit(self.store)?));
-        }
-        // It lies in the room of the draft, which becomes the layer.
-        let blob = blob.commit(self.store)?;
-        Ok((self.place_layer(number, draft, &unpacked, described)?, blob))
-    }
-
-    fn place_layer(
-        &self,
-        number: usize,
-        draft: Draft,
-        unpacked: &Unpacked,
-        described: Descriptor,
-    ) -> Result<HeldLayer> {
-        let (store, layer) = (self.store, &self.image.layers[number]);
-        let depends_on_lower = unpacked.depends_on_lower;
-        draft.set_digests(&LayerDigests {
-            size: Some(unpacked.size),
-            depends_on_lower,
-            tars: vec![LayerTar {
-                diff_id: layer.diff_id.clone(),
-                clamp: None,
-                blobs: vec![layer.descriptor.clone().unwrap_or(described)],
-            }],
-        })?;
-        if let Some(owners) = &unpacked.owners {
-            draft.write_owners(owners)?;
-        }
-        let made = record::history(&self.image.config).nth(number);
-        let info = LayerInfo {
-            form: store.form(),
-            lineage: layer.diff_id.digest().hex().to_owned(),
-            created_by: made.as_ref().map(|made| made.by.clone()).unwrap_or_default(),
-            created: made.map(|made| made.when).unwrap_or_default(),
-            unpacked_from: Some(layer.diff_id.clone()),
-            elsewhere: None,
-        };
-        let held = draft.commit(store, &info)?;
-        self.used
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(held.id.clone());
-        let parent = self.parents[number].as_ref().filter(|_| depends_on_lower);
-        store.remember_diff_id(&layer.diff_id, parent, &held.id)?;
-        Ok(held)
     }
 
     /// What messages call a layer.
