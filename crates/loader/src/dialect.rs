@@ -154,6 +154,11 @@ impl Constants {
     fn scan(&mut self, data: &[u8]) {
         let mut run: Vec<&[u8]> = Vec::new();
         for string in data.split(|byte| *byte == 0) {
+            // Most of what lies between two zeros is no text at all.
+            if !string.starts_with(b"/") && !string.starts_with(b"lib") {
+                self.take(&mut run);
+                continue;
+            }
             if is_directory(string) && run.len() < MAX_DIRECTORIES {
                 run.push(string);
                 continue;
@@ -172,6 +177,9 @@ impl Constants {
     }
 
     fn take(&mut self, run: &mut Vec<&[u8]>) {
+        if run.is_empty() {
+            return;
+        }
         if self.directories.is_empty() && run.iter().any(|name| name.windows(4).any(|part| part == b"/lib")) {
             let directories = run.iter().map(|name| &name[..name.len() - 1]);
             self.directories = directories.map(|name| PathBuf::from(OsStr::from_bytes(name))).collect();

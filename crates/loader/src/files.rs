@@ -2,8 +2,9 @@
 
 use crate::elf::{Elf, ElfError};
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
 use wiac_sys::root::{FileKind, Resolved, Root, Walk};
 
@@ -13,7 +14,8 @@ const MAX_FILE: u64 = 16 * 1024 * 1024;
 /// A root and what has been read of it.
 pub(crate) struct Files<'r> {
     pub walk: Walk<'r>,
-    objects: HashMap<PathBuf, Result<Rc<Elf>, ElfError>>,
+    /// By the bytes of canonical paths.
+    objects: HashMap<OsString, Result<Rc<Elf>, ElfError>>,
 }
 
 impl<'r> Files<'r> {
@@ -41,7 +43,7 @@ impl<'r> Files<'r> {
 
     /// The ELF file at a resolved path.
     pub fn elf(&mut self, resolved: &Resolved) -> Result<Rc<Elf>, ElfError> {
-        if let Some(known) = self.objects.get(&resolved.path) {
+        if let Some(known) = self.objects.get(resolved.path.as_os_str()) {
             return known.clone();
         }
         let parsed = self
@@ -50,7 +52,8 @@ impl<'r> Files<'r> {
             .map_err(|error| ElfError::Unreadable(error.errno()))
             .and_then(|file| Elf::parse(&file))
             .map(Rc::new);
-        self.objects.insert(resolved.path.clone(), parsed.clone());
+        self.objects
+            .insert(resolved.path.clone().into_os_string(), parsed.clone());
         parsed
     }
 

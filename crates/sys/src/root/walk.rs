@@ -64,11 +64,13 @@ pub struct Blocked {
 }
 
 /// Lookups in one root that share what they have seen.
+///
+/// Canonical paths are remembered as their bytes: comparing and hashing a [`Path`] takes it apart each time.
 #[derive(Debug)]
 pub struct Walk<'r> {
     root: &'r Root,
-    directories: HashMap<PathBuf, OwnedFd>,
-    seen: HashMap<PathBuf, Seen>,
+    directories: HashMap<OsString, OwnedFd>,
+    seen: HashMap<OsString, Seen>,
 }
 
 #[derive(Debug, Clone)]
@@ -182,8 +184,8 @@ impl<'r> Walk<'r> {
         parent.extend(lookup.rest.iter().take(parents));
         // What the single steps have seen of it already costs nothing.
         let first = lookup.rest.front().map(|first| lookup.at.join(first));
-        let is_new = first.is_some_and(|first| !self.seen.contains_key(&first));
-        if self.directories.contains_key(&parent) || (is_new && self.directory(&parent).is_ok()) {
+        let is_new = first.is_some_and(|first| !self.seen.contains_key(first.as_os_str()));
+        if self.directories.contains_key(parent.as_os_str()) || (is_new && self.directory(&parent).is_ok()) {
             lookup.at = parent;
             lookup.rest.drain(..parents);
         }
@@ -215,7 +217,7 @@ impl<'r> Walk<'r> {
     }
 
     fn look(&mut self, parent: &Path, name: &OsStr) -> rustix::io::Result<Seen> {
-        let path = parent.join(name);
+        let path = parent.join(name).into_os_string();
         if let Some(seen) = self.seen.get(&path) {
             return Ok(seen.clone());
         }
@@ -231,20 +233,22 @@ impl<'r> Walk<'r> {
 
     /// An open directory of a canonical path.
     fn directory(&mut self, path: &Path) -> rustix::io::Result<BorrowedFd<'_>> {
-        let Ok(inside) = path.strip_prefix("/") else {
+        let Some(inside) = path.as_os_str().as_bytes().strip_prefix(b"/") else {
             return Err(Errno::INVAL);
         };
-        if inside.as_os_str().is_empty() {
+        if inside.is_empty() {
             return Ok(self.root.as_fd());
         }
-        if !self.directories.contains_key(path) {
+        let key = path.as_os_str();
+        if !self.directories.contains_key(key) {
             if self.directories.len() >= MAX_DIRECTORIES {
                 self.directories.clear();
             }
+            let inside = Path::new(OsStr::from_bytes(inside));
             let fd = openat2(self.root.as_fd(), inside, OFlags::PATH | OFlags::DIRECTORY, ONE_STEP)?;
-            self.directories.insert(path.to_owned(), fd);
+            self.directories.insert(key.to_owned(), fd);
         }
-        self.directories.get(path).map(AsFd::as_fd).ok_or(Errno::BADF)
+        self.directories.get(key).map(AsFd::as_fd).ok_or(Errno::BADF)
     }
 
     fn directory_metadata(&mut self, path: &Path) -> rustix::io::Result<Metadata> {
