@@ -30,7 +30,11 @@ pub(crate) fn next_data(file: impl AsFd, at: u64, length: u64) -> rustix::io::Re
         Err(Errno::INVAL) => return Ok(Some((at, length))),
         result => result?,
     };
-    let end = rustix::fs::seek(&file, SeekFrom::Hole(start))?.min(length);
+    let end = match rustix::fs::seek(&file, SeekFrom::Hole(start)) {
+        // It has become shorter since.
+        Err(Errno::NXIO) => return Ok(None),
+        result => result?.min(length),
+    };
     Ok((start < end).then_some((start, end)))
 }
 

@@ -106,7 +106,11 @@ impl Contents {
                 Err(Errno::INVAL | Errno::OPNOTSUPP) if at == 0 => return self.stretch(pair, size),
                 Err(errno) => return Err(errno).reading("lseek", || format!("SEEK_DATA, {at}")),
             };
-            let end = seek(pair.from, SeekFrom::Hole(start)).reading("lseek", || format!("SEEK_HOLE, {start}"))?;
+            let end = match seek(pair.from, SeekFrom::Hole(start)) {
+                // It has become shorter since.
+                Err(Errno::NXIO) => break,
+                result => result.reading("lseek", || format!("SEEK_HOLE, {start}"))?,
+            };
             let end = end.min(size);
             seek(pair.from, SeekFrom::Start(start)).reading("lseek", || start.to_string())?;
             seek(pair.to, SeekFrom::Start(start)).writing("lseek", || start.to_string())?;

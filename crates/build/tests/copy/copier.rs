@@ -32,6 +32,15 @@ fn copy(place: &Place, options: Options, from: &str, to: &str) -> Report {
     try_copy(place, options, from, to).expect("the copy succeeds")
 }
 
+/// Ends the thread that disturbs a test, however the test ends.
+struct Ending<'s>(&'s std::sync::atomic::AtomicBool);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
 fn stat(place: &Place, path: &str) -> fs::Metadata {
     place.join(path).symlink_metadata().expect(path)
 }
@@ -341,11 +350,11 @@ fn a_file_that_shrinks_and_grows_meanwhile() {
                 file.set_len(8 << 20).expect("truncate");
             }
         });
+        let _ending = Ending(&stop);
         for round in 0..50 {
             copy(&place, Options::default(), "changing", &format!("copy{round}"));
             assert!(stat(&place, &format!("copy{round}")).len() <= 8 << 20);
         }
-        stop.store(true, std::sync::atomic::Ordering::Relaxed);
     });
 }
 
@@ -370,6 +379,7 @@ fn nobody_leads_the_copy_elsewhere() {
                 let _ = fs::rename(&aside, &there);
             }
         });
+        let _ending = Ending(&stop);
         for _ in 0..50 {
             let _ = try_copy(&place, Options::default(), "tree", "out");
             let options = Options {
@@ -378,7 +388,6 @@ fn nobody_leads_the_copy_elsewhere() {
             };
             let _ = try_copy(&place, options, "tree", "out");
         }
-        stop.store(true, std::sync::atomic::Ordering::Relaxed);
     });
     assert_eq!(place.join("outside").read_dir().expect("readdir").count(), 0);
 }
