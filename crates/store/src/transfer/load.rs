@@ -267,7 +267,7 @@ impl<'a> Loading<'a> {
         let (source, blob) = self.open(number, layer, &draft)?;
         if let Some(held) = self.find(number)? {
             if blob.is_download() {
-                blob.finish().discard();
+                blob.discard();
             }
             return Ok(State::Here(held));
         }
@@ -327,7 +327,7 @@ impl<'a> Loading<'a> {
                 let mut blob = BlobDraft::download(self.store, digest, &|| self.source.goes_on())?;
                 // Whoever we waited for may have got it.
                 if let Some(here) = self.store.hold_blob(digest)? {
-                    blob.finish().discard();
+                    blob.discard();
                     return Ok((Box::new(here.open()?), fresh()?));
                 }
                 if blob.begin_anew_after(*size)? {
