@@ -233,7 +233,16 @@ pub fn explain_start(runtime: &RuntimeConfig, errno: rustix::io::Errno, root: Op
     let program = process.args.first().map(String::as_str).unwrap_or_default();
     if errno == rustix::io::Errno::PERM {
         return Explanation {
-            message: format!("{program}: this would start wiac's own binary inside the container, which is refused"),
+            message: format!(
+                "{program}: this would start wiac's own binary inside the container, which is refused; a copy of it can be \
+                 started"
+            ),
+            code: 126,
+        };
+    }
+    if errno == rustix::io::Errno::TOOBIG {
+        return Explanation {
+            message: too_big(process, program),
             code: 126,
         };
     }
@@ -242,6 +251,33 @@ pub fn explain_start(runtime: &RuntimeConfig, errno: rustix::io::Errno, root: Op
         message: diagnosis.to_string(),
         code: i32::from(diagnosis.exit_code()),
     }
+}
+
+/// What is too long for execve(2): one word, or all together.
+fn too_big(process: &Process, program: &str) -> String {
+    /// MAX_ARG_STRLEN, the NUL at the end included.
+    const WORD: usize = 128 << 10;
+    let words = || process.args.iter().chain(&process.env);
+    if let Some(variable) = process.env.iter().find(|entry| entry.len() >= WORD) {
+        let name = variable.split('=').next().unwrap_or_default();
+        let length = variable.len();
+        return format!(
+            "{program}: the variable {name} has {length} bytes with its name, and the kernel takes {} at most",
+            WORD - 1
+        );
+    }
+    if let Some(argument) = process.args.iter().find(|word| word.len() >= WORD) {
+        let length = argument.len();
+        return format!(
+            "{program}: an argument has {length} bytes, and the kernel takes {} at most",
+            WORD - 1
+        );
+    }
+    let total: usize = words().map(|word| word.len() + 1).sum();
+    format!(
+        "{program}: arguments and variables have {total} bytes together, more than the kernel takes: a quarter of the \
+         stack's limit (ulimit -s), and 6 MiB at most"
+    )
 }
 
 fn diagnose(process: &Process, program: &str, root: &Root, errno: Option<i32>) -> wiac_loader::Diagnosis {

@@ -41,6 +41,12 @@ pub(crate) fn open(global: &Global) -> Result<Data, Failure> {
             "this user has no home directory for the data: set HOME, or name a place with --data DIR or WIAC_DATA",
         )
     })?;
+    if location.metadata().is_ok_and(|meta| !meta.is_dir()) {
+        return Err(Failure::new(format!(
+            "the data directory {} is no directory; name another place with --data DIR or WIAC_DATA",
+            location.display()
+        )));
+    }
     let user_namespace = if is_user {
         Some(user_namespace::enter()?)
     } else {

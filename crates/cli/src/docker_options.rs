@@ -102,8 +102,33 @@ const RUN: [&str; 94] = [
     "--uts",
 ];
 
+/// The options of `run` that are there.
+const RUN_HERE: [&str; 21] = [
+    "--authfile",
+    "--build",
+    "--cert-dir",
+    "--creds",
+    "--data",
+    "--dry-run",
+    "--entrypoint",
+    "--env",
+    "--help",
+    "--hostname",
+    "--interactive",
+    "--lower",
+    "--name",
+    "--network",
+    "--platform",
+    "--read-only",
+    "--rm",
+    "--tty",
+    "--user",
+    "--volume",
+    "--workdir",
+];
+
 /// `docker build`'s options that aren't there yet.
-const BUILD: [&str; 28] = [
+const BUILD: [&str; 42] = [
     "--add-host",
     "--allow",
     "--annotation",
@@ -114,10 +139,22 @@ const BUILD: [&str; 28] = [
     "--cache-to",
     "--call",
     "--cgroup-parent",
+    "--compress",
+    "--cpu-period",
+    "--cpu-quota",
+    "--cpu-shares",
+    "-c",
+    "--cpuset-cpus",
+    "--cpuset-mems",
     "--check",
     "--iidfile",
+    "--isolation",
     "--label",
     "--load",
+    "--memory",
+    "-m",
+    "--memory-swap",
+    "--policy",
     "--metadata-file",
     "--no-cache-filter",
     "--output",
@@ -128,14 +165,24 @@ const BUILD: [&str; 28] = [
     "--pull",
     "--sbom",
     "--secret",
+    "--security-opt",
     "--shm-size",
     "--ssh",
     "--squash",
     "--ulimit",
+    "--volume",
 ];
 
 /// An unknown option that docker knows is one that isn't there yet; any other error stays clap's.
 pub(crate) fn explain(error: &clap::Error, arguments: &[OsString]) -> Failure {
+    if error.kind() == ErrorKind::InvalidUtf8
+        && let Some(argument) = arguments.iter().find(|argument| argument.to_str().is_none())
+    {
+        let shown = argument.display();
+        return Failure::usage(format!(
+            "the argument {shown} isn't text in UTF-8, which a configuration needs"
+        ));
+    }
     let unknown = match error.get(ContextKind::InvalidArg) {
         Some(ContextValue::String(option)) if error.kind() == ErrorKind::UnknownArgument => option,
         _ => return Failure::from_clap(error),
@@ -162,7 +209,9 @@ fn said_otherwise(option: &str) -> Option<Failure> {
         "--src-authfile" | "--dest-authfile" => "write --authfile",
         "--dest-compress-format" => "write --compression",
         "--dest-compress-level" => "write --compression-level",
-        "--disable-content-trust" | "--remove-signatures" => "leave it out: it is so by itself",
+        "--disable-content-trust" | "--remove-signatures" | "--rm" | "--force-rm" | "--layers" => {
+            "leave it out: it is so by itself"
+        }
         "--force-compression" => "a layer that came in keeps its bytes, so that its digest stays",
         "--format" => "wiac writes OCI manifests alone, which all registries and tools of today read",
         "--sign-by" | "--sign-by-sigstore" | "--sign-passphrase-file" => {
@@ -176,10 +225,7 @@ fn said_otherwise(option: &str) -> Option<Failure> {
 /// An option of `run` that isn't there.
 fn unknown_run_option(word: &str) -> Failure {
     not_there_yet(word, &RUN).unwrap_or_else(|| {
-        let names = RUN
-            .iter()
-            .copied()
-            .chain(["--env", "--volume", "--workdir", "--user", "--interactive", "--tty"]);
+        let names = RUN.iter().copied().chain(RUN_HERE);
         let nearest = wiac_suggest::nearest(word, names.filter(|name| name.starts_with("--")));
         let hint = nearest
             .map(|nearest| format!(" (did you mean {nearest}?)"))
@@ -223,6 +269,16 @@ mod tests {
         let said = format!("{:?}", said_otherwise("--arch=arm64").expect("a hint"));
         assert!(said.contains("--arch isn't there: write --platform"), "{said}");
         assert!(said_otherwise("--no-such").is_none());
-        assert!(format!("{:?}", unknown_run_option("--interactiv")).contains("did you mean --interactive"));
+        for (slip, meant) in [
+            ("--interactiv", "--interactive"),
+            ("--hostnam", "--hostname"),
+            ("--readonly", "--read-only"),
+        ] {
+            let said = format!("{:?}", unknown_run_option(slip));
+            assert!(said.contains(&format!("did you mean {meant}?")), "{said}");
+        }
+        assert!(format!("{:?}", not_there_yet("--memory=1g", &BUILD)).contains("isn't there yet"));
+        let said = format!("{:?}", said_otherwise("--rm").expect("a hint"));
+        assert!(said.contains("leave it out"), "{said}");
     }
 }

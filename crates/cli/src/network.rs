@@ -5,9 +5,10 @@ use wiac_build::container::Network;
 /// Reads `--network`.
 pub(crate) fn parse(text: &str) -> Result<Network, String> {
     match text {
-        "host" => Ok(Network::Host),
+        // docker's word for what there is without the option.
+        "host" | "default" => Ok(Network::Host),
         "none" => Ok(Network::None),
-        "bridge" | "default" => Err("a network of its own isn't there yet: host and none are".to_owned()),
+        "bridge" => Err("a network of its own isn't there yet: host and none are".to_owned()),
         _ => Err("the networks are host and none".to_owned()),
     }
 }

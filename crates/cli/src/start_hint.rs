@@ -29,6 +29,11 @@ pub(crate) fn hint(error: &Error) -> Option<&'static str> {
              or start the outer container with --security-opt seccomp=unconfined",
             )
         }
+        Error::Step { what, call, errno, .. }
+            if errno.raw_os_error() == EINVAL && call.name() == "move_mount" && what.starts_with("mount /") =>
+        {
+            Some("one of the two is a directory and the other isn't: a directory goes on a directory, a file on a file")
+        }
         _ => None,
     }
 }

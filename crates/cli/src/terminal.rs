@@ -1,7 +1,9 @@
 //! Whether a container gets a terminal, and where its streams go.
 
 use crate::error::Failure;
-use rustix::termios::{isatty, tcgetwinsize};
+use rustix::process::getpgrp;
+use rustix::termios::{isatty, tcgetpgrp};
+use wiac_run::attach::window_size;
 use wiac_run::io::{Io, Stream};
 
 /// What `-i`, `-t` and the streams of this process come to.
@@ -12,10 +14,13 @@ pub(crate) struct Streams {
     pub(crate) size: Option<(u16, u16)>,
     /// Its streams; with a terminal they are not used.
     pub(crate) io: Io,
+    /// What is typed, or comes on standard input, goes to its terminal.
+    pub(crate) takes_input: bool,
 }
 
-/// On a terminal the container gets one too. Otherwise it gets this process's output, and its input where asked for:
-/// a container that isn't interactive doesn't eat what a loop around it reads.
+/// On a terminal the container gets one too, unless a shell runs this process in the background (`wiac run … &`): the
+/// kernel stops who changes the mode of a terminal from there. Otherwise it gets this process's output, and its input
+/// where asked for: a container that isn't interactive doesn't eat what a loop around it reads.
 pub(crate) fn streams(interactive: bool, tty: bool) -> Result<Streams, Failure> {
     let input_is_terminal = isatty(rustix::stdio::stdin());
     if tty && interactive && !input_is_terminal {
@@ -23,19 +28,20 @@ pub(crate) fn streams(interactive: bool, tty: bool) -> Result<Streams, Failure> 
             "-i and -t together need a terminal as standard input, and this isn't one",
         ));
     }
-    let terminal = tty || (input_is_terminal && isatty(rustix::stdio::stdout()));
-    let size = tcgetwinsize(rustix::stdio::stdin())
-        .ok()
-        .map(|size| (size.ws_row, size.ws_col))
-        .filter(|s| *s != (0, 0));
-    let input = if terminal || interactive {
-        Stream::Inherit
-    } else {
-        Stream::Null
-    };
+    let can_type = input_is_terminal && !is_in_background();
+    let terminal = tty || (can_type && isatty(rustix::stdio::stdout()));
+    let takes_input = interactive || (terminal && can_type);
+    let input = if takes_input { Stream::Inherit } else { Stream::Null };
     Ok(Streams {
         terminal,
-        size,
+        size: window_size(),
         io: Io { input, ..Io::default() },
+        takes_input,
     })
+}
+
+/// Another process group has the terminal that is standard input. Where the terminal isn't this session's, nobody stops
+/// this process for using it.
+pub(crate) fn is_in_background() -> bool {
+    tcgetpgrp(rustix::stdio::stdin()).is_ok_and(|foreground| foreground != getpgrp())
 }

@@ -1,68 +1,175 @@
 //! `-v HOST:CONTAINER[:OPTIONS]`.
 
 use crate::error::{Failure, words};
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 use wiac_oci::runtime::Mount;
 
-/// The mount that a `-v` asks for. As in docker, a missing directory on the host is made.
-pub(crate) fn parse(text: &str) -> Result<Mount, Failure> {
+/// What bind mounts are told beside the source and the destination.
+const OPTIONS: [&str; 9] = [
+    "ro", "rw", "private", "rprivate", "nosuid", "nodev", "noexec", "bind", "rbind",
+];
+
+/// Options that ask for nothing here: labels where there is no SELinux, caches of docker's virtual machine elsewhere.
+const WITHOUT_EFFECT: [&str; 5] = ["z", "Z", "cached", "delegated", "consistent"];
+
+/// Options of docker and podman that aren't there yet.
+const NOT_YET: [&str; 12] = [
+    "shared", "rshared", "slave", "rslave", "nocopy", "copy", "U", "O", "idmap", "exec", "suid", "dev",
+];
+
+/// The volumes of a container.
+#[derive(Debug, Default)]
+pub(crate) struct Volumes {
+    /// In the order in which they are mounted: the outer one before what lies in it, as in docker.
+    pub(crate) mounts: Vec<Mount>,
+}
+
+impl Volumes {
+    /// Reads each `-v`, and makes nothing.
+    ///
+    /// # Errors
+    /// What can't be understood; two for one place.
+    pub(crate) fn parse(texts: &[String]) -> Result<Self, Failure> {
+        let mut mounts: Vec<Mount> = Vec::with_capacity(texts.len());
+        for text in texts {
+            let mount = parse(text)?;
+            if mounts.iter().any(|other| other.destination == mount.destination) {
+                return Err(Failure::usage(format!(
+                    "-v {text}: {} is the place of another volume too",
+                    mount.destination
+                )));
+            }
+            mounts.push(mount);
+        }
+        mounts.sort_by_key(|mount| Path::new(&mount.destination).components().count());
+        Ok(Self { mounts })
+    }
+
+    /// Makes the directories of the host that are missing, as docker does. Those that this made, and those above them
+    /// that it made on the way.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub(crate) fn make_missing(&self) -> Result<Missing, Failure> {
+        let mut missing = Missing::default();
+        for source in self.mounts.iter().filter_map(|mount| mount.source.as_deref()) {
+            let source = Path::new(source);
+            // A symlink that leads nowhere is there: making what it leads to is for who wrote it.
+            if source.symlink_metadata().is_ok() {
+                continue;
+            }
+            let not_there = source.ancestors().take_while(|path| path.symlink_metadata().is_err());
+            missing.made.extend(not_there.map(Path::to_owned));
+            missing.volumes.push(source.to_owned());
+            std::fs::create_dir_all(source).map_err(|error| {
+                Failure::usage(format!(
+                    "can't make the volume's directory {}: {}",
+                    source.display(),
+                    words(&error)
+                ))
+            })?;
+        }
+        Ok(missing)
+    }
+}
+
+/// Directories that had to be made.
+#[derive(Debug, Default)]
+pub(crate) struct Missing {
+    /// The volumes' own.
+    pub(crate) volumes: Vec<PathBuf>,
+    /// All of them; those of one volume from the innermost on.
+    made: Vec<PathBuf>,
+}
+
+impl Missing {
+    /// Takes them away again, where nobody has put anything into them.
+    pub(crate) fn remove(&self) {
+        let mut made: Vec<&PathBuf> = self.made.iter().collect();
+        made.sort_by_key(|path| std::cmp::Reverse(path.components().count()));
+        for path in made {
+            // What has got something in it meanwhile is somebody's.
+            let _ = std::fs::remove_dir(path);
+        }
+    }
+}
+
+/// The mount that a `-v` asks for.
+fn parse(text: &str) -> Result<Mount, Failure> {
+    let wrong = |what: &str| Failure::usage(format!("-v {text}: {what}"));
     let mut parts = text.splitn(3, ':');
     let (Some(source), Some(destination)) = (parts.next(), parts.next()) else {
-        return Err(Failure::usage(format!(
-            "-v {text}: named and anonymous volumes aren't there yet; write HOSTDIR:CONTAINERDIR[:ro]"
-        )));
+        return Err(wrong(
+            "named and anonymous volumes aren't there yet; write HOSTDIR:CONTAINERDIR[:ro]",
+        ));
     };
     if !(source.starts_with('/') || source.starts_with('.')) {
-        return Err(Failure::usage(format!(
-            "-v {text}: named volumes aren't there yet; a directory of the host begins with / or ./"
-        )));
+        return Err(wrong(
+            "named volumes aren't there yet; a directory of the host begins with / or ./",
+        ));
     }
     if !destination.starts_with('/') {
-        return Err(Failure::usage(format!(
-            "-v {text}: the path in the container must begin with /"
-        )));
+        return Err(wrong("the path in the container must begin with /"));
     }
-    let options: Vec<&str> = parts
-        .next()
-        .map(|options| options.split(',').collect())
-        .unwrap_or_default();
-    if let Some(unknown) = options.iter().find(|option| !is_known(option)) {
-        return Err(Failure::usage(format!("-v {text}: unknown option {unknown:?}")));
+    let destination = clean(destination);
+    if destination == "/" {
+        return Err(wrong("nothing can be mounted on the container's root itself"));
     }
+    let options = parts.next().map(|text| options(text).map_err(|what| wrong(&what)));
+    let options = options.transpose()?.unwrap_or_default();
     let source = crate::environment::absolute(source)?;
-    make_missing(&source)?;
-    let text = source.to_str().ok_or_else(|| {
-        let shown = source.display();
-        Failure::usage(format!(
-            "-v {shown}: the path isn't text in UTF-8, which a configuration needs"
-        ))
-    })?;
-    Ok(Mount::bind(text, destination, &options))
+    let source = source
+        .to_str()
+        .ok_or_else(|| wrong("the current directory isn't text in UTF-8, which a configuration needs"))?;
+    Ok(Mount::bind(source, &destination, &options))
 }
 
-fn is_known(option: &&str) -> bool {
-    matches!(
-        *option,
-        "ro" | "rw" | "z" | "Z" | "rprivate" | "private" | "nosuid" | "nodev" | "noexec" | "bind" | "rbind"
-    )
-}
-
-fn make_missing(source: &Path) -> Result<(), Failure> {
-    if source.symlink_metadata().is_err() {
-        std::fs::create_dir_all(source).map_err(|error| {
-            Failure::usage(format!(
-                "can't make the volume's directory {}: {}",
-                source.display(),
-                words(&error)
-            ))
-        })?;
+/// The options that have an effect.
+fn options(text: &str) -> Result<Vec<&str>, String> {
+    let mut options = Vec::new();
+    for option in text.split(',') {
+        if NOT_YET.contains(&option) {
+            return Err(format!("the option {option} isn't there yet"));
+        }
+        if OPTIONS.contains(&option) {
+            options.push(option);
+        } else if !WITHOUT_EFFECT.contains(&option) {
+            return Err(format!(
+                "unknown option {option:?}; there are {}, z and Z",
+                OPTIONS.join(", ")
+            ));
+        }
     }
-    Ok(())
+    if options.contains(&"ro") && options.contains(&"rw") {
+        return Err("ro and rw exclude each other".to_owned());
+    }
+    Ok(options)
+}
+
+/// An absolute path without `.`, `..` and needless slashes, by its text alone.
+fn clean(path: &str) -> String {
+    let mut cleaned = PathBuf::from("/");
+    for component in Path::new(path).components() {
+        match component {
+            Component::Normal(name) => cleaned.push(name),
+            Component::ParentDir => drop(cleaned.pop()),
+            _ => {}
+        }
+    }
+    cleaned.to_string_lossy().into_owned()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn parse_all(texts: &[&str]) -> Result<Volumes, Failure> {
+        Volumes::parse(&texts.iter().map(|&text| text.to_owned()).collect::<Vec<_>>())
+    }
+
+    fn refusal(texts: &[&str]) -> String {
+        parse_all(texts).expect_err(&texts.join(" ")).to_string()
+    }
 
     #[test]
     fn volumes() {
@@ -72,8 +179,59 @@ mod tests {
             (Some("/tmp"), "/data")
         );
         assert!(mount.options.iter().any(|option| option == "ro"));
-        for wrong in ["data:/data", "/data", "/tmp:data", "/tmp:/data:fast"] {
+        for wrong in [
+            "data:/data",
+            "/data",
+            "/tmp:data",
+            "/tmp:/data:fast",
+            "/tmp:/data:ro,rw",
+            "/tmp:/data:",
+        ] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
+        assert!(refusal(&["/tmp:/data:fast"]).contains("there are ro, rw"));
+        assert!(refusal(&["/tmp:/data:rslave"]).contains("the option rslave isn't there yet"));
+    }
+
+    #[test]
+    fn options_of_other_machines_change_nothing() {
+        let plain = parse("/tmp:/data").expect("a volume").options;
+        for option in WITHOUT_EFFECT {
+            let text = format!("/tmp:/data:{option}");
+            assert_eq!(parse(&text).expect(&text).options, plain, "{text}");
+        }
+    }
+
+    #[test]
+    fn places_are_cleaned_and_the_root_is_none() {
+        assert_eq!(parse("/tmp://a/./b/../c/").expect("a volume").destination, "/a/c");
+        for root in ["/", "//", "/.", "/a/..", "/a/../.."] {
+            assert!(refusal(&[&format!("/tmp:{root}")]).contains("root itself"), "{root}");
+        }
+    }
+
+    #[test]
+    fn outer_volumes_come_first_and_each_place_has_one() {
+        let volumes = parse_all(&["/usr:/a/b/c", "/tmp:/z", "/etc:/a", "/opt:/a/b"]).expect("volumes");
+        let places: Vec<&str> = volumes.mounts.iter().map(|mount| mount.destination.as_str()).collect();
+        assert_eq!(places, ["/z", "/a", "/a/b", "/a/b/c"]);
+        assert!(refusal(&["/usr:/a", "/tmp:/a/"]).contains("/a is the place of another volume too"));
+    }
+
+    #[test]
+    fn what_was_made_can_be_taken_away_again() {
+        let place = tempfile::tempdir().expect("tempdir");
+        let at = |path: &str| place.path().join(path);
+        std::fs::create_dir(at("there")).expect("mkdir");
+        let volume = |path: &str, number: usize| format!("{}:/v{number}", at(path).display());
+        let texts = [volume("there", 0), volume("new/deep", 1), volume("new/other", 2)];
+        let volumes = Volumes::parse(&texts).expect("volumes");
+        assert!(!at("new").exists(), "reading makes nothing");
+        let missing = volumes.make_missing().expect("made");
+        assert_eq!(missing.volumes, [at("new/deep"), at("new/other")]);
+        assert!(at("new/deep").is_dir() && at("new/other").is_dir());
+        std::fs::write(at("new/other/file"), "").expect("write");
+        missing.remove();
+        assert!(!at("new/deep").exists() && at("new/other/file").exists() && at("there").exists());
     }
 }

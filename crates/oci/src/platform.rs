@@ -69,6 +69,12 @@ impl Platform {
 }
 
 /// Go's name of an architecture.
+/// Architectures that Linux runs on, by Go's names (go tool dist list, and those of containerd's platforms).
+const ARCHITECTURES: [&str; 19] = [
+    "386", "amd64", "arm", "armbe", "arm64", "arm64be", "loong64", "mips", "mipsle", "mips64", "mips64le", "ppc",
+    "ppc64", "ppc64le", "riscv", "riscv64", "s390x", "sparc64", "wasm",
+];
+
 fn go_name(architecture: &str) -> &str {
     match architecture {
         "x86_64" | "x86-64" => "amd64",
@@ -133,7 +139,8 @@ impl FromStr for Platform {
         }
         let (os, architecture, variant) = match parts.as_slice() {
             ["linux"] => return Ok(Self::host()),
-            [architecture] => ("linux", *architecture, None),
+            // A word alone has to be an architecture that there is: it may as well be a slip of the pen.
+            [architecture] if ARCHITECTURES.contains(&go_name(architecture)) => ("linux", *architecture, None),
             [os, architecture] => (*os, *architecture, None),
             [os, architecture, variant] => (*os, *architecture, Some((*variant).to_owned())),
             _ => return Err(wrong()),
@@ -167,11 +174,13 @@ mod tests {
             ("linux/amd64", "linux/amd64"),
             ("linux/x86_64", "linux/amd64"),
             ("aarch64", "linux/arm64"),
+            ("riscv64", "linux/riscv64"),
+            ("linux/new", "linux/new"),
             ("linux/arm/v7", "linux/arm/v7"),
         ] {
             assert_eq!(text.parse::<Platform>().unwrap().to_string(), written);
         }
-        for text in ["", "linux/", "a/b/c/d"] {
+        for text in ["", "linux/", "a/b/c/d", "foo", "amd46", "windows"] {
             assert!(text.parse::<Platform>().is_err(), "{text}");
         }
     }

@@ -7,7 +7,7 @@ use crate::error::Error;
 use relay::Relay;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
+use rustix::termios::{OptionalActions, Termios, Winsize, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -109,21 +109,22 @@ impl Watch {
     }
 }
 
-/// Stays with `container` until it ends.
+/// Stays with `container` until it ends. Where it has a terminal, its output is shown, and standard input goes to it if
+/// `takes_input`.
 ///
 /// # Errors
 /// When the terminal can't be relayed or the end not awaited.
-pub fn attach(container: &mut Container, signals: &Signals) -> Result<Ended, Error> {
+pub fn attach(container: &mut Container, signals: &Signals, takes_input: bool) -> Result<Ended, Error> {
     let terminal = container
         .terminal()
         .map(|fd| fd.try_clone_to_owned())
         .transpose()
         .map_err(|e| Error::Config(format!("can't copy the terminal's descriptor: {e}")))?;
     let mut relay = match terminal {
-        Some(terminal) => Some(Relay::new(terminal)?),
+        Some(terminal) => Some(Relay::new(terminal, takes_input)?),
         None => None,
     };
-    let _raw = relay.as_ref().and_then(|_| RawMode::enter());
+    let _raw = relay.as_ref().filter(|_| takes_input).and_then(|_| RawMode::enter());
     let mut requests = Requests::default();
     loop {
         let ended = wait_for_events(container, signals, relay.as_mut(), requests.time_left())?;
@@ -205,10 +206,23 @@ impl Requests {
 
 /// Gives the container's terminal the size of the caller's.
 fn follow_size(container: &Container) {
-    if let (Some(terminal), Ok(size)) = (container.terminal(), tcgetwinsize(rustix::stdio::stdin())) {
+    if let (Some(terminal), Some((rows, columns))) = (container.terminal(), window_size()) {
+        let size = Winsize {
+            ws_row: rows,
+            ws_col: columns,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
         // A size that can't be set is no reason to end anything.
         let _ = tcsetwinsize(terminal, size);
     }
+}
+
+/// Rows and columns of the first of the caller's streams that is a terminal: input may be a file where output is shown.
+pub fn window_size() -> Option<(u16, u16)> {
+    let streams = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
+    let size = streams.into_iter().find_map(|stream| tcgetwinsize(stream).ok())?;
+    Some((size.ws_row, size.ws_col)).filter(|size| *size != (0, 0))
 }
 
 /// The caller's terminal in raw mode; restored when dropped.

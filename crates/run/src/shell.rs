@@ -45,13 +45,20 @@ PATH=$PATH:/usr/sbin:/sbin
 /// Renders `plan` as a bash script. `user_namespace` is the one the plan was made for, if any: the script then makes
 /// its like, and is to be run by the user who would run wiac.
 pub fn script(plan: &Plan, user_namespace: Option<&UserNamespace>) -> String {
-    script_with_files(plan, user_namespace, &[])
+    script_with_files(plan, user_namespace, &[], &[])
 }
 
-/// As [`script`], for a plan that mounts files which only the caller's run would have: the script writes them first.
-pub fn script_with_files(plan: &Plan, user_namespace: Option<&UserNamespace>, files: &[(PathBuf, Vec<u8>)]) -> String {
+/// As [`script`], for a plan that mounts files and directories which only the caller's run would have: the script makes
+/// them first.
+pub fn script_with_files(
+    plan: &Plan,
+    user_namespace: Option<&UserNamespace>,
+    files: &[(PathBuf, Vec<u8>)],
+    directories: &[PathBuf],
+) -> String {
     let mut parts = Parts::default();
     parts.write_files(files);
+    parts.make_directories(directories);
     for step in &plan.steps {
         parts.add(step);
     }
@@ -120,6 +127,16 @@ impl Parts {
             }
             self.outside
                 .line(&format!("printf %s {} >{}", quote(content), quote(bytes)));
+        }
+    }
+
+    fn make_directories(&mut self, directories: &[PathBuf]) {
+        for path in directories {
+            let directory = quote(path.as_os_str().as_bytes());
+            self.outside.step(
+                &format!("{}, which the container will see.", path.display()),
+                &format!("mkdir -p -- {directory}"),
+            );
         }
     }
 

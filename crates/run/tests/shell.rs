@@ -282,7 +282,7 @@ fn files_of_the_caller_are_written_first() {
     let plan = plan(&config, &fixture.rootfs("script"));
     fs::remove_dir_all(fixture.directory.path().join("files")).expect("rm");
     let text = "127.0.0.1\tlocalhost it's\n";
-    let script = shell::script_with_files(&plan, None, &[(hosts, text.into())]);
+    let script = shell::script_with_files(&plan, None, &[(hosts, text.into())], &[]);
     assert_eq!(run_script(&script), text);
 }
 

@@ -53,6 +53,7 @@ enum OnError {
 
 // What may be written; clap makes the help of the comments below.
 #[derive(Debug, Default, Args)]
+#[command(args_override_self = true)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(crate) struct Arguments {
     /// The build context: a directory, - for a tar or a Dockerfile on standard input, the URL of a tar, a git repository
@@ -355,7 +356,7 @@ fn request(
         hosts: values::hosts(&arguments.add_host)?,
         shm_size: arguments.shm_size,
         limits: values::limits(&arguments.ulimit)?,
-        labels: values::labels(&arguments.label),
+        labels: values::labels(&arguments.label)?,
         platform: platform.cloned(),
         check: calls::check_options()?,
     })

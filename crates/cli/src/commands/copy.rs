@@ -14,7 +14,7 @@ pub(crate) struct Arguments {
     #[arg(value_name = "LAYERDIR")]
     layer: PathBuf,
     /// Files and directories, then where they go in the layer
-    #[arg(required = true, num_args = 2.., value_name = "SRC… DST")]
+    #[arg(required = true, value_name = "SRC… DST")]
     words: Vec<PathBuf>,
     /// Print the commands that do the same by hand, and do nothing
     #[arg(long, value_name = "AS")]
@@ -23,8 +23,11 @@ pub(crate) struct Arguments {
 
 /// Runs the command.
 pub(crate) fn run(mut arguments: Arguments) -> Result<ExitCode, Failure> {
-    let Some(destination) = arguments.words.pop() else {
-        return Err(Failure::usage("no destination"));
+    let destination = arguments.words.pop().filter(|_| !arguments.words.is_empty());
+    let Some(destination) = destination else {
+        return Err(Failure::usage(
+            "name at least one file or directory, then where it goes: wiac copy LAYERDIR SRC… DST",
+        ));
     };
     let (layer, sources, destination) = (&arguments.layer, &arguments.words, destination.as_os_str());
     if arguments.dry_run == Some(DryRun::Shell) {

@@ -87,7 +87,7 @@ pub(crate) fn open(data: &Data, signals: &Signals, id: &str, words: &[String]) -
         }
         Err(error) => return Err(Failure::new(start_hint::with_hint(&error))),
     };
-    Ok(exit_code(attach(&mut container, signals)?.exit_code()))
+    Ok(exit_code(attach(&mut container, signals, true)?.exit_code()))
 }
 
 fn find(data: &Data, id: &str) -> Result<FailureRecord, Failure> {

@@ -1,15 +1,19 @@
 //! `wiac run`: a command on a chain of directories, on an image, or on a bundle.
 
 mod layers;
+mod request;
 
 use super::DryRun;
 use super::build::{Stopped, build_directory};
 use crate::data::{self, Data};
 use crate::error::{CONTAINER_NOT_RUN, Failure, exit_code};
 use crate::pulling::Pulling;
-use crate::{Global, ending, environment, network, start_hint, terminal, volumes};
+use crate::terminal::Streams;
+use crate::volumes::Volumes;
+use crate::{Global, ending, environment, network, start_hint, terminal};
 use clap::Args;
-use layers::{Ground, Request};
+use layers::Ground;
+use request::Request;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use wiac_build::container::{self, Network, Wishes};
@@ -17,12 +21,14 @@ use wiac_layer::Form;
 use wiac_oci::convert::ProcessOverrides;
 use wiac_oci::runtime::RuntimeConfig;
 use wiac_run::attach::{Signals, attach};
-use wiac_run::io::Io;
 use wiac_run::plan::Settings;
 use wiac_run::{Container, Plan};
 
-// What may be written; clap makes the help of the comments below.
+// What may be written; clap makes the help of the comments below. As in docker, the last of several counts, and a switch
+// may be given a value.
 #[derive(Debug, Args)]
+#[command(args_override_self = true)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(crate) struct Arguments {
     /// LOWER[:LOWER…] CONTAINERLAYER COMMAND…, or IMAGE [COMMAND…], where IMAGE may be bundle://PROGRAM,…
     #[arg(trailing_var_arg = true, value_name = "WHAT")]
@@ -46,13 +52,16 @@ pub(crate) struct Arguments {
     #[arg(short, long, value_name = "USER[:GROUP]")]
     user: Option<String>,
     /// Pass standard input on
-    #[arg(short, long)]
+    #[arg(short, long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        default_value_t = false, hide_default_value = true, action = clap::ArgAction::Set)]
     interactive: bool,
     /// Give the container a terminal (on a terminal it has one anyway)
-    #[arg(short, long)]
+    #[arg(short, long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        default_value_t = false, hide_default_value = true, action = clap::ArgAction::Set)]
     tty: bool,
     /// Delete the container when it ends (an image's container always is)
-    #[arg(long)]
+    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        default_value_t = false, hide_default_value = true, action = clap::ArgAction::Set)]
     rm: bool,
     /// Name the container
     #[arg(long, value_name = "NAME")]
@@ -64,7 +73,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "PROGRAM")]
     entrypoint: Option<String>,
     /// Let nothing be written to the root
-    #[arg(long)]
+    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        default_value_t = false, hide_default_value = true, action = clap::ArgAction::Set)]
     read_only: bool,
     /// The network: host or none
     #[arg(long, visible_alias = "net", value_name = "NETWORK", default_value = "host", value_parser = network::parse)]
@@ -90,12 +100,7 @@ pub(crate) fn run(global: &Global, arguments: Arguments) -> Result<ExitCode, Fai
 fn run_container(global: &Global, mut arguments: Arguments) -> Result<ExitCode, Stopped> {
     let signals = ending::catch().map_err(not_run)?;
     let request = Request::parse(&mut arguments).map_err(|failure| failure.with_code(CONTAINER_NOT_RUN))?;
-    // Volumes are made and looked up as the user, before any namespace is entered.
-    let mounts = arguments
-        .volume
-        .iter()
-        .map(|text| volumes::parse(text))
-        .collect::<Result<_, _>>()?;
+    let volumes = Volumes::parse(&arguments.volume)?;
     let data = data::open(global).map_err(|failure| failure.with_code(CONTAINER_NOT_RUN))?;
     // An image without a name is kept by its lock until its layers have theirs.
     let mut built_image = None;
@@ -112,7 +117,7 @@ fn run_container(global: &Global, mut arguments: Arguments) -> Result<ExitCode, 
         request => request,
     };
     let streams = terminal::streams(
-        arguments.interactive || matches!(request, Request::Chain { .. }),
+        arguments.interactive || (matches!(request, Request::Chain { .. }) && !terminal::is_in_background()),
         arguments.tty,
     )?;
     let dry_layer = DryLayer::new(&request, arguments.dry_run.is_some());
@@ -123,22 +128,28 @@ fn run_container(global: &Global, mut arguments: Arguments) -> Result<ExitCode, 
         None => Stopped::Failed(failure.with_code(CONTAINER_NOT_RUN)),
     })?;
     drop(built_image);
+    // Only now: a container that can't be had leaves no directory behind.
+    let missing = volumes.make_missing()?;
     let wishes = Wishes {
         process: overrides(&arguments, streams.terminal)?,
         network: arguments.network,
-        mounts,
+        mounts: volumes.mounts,
         size: streams.size,
         default_hostname: ground.id.clone(),
         ..Wishes::default()
     };
-    let (plan, runtime) = plan(&data, &ground, &wishes).map_err(|failure| failure.with_code(CONTAINER_NOT_RUN))?;
+    let (plan, runtime) = plan(&data, &ground, &wishes).map_err(|failure| {
+        missing.remove();
+        failure.with_code(CONTAINER_NOT_RUN)
+    })?;
     ground.note_mounts(&container::mount_targets(&runtime))?;
     if arguments.dry_run == Some(DryRun::Shell) {
-        let printed = print_script(&plan, &data, &ground);
+        let printed = print_script(&plan, &data, &ground, &missing.volumes);
+        missing.remove();
         drop(dry_layer);
         return Ok(printed?);
     }
-    let (container, code) = execute(plan, &runtime, streams.io, &signals, &ground, data.store.form())?;
+    let (container, code) = execute(plan, &runtime, streams, &signals, &ground, data.store.form())?;
     ground.clear(container);
     Ok(code)
 }
@@ -164,8 +175,8 @@ impl Drop for DryLayer {
     }
 }
 
-/// Prints the script, with the files that would be gone when it is run.
-fn print_script(plan: &Plan, data: &Data, ground: &Ground) -> Result<ExitCode, Failure> {
+/// Prints the script, with the files and directories that would be gone when it is run.
+fn print_script(plan: &Plan, data: &Data, ground: &Ground, directories: &[PathBuf]) -> Result<ExitCode, Failure> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(&ground.files)? {
         let path = entry?.path();
@@ -175,7 +186,7 @@ fn print_script(plan: &Plan, data: &Data, ground: &Ground) -> Result<ExitCode, F
     files.sort();
     print!(
         "{}",
-        wiac_run::shell::script_with_files(plan, data.user_namespace.as_ref(), &files)
+        wiac_run::shell::script_with_files(plan, data.user_namespace.as_ref(), &files, directories)
     );
     Ok(ExitCode::SUCCESS)
 }
@@ -195,12 +206,30 @@ fn overrides(arguments: &Arguments, terminal: bool) -> Result<ProcessOverrides, 
         command: arguments.words.clone(),
         env: env.filter_map(Result::transpose).collect::<Result<_, Failure>>()?,
         user: arguments.user.clone(),
-        workdir: arguments.workdir.clone(),
+        // As docker has it, an empty one is none: a script's variable may be unset.
+        workdir: arguments.workdir.clone().filter(|directory| !directory.is_empty()),
         terminal,
-        hostname: arguments.hostname.clone(),
+        hostname: arguments.hostname.as_deref().map(host_name).transpose()?,
         read_only: arguments.read_only,
         ..ProcessOverrides::default()
     })
+}
+
+/// A host name that the kernel takes (sethostname(2)), and that stays one word in /etc/hosts.
+fn host_name(name: &str) -> Result<String, Failure> {
+    const LONGEST: usize = 64;
+    if name.len() > LONGEST {
+        return Err(Failure::usage(format!(
+            "--hostname {name}: it has {} bytes, and a host name has {LONGEST} at most",
+            name.len()
+        )));
+    }
+    if name.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err(Failure::usage(format!(
+            "--hostname {name:?}: a host name has no spaces and no control characters in it"
+        )));
+    }
+    Ok(name.to_owned())
 }
 
 fn plan(data: &Data, ground: &Ground, wishes: &Wishes) -> Result<(Plan, RuntimeConfig), Failure> {
@@ -216,12 +245,12 @@ fn plan(data: &Data, ground: &Ground, wishes: &Wishes) -> Result<(Plan, RuntimeC
 fn execute(
     plan: Plan,
     runtime: &RuntimeConfig,
-    io: Io,
+    streams: Streams,
     signals: &Signals,
     ground: &Ground,
     form: Form,
 ) -> Result<(Container, ExitCode), Failure> {
-    let mut container = match Container::run(plan, io) {
+    let mut container = match Container::run(plan, streams.io) {
         Ok(container) => container,
         Err(wiac_run::Error::Exec { errno, root }) => {
             let why = container::explain_start(runtime, errno, root.as_ref());
@@ -234,7 +263,9 @@ fn execute(
             "wiac: warning: {error}; going on without it (a seccomp filter around wiac, as podman's, may forbid it)"
         );
     }
-    let code = attach(&mut container, signals).map_err(not_run)?.exit_code();
+    let code = attach(&mut container, signals, streams.takes_input)
+        .map_err(not_run)?
+        .exit_code();
     if let Some(reason) = container::explain_end(&ground.seen(), form, runtime, code) {
         eprintln!("wiac: {reason}");
     }

@@ -24,6 +24,10 @@ fn the_meaning_is_cps(place: &Place) {
         place.wiac(["copy", &layer]).args(words).succeeds().says("");
         assert_eq!(place.tree(format!("{layer}/diff")), expected, "{words:?}");
     }
+    place
+        .wiac(["copy", "layer0", "a"])
+        .fails(125)
+        .complains(&["name at least one file or directory, then where it goes: wiac copy LAYERDIR SRC… DST"]);
     // A directory that is there already takes what is copied.
     place.wiac(["copy", "layer3", "dir", "/made"]).succeeds();
     assert_eq!(

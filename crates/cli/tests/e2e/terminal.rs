@@ -112,3 +112,49 @@ fn a_window_that_closes_ends_the_container() {
     shell.closes();
     crate::harness::leftovers::assert_nothing_within(std::time::Duration::from_secs(2), place.dir(), &marker);
 }
+
+as_users!(in_the_background_it_has_none_and_goes_on: root, user, single);
+fn in_the_background_it_has_none_and_goes_on(place: &Place) {
+    place.busybox("base");
+    let wiac = crate::harness::tools::wiac().display();
+    // With -t alone it has one, and what is typed stays the shell's.
+    let script = format!(
+        "set -m; for words in '' '-t'; do {wiac} run $words --lower base ./layer sh -c 'sleep 0.2; test -t 0; echo is $?' & \
+         wait %% && echo went on; done"
+    );
+    let shell = place.command(std::path::Path::new("/bin/bash"));
+    let call = shell.args(["-uc", &script]).env("WIAC_DATA", place.data());
+    let screen = call.on_terminal(24, 80).ends(0);
+    let said: Vec<&str> = screen
+        .lines()
+        .map(str::trim)
+        .filter(|line| line.starts_with("is ") || *line == "went on")
+        .collect();
+    assert_eq!(said, ["is 1", "went on", "is 0", "went on"], "{screen}");
+}
+
+#[test]
+fn a_terminal_that_is_asked_for_takes_no_input_but_with_i() {
+    let place = crate::harness::Place::root();
+    place.image("app", "");
+    let wiac = crate::harness::tools::wiac().display();
+    let script = format!("{wiac} run -t app sh -c 'sleep 0.2; echo ran'; read line; echo left: $line");
+    let shell = place.command(std::path::Path::new("/bin/sh"));
+    let call = shell.args(["-c", &script]).env("WIAC_DATA", place.data());
+    call.stdin("one\ntwo\n")
+        .succeeds()
+        .mentions("ran")
+        .mentions("left: one");
+}
+
+#[test]
+fn its_size_is_that_of_the_terminal_where_output_is_shown() {
+    let place = crate::harness::Place::root();
+    place.image("app", "");
+    let wiac = crate::harness::tools::wiac().display();
+    let script = format!("{wiac} run -t app stty size </dev/null");
+    let shell = place.command(std::path::Path::new("/bin/sh"));
+    let call = shell.args(["-c", &script]).env("WIAC_DATA", place.data());
+    let screen = call.on_terminal(33, 77).ends(0);
+    assert!(screen.contains("33 77"), "{screen}");
+}

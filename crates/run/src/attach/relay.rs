@@ -28,12 +28,13 @@ pub(super) enum Side {
 
 impl Relay {
     /// The terminal is made non-blocking: a container that doesn't read must not keep its output from being shown.
-    pub(super) fn new(terminal: OwnedFd) -> Result<Self, Error> {
+    /// Standard input is left alone unless `takes_input`.
+    pub(super) fn new(terminal: OwnedFd, takes_input: bool) -> Result<Self, Error> {
         rustix::io::ioctl_fionbio(&terminal, true).call("ioctl", || "FIONBIO")?;
         Ok(Self {
             terminal,
             pending: Vec::new(),
-            input_open: true,
+            input_open: takes_input,
             output_open: true,
         })
     }

@@ -11,10 +11,15 @@ use wiac_oci::runtime::Rlimit;
 /// `NAME=VALUE`; `NAME` alone is read from the environment, and left out where it isn't set.
 pub(super) fn build_arguments(written: &[String]) -> Result<BTreeMap<String, String>, Failure> {
     let pair = |text: &String| match text.split_once('=') {
+        _ if text.is_empty() || text.starts_with('=') => Err(nameless("--build-arg", text)),
         Some((name, value)) => Ok(Some((name.to_owned(), value.to_owned()))),
         None => Ok(environment::value(text)?.map(|value| (text.clone(), value))),
     };
     written.iter().map(pair).filter_map(Result::transpose).collect()
+}
+
+fn nameless(option: &str, text: &str) -> Failure {
+    Failure::usage(format!("{option} {text}: a name is missing; write NAME=VALUE"))
 }
 
 /// The fields of `a=b,c=d`; one without `=` is given as its own value.
@@ -214,10 +219,13 @@ pub(super) fn limits(written: &[String]) -> Result<Vec<Rlimit>, Failure> {
 }
 
 /// `--label NAME=VALUE`.
-pub(super) fn labels(written: &[String]) -> BTreeMap<String, String> {
+pub(super) fn labels(written: &[String]) -> Result<BTreeMap<String, String>, Failure> {
     let pair = |text: &String| {
         let (name, value) = text.split_once('=').unwrap_or((text, ""));
-        (name.to_owned(), value.to_owned())
+        if name.is_empty() {
+            return Err(nameless("--label", text));
+        }
+        Ok((name.to_owned(), value.to_owned()))
     };
     written.iter().map(pair).collect()
 }
@@ -239,6 +247,17 @@ mod tests {
         assert_eq!(secret("id=no-such").expect("one"), Some(Secret::File("no-such".into())));
         for wrong in ["src=/f", "id=", "id=a,src=/f,env=V", "id=a,what=1", "id=a,type=x"] {
             assert!(secrets(&one(wrong)).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn arguments_and_labels_have_names() {
+        assert_eq!(build_arguments(&one("a=")).expect("one")["a"], "");
+        assert_eq!(labels(&one("a")).expect("one")["a"], "");
+        for wrong in ["", "=", "=x"] {
+            let said = build_arguments(&one(wrong)).expect_err(wrong).to_string();
+            assert!(said.contains("a name is missing"), "{said}");
+            assert!(labels(&one(wrong)).is_err(), "{wrong}");
         }
     }
 

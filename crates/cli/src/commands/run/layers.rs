@@ -1,6 +1,6 @@
 //! What a container stands on: the layers below it and the directory that takes its changes.
 
-use super::Arguments;
+use super::request::Request;
 use crate::data::Data;
 use crate::error::{Failure, words};
 use crate::located::locate;
@@ -13,6 +13,7 @@ use wiac_build::container_layer::ContainerRecord;
 use wiac_layer::merged::LayerStack;
 use wiac_layer::{Form, marks};
 use wiac_oci::image::ImageConfig;
+use wiac_oci::manifest::Platform;
 use wiac_run::Container;
 use wiac_store::leases::ContainerName;
 use wiac_store::temporary::Temporary;
@@ -20,96 +21,6 @@ use wiac_store::{HeldLayer, LayerInfo, Lock};
 
 /// Directories looked at for overlayfs's marks in a layer that isn't from our store.
 const PROBED: usize = 100_000;
-
-/// What the command line asks to run on.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Request {
-    /// Directories, topmost first as written, and the container layer.
-    Chain {
-        /// The directories, topmost first.
-        lowers: Vec<PathBuf>,
-        /// The container layer.
-        layer: PathBuf,
-    },
-    /// An image by name, id, or `bundle://…`.
-    Image(String),
-    /// A directory to build.
-    Build(PathBuf),
-}
-
-impl Request {
-    /// Takes from the words what says what to run on; the command is left in them.
-    pub(super) fn parse(arguments: &mut Arguments) -> Result<Self, Failure> {
-        if let Some(path) = arguments.build.take() {
-            strip_separator(&mut arguments.words);
-            return Ok(Self::Build(path));
-        }
-        if let Some(chain) = arguments.lower.take() {
-            return Self::chain(&chain, arguments);
-        }
-        if arguments.words.is_empty() {
-            return Err(Failure::usage(
-                "nothing to run: name an image, bundle://PROGRAM, or LOWER[:LOWER…] CONTAINERLAYER COMMAND…",
-            ));
-        }
-        let first = arguments.words.remove(0);
-        if is_chain(&first) {
-            return Self::chain(&first, arguments);
-        }
-        strip_separator(&mut arguments.words);
-        Ok(Self::Image(first))
-    }
-
-    fn chain(text: &str, arguments: &mut Arguments) -> Result<Self, Failure> {
-        if arguments.rm {
-            return Err(Failure::usage(
-                "--rm: a container layer that is named stays; delete its directory, or run an image",
-            ));
-        }
-        let words = &mut arguments.words;
-        if words.len() < 2 {
-            return Err(Failure::usage("usage: wiac run LOWER[:LOWER…] CONTAINERLAYER COMMAND…"));
-        }
-        let layer = PathBuf::from(words.remove(0));
-        strip_separator(words);
-        Ok(Self::Chain {
-            lowers: split_chain(text).into_iter().map(PathBuf::from).collect(),
-            layer,
-        })
-    }
-}
-
-fn strip_separator(words: &mut Vec<String>) {
-    if words.first().is_some_and(|word| word == "--") {
-        words.remove(0);
-    }
-}
-
-/// A chain is told from a name by its parts: each begins like a path.
-fn is_chain(text: &str) -> bool {
-    split_chain(text)
-        .iter()
-        .all(|part| ["/", "./", "../"].iter().any(|start| part.starts_with(start)))
-}
-
-/// Splits at colons; `\:` is a colon of a path, `\\` a backslash.
-fn split_chain(text: &str) -> Vec<String> {
-    let mut parts = vec![String::new()];
-    let mut characters = text.chars();
-    while let Some(character) = characters.next() {
-        let part = parts.len() - 1;
-        match character {
-            ':' => parts.push(String::new()),
-            '\\' => match characters.next() {
-                Some(next @ (':' | '\\')) => parts[part].push(next),
-                Some(next) => parts[part].extend(['\\', next]),
-                None => parts[part].push('\\'),
-            },
-            other => parts[part].push(other),
-        }
-    }
-    parts
-}
 
 /// Everything a container needs on disk, held as long as it runs.
 pub(super) struct Ground {
@@ -230,7 +141,15 @@ fn find_layers(data: &Data, name: &str, pulling: &Pulling) -> Result<(Vec<HeldLa
         pulling.locate(data, name)
     };
     match found {
-        Ok(located) => Ok((located.layers, located.config)),
+        Ok(located) => {
+            let found = Platform::of(&located.config);
+            if let Some(wanted) = pulling.platform.as_ref().filter(|wanted| !wanted.takes(&found)) {
+                eprintln!(
+                    "wiac: warning: {name} is for {found} here, not for {wanted}; --pull=always fetches that one"
+                );
+            }
+            Ok((located.layers, located.config))
+        }
         Err(failure) if wiac_foreign::parse(name).is_none() && Path::new(name).exists() => Err(Failure::new(format!(
             "{failure}; for a directory write ./{name} (LOWER[:LOWER…] CONTAINERLAYER COMMAND…)"
         ))),
@@ -414,16 +333,5 @@ mod tests {
         let stack = LayerStack::new(vec![place.path().to_owned(), layer.join("diff")]);
         assert!(refuse_other_form(&stack, Form::Trusted).is_err());
         assert!(refuse_other_form(&stack, Form::User).is_ok());
-    }
-
-    #[test]
-    fn chains_and_names() {
-        for chain in ["/a", "./a:../b:/c", "/a\\:b:/c"] {
-            assert!(is_chain(chain), "{chain}");
-        }
-        for name in ["alpine", "alpine:3", "localhost:5000/x:1", "bundle://sh,ls", "/a:b"] {
-            assert!(!is_chain(name), "{name}");
-        }
-        assert_eq!(split_chain("/a\\:b:/c\\\\d"), ["/a:b", "/c\\d"]);
     }
 }

@@ -111,3 +111,12 @@ fn a_user_with_few_processes() {
     said.complains(&["can't start a thread", "ulimit -u"]);
     load(8).succeeds();
 }
+
+#[test]
+fn arguments_that_are_not_text_are_shown() {
+    let place = Place::root();
+    place.image("i", "");
+    let said = called(&place, "$WIAC run i echo $'odd\\377'").fails(125);
+    is_a_message(&said);
+    said.complains(&["the argument odd\u{fffd} isn't text in UTF-8"]);
+}

@@ -24,7 +24,22 @@ fn lower_directories(place: &Place) {
         125,
         &["lower directory ./loop", "symbolic links"],
     );
-    complains(place.sh("./base:", "./layer", "true"), 125, &["./base:"]);
+    complains(
+        place.sh("./base:", "./layer", "true"),
+        125,
+        &["./base:", "\"\" doesn't begin with /, ./ or ../"],
+    );
+    complains(
+        place.sh("./base:base", "./layer", "true"),
+        125,
+        &["./base:base: \"base\" doesn't begin with /, ./ or ../", "--lower"],
+    );
+    complains(place.sh("./base", "", "true"), 125, &["a directory has no name"]);
+    complains(
+        place.wiac(["run", "--lower", "", "./layer", "true"]),
+        125,
+        &["a directory has no name"],
+    );
     complains(
         place.sh("./base", "./file/layer", "true"),
         125,
@@ -190,7 +205,7 @@ fn a_data_directory_that_is_not_ours() {
         .wiac(["images"])
         .env("WIAC_DATA", place.path("plain"))
         .fails(1)
-        .complains(&["plain"]);
+        .complains(&["the data directory", "plain is no directory", "--data DIR"]);
 }
 
 #[test]

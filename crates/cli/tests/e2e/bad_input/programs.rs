@@ -172,3 +172,22 @@ fn names_with_control_characters_are_shown_harmlessly() {
         assert!(!said.stderr.contains('\u{1b}'), "{:?}", said.stderr);
     }
 }
+
+#[test]
+fn words_that_are_too_long() {
+    let place = Place::root();
+    let long = "x".repeat(60_000);
+    place.image("app", &format!("ENV A={long}\nENV LONG=$A$A$A"));
+    complains(
+        place.wiac(["run", "app", "true"]),
+        126,
+        &["true: the variable LONG has 180005 bytes", "131071 at most"],
+    );
+    place.image("many", &format!("ENV A={long}\nENV B=$A C=$A"));
+    place.wiac(["run", "many", "true"]).succeeds();
+    complains(
+        place.wiac(["run", "many", "true"]).after("ulimit -s 512"),
+        126,
+        &["true: arguments and variables have 180", "bytes together"],
+    );
+}

@@ -211,3 +211,116 @@ fn a_named_container_layer_is_not_deleted() {
         .complains(&["--rm", "a container layer that is named stays"]);
     assert!(!place.has("layer"));
 }
+
+#[test]
+fn the_last_of_several_counts_and_switches_take_values() {
+    let place = Place::root();
+    place.image("app", "");
+    place
+        .wiac([
+            "run",
+            "-w",
+            "/a",
+            "-w",
+            "/b",
+            "--rm",
+            "--rm=true",
+            "-i",
+            "-i=false",
+            "app",
+            "sh",
+        ])
+        .args(["-c", "pwd; cat"])
+        .stdin("unread")
+        .succeeds()
+        .says("/b");
+    place
+        .wiac([
+            "run",
+            "--read-only=false",
+            "-iw/srv",
+            "app",
+            "sh",
+            "-c",
+            "touch /x; pwd; cat",
+        ])
+        .stdin("read")
+        .succeeds()
+        .says("/srv\nread");
+    place.wiac(["run", "--read-only=true", "app", "touch", "/x"]).fails(1);
+    place
+        .wiac(["run", "-ti=false", "app", "sh", "-c", "test -t 1 && echo one"])
+        .stdin("")
+        .succeeds()
+        .mentions("one");
+    place
+        .wiac(["run", "--rm=perhaps", "app", "true"])
+        .fails(125)
+        .complains(&["perhaps", "true"]);
+}
+
+#[test]
+fn an_empty_value_is_as_none_and_a_wrong_one_is_named() {
+    let place = Place::root();
+    place.image("app", "WORKDIR /srv");
+    place
+        .wiac(["run", "-w", "", "-u", "", "--hostname", "", "app", "pwd"])
+        .succeeds()
+        .says("/srv");
+    let long = "h".repeat(65);
+    for (name, complaint) in [
+        (long.as_str(), "65 bytes, and a host name has 64 at most"),
+        ("two words", "no spaces"),
+        ("a\nb", "no control characters"),
+    ] {
+        place
+            .wiac(["run", "--hostname", name, "app", "true"])
+            .fails(125)
+            .complains(&["--hostname", complaint]);
+    }
+    place
+        .wiac(["run", "--hostname", &long[1..], "app", "hostname"])
+        .succeeds()
+        .says(&long[1..]);
+}
+
+#[test]
+fn an_image_for_another_platform_is_told() {
+    let place = Place::root();
+    place.image("app", "");
+    place
+        .wiac(["run", "--platform", "linux/s390x", "app", "echo", "ran"])
+        .succeeds()
+        .says("ran")
+        .complains(&["app is for linux/", "not for linux/s390x"]);
+    place
+        .wiac(["run", "--platform", "amd46", "app", "true"])
+        .fails(125)
+        .complains(&["amd46"]);
+}
+
+#[test]
+fn docker_builds_options_are_known_by_name() {
+    let place = Place::root();
+    for option in [
+        "--memory=1g",
+        "-m",
+        "--cpuset-cpus",
+        "--isolation=chroot",
+        "--compress",
+        "-c",
+    ] {
+        place
+            .wiac(["build", option, "."])
+            .fails(125)
+            .complains(&["isn't there yet"]);
+    }
+    place
+        .wiac(["build", "--force-rm", "."])
+        .fails(125)
+        .complains(&["--force-rm isn't there: leave it out"]);
+    place.image("app", "");
+    place
+        .wiac(["build", "-q", "--network=default", "app-context"])
+        .succeeds();
+}

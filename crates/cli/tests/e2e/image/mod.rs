@@ -2,6 +2,7 @@
 
 mod command_line;
 mod streams;
+mod volumes;
 
 use crate::harness::{Place, as_users, programs};
 

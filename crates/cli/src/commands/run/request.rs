@@ -1,0 +1,134 @@
+//! The words behind `wiac run`: what to run on, and the command.
+
+use super::Arguments;
+use crate::error::Failure;
+use std::path::PathBuf;
+
+/// What the command line asks to run on.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Request {
+    /// Directories, topmost first as written, and the container layer.
+    Chain {
+        /// The directories, topmost first.
+        lowers: Vec<PathBuf>,
+        /// The container layer.
+        layer: PathBuf,
+    },
+    /// An image by name, id, or `bundle://…`.
+    Image(String),
+    /// A directory to build.
+    Build(PathBuf),
+}
+
+impl Request {
+    /// Takes from the words what says what to run on; the command is left in them.
+    pub(super) fn parse(arguments: &mut Arguments) -> Result<Self, Failure> {
+        if let Some(path) = arguments.build.take() {
+            strip_separator(&mut arguments.words);
+            return Ok(Self::Build(path));
+        }
+        if let Some(chain) = arguments.lower.take() {
+            return Self::chain(&chain, arguments);
+        }
+        if arguments.words.is_empty() {
+            return Err(Failure::usage(
+                "nothing to run: name an image, bundle://PROGRAM, or LOWER[:LOWER…] CONTAINERLAYER COMMAND…",
+            ));
+        }
+        let first = arguments.words.remove(0);
+        if is_chain(&first) {
+            return Self::chain(&first, arguments);
+        }
+        if let Some(part) = odd_part(&first) {
+            return Err(Failure::usage(format!(
+                "{first}: {part:?} doesn't begin with /, ./ or ../, as each directory of a chain does (a colon in a path is \
+                 written \\:, and with --lower a path may begin with anything)"
+            )));
+        }
+        strip_separator(&mut arguments.words);
+        Ok(Self::Image(first))
+    }
+
+    fn chain(text: &str, arguments: &mut Arguments) -> Result<Self, Failure> {
+        if arguments.rm {
+            return Err(Failure::usage(
+                "--rm: a container layer that is named stays; delete its directory, or run an image",
+            ));
+        }
+        let words = &mut arguments.words;
+        if words.len() < 2 {
+            return Err(Failure::usage("usage: wiac run LOWER[:LOWER…] CONTAINERLAYER COMMAND…"));
+        }
+        let layer = PathBuf::from(words.remove(0));
+        let lowers: Vec<PathBuf> = split_chain(text).into_iter().map(PathBuf::from).collect();
+        if lowers.iter().chain([&layer]).any(|path| path.as_os_str().is_empty()) {
+            return Err(Failure::usage(format!(
+                "a directory has no name in LOWER[:LOWER…] CONTAINERLAYER, here {text:?} {:?}",
+                layer.display()
+            )));
+        }
+        strip_separator(words);
+        Ok(Self::Chain { lowers, layer })
+    }
+}
+
+fn strip_separator(words: &mut Vec<String>) {
+    if words.first().is_some_and(|word| word == "--") {
+        words.remove(0);
+    }
+}
+
+/// A chain is told from a name by its parts: each begins like a path.
+fn is_chain(text: &str) -> bool {
+    split_chain(text).iter().all(|part| is_like_a_path(part))
+}
+
+fn is_like_a_path(text: &str) -> bool {
+    ["/", "./", "../"].iter().any(|start| text.starts_with(start))
+}
+
+/// What makes no chain of words that begin as one; no image has such a name.
+fn odd_part(text: &str) -> Option<String> {
+    let parts = split_chain(text);
+    is_like_a_path(text)
+        .then(|| parts.into_iter().find(|part| !is_like_a_path(part)))
+        .flatten()
+}
+
+/// Splits at colons; `\:` is a colon of a path, `\\` a backslash.
+fn split_chain(text: &str) -> Vec<String> {
+    let mut parts = vec![String::new()];
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        let part = parts.len() - 1;
+        match character {
+            ':' => parts.push(String::new()),
+            '\\' => match characters.next() {
+                Some(next @ (':' | '\\')) => parts[part].push(next),
+                Some(next) => parts[part].extend(['\\', next]),
+                None => parts[part].push('\\'),
+            },
+            other => parts[part].push(other),
+        }
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chains_and_names() {
+        for chain in ["/a", "./a:../b:/c", "/a\\:b:/c"] {
+            assert!(is_chain(chain), "{chain}");
+        }
+        for name in ["alpine", "alpine:3", "localhost:5000/x:1", "bundle://sh,ls", "/a:b"] {
+            assert!(!is_chain(name), "{name}");
+        }
+        assert_eq!(split_chain("/a\\:b:/c\\\\d"), ["/a:b", "/c\\d"]);
+        assert_eq!(odd_part("./a:b:/c").as_deref(), Some("b"));
+        assert_eq!(odd_part("/a:").as_deref(), Some(""));
+        assert!(odd_part("alpine:3").is_none() && odd_part("/a:./b").is_none());
+    }
+}

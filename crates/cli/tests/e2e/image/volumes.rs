@@ -1,0 +1,80 @@
+//! `-v`: what docker's users expect of it.
+
+use crate::harness::{Place, as_users};
+use std::path::Path;
+
+as_users!(an_outer_volume_is_mounted_before_an_inner_one: root, user);
+fn an_outer_volume_is_mounted_before_an_inner_one(place: &Place) {
+    place.image("app", "");
+    place.write("inner/file", "inner\n");
+    place.write("outer/beside", "outer\n");
+    place.mkdir("outer/in");
+    place
+        .wiac(["run", "-v", "./inner:/v/in", "-v", "./outer:/v", "app"])
+        .args(["cat", "/v/beside", "/v/in/file"])
+        .succeeds()
+        .says("outer\ninner");
+    place
+        .wiac(["run", "-v", "./inner:/v", "-v", "./outer:/v/", "app", "true"])
+        .fails(125)
+        .complains(&["-v ./outer:/v/: /v is the place of another volume too"]);
+    place
+        .wiac(["run", "-v", "./inner:/v/..", "app", "true"])
+        .fails(125)
+        .complains(&["nothing can be mounted on the container's root itself"]);
+}
+
+as_users!(options_of_other_machines_change_nothing: root, user);
+fn options_of_other_machines_change_nothing(place: &Place) {
+    place.image("app", "");
+    place.write("shared/file", "here\n");
+    place
+        .wiac(["run", "-v", "./shared:/v:ro,cached,z", "app"])
+        .args(["sh", "-c", "cat /v/file; touch /v/new 2>/dev/null || echo read-only"])
+        .succeeds()
+        .says("here\nread-only");
+    place
+        .wiac(["run", "-v", "./shared:/v:rslave", "app", "true"])
+        .fails(125)
+        .complains(&["-v ./shared:/v:rslave: the option rslave isn't there yet"]);
+}
+
+as_users!(a_missing_directory_is_made_for_a_container_that_runs: root, user, single);
+fn a_missing_directory_is_made_for_a_container_that_runs(place: &Place) {
+    place.image("app", "");
+    let volume = "./new/deep:/v";
+    place
+        .wiac(["run", "--pull=never", "-v", volume, "nobodys", "true"])
+        .fails(125);
+    place
+        .wiac(["run", "-v", volume, "-v", "wrong", "app", "true"])
+        .fails(125);
+    place
+        .wiac(["run", "-v", volume, "-u", "nobodys", "app", "true"])
+        .fails(125);
+    assert!(!place.has("new"), "nothing ran that it could be for");
+    let words = ["-v", volume, "app", "sh", "-c", "echo x > /v/file; ls /v"];
+    let script = place.wiac(["run", "--dry-run=shell"]).args(words).succeeds();
+    assert!(!place.has("new"), "a dry run makes nothing");
+    place.write("script.sh", &script.stdout);
+    let by_hand = || place.command(Path::new("/bin/bash")).arg("script.sh");
+    by_hand().succeeds().says("file");
+    assert_eq!(place.read("new/deep/file"), "x\n");
+    place.host("rm -r new").succeeds();
+    place.wiac(["run"]).args(words).succeeds().says("file");
+    assert_eq!(place.read("new/deep/file"), "x\n");
+}
+
+#[test]
+fn a_directory_on_a_file_says_what_is_wrong() {
+    let place = Place::root();
+    place.image("app", "RUN echo x > /file && mkdir /directory");
+    place.write("file", "");
+    place.mkdir("directory");
+    for volume in ["./directory:/file", "./file:/directory"] {
+        place
+            .wiac(["run", "-v", volume, "app", "true"])
+            .fails(125)
+            .complains(&["a directory goes on a directory, a file on a file"]);
+    }
+}
