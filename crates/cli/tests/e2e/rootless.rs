@@ -194,3 +194,21 @@ fn root_of_another_namespace_is_no_root_of_the_machine() {
             .says("0");
     }
 }
+
+#[test]
+fn a_step_that_wants_more_ids_is_told_where_they_come_from() {
+    for (place, is_single) in [(Place::single(), true), (Place::user(), false)] {
+        place.busybox("context/root");
+        let build = |run: &str| place.build("context", &format!("FROM scratch\nCOPY root /\nRUN {run}\n"));
+        let said = build("touch /x && chown 1:1 /x && exit 3").fails(1);
+        if is_single {
+            said.complains(&[
+                "to change owners or users",
+                "has the id 0 alone",
+                "subordinate ids in /etc/subuid",
+            ]);
+        } else {
+            said.complains(&["exit code 3"]).never_complains("owners or users");
+        }
+    }
+}

@@ -26,7 +26,20 @@ pub(super) fn after(
         }
         return Stopped::Failed(Failure::new("the build failed"));
     }
+    let ids = few_ids(data);
     Stopped::Failed(Failure::new(format!(
-        "{failure}\nwiac debug opens a shell in the state that the step left ({id})"
+        "{failure}{ids}\nwiac debug opens a shell in the state that the step left ({id})"
     )))
+}
+
+/// What a step can't do for a user with a single id, which its own messages (`Invalid argument`) don't tell.
+fn few_ids(data: &Data) -> String {
+    let single = data.user_namespace.as_ref().filter(|namespace| namespace.is_single());
+    single.map_or_else(String::new, |namespace| {
+        format!(
+            "\nif it failed to change owners or users (chown, su, apt): the user namespace {}; {}",
+            namespace.describe(),
+            namespace.remedy()
+        )
+    })
 }
