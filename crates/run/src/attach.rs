@@ -1,5 +1,6 @@
 //! The caller beside a running container: signals passed on, its terminal relayed, its end awaited.
 
+mod interrupts;
 mod relay;
 
 use crate::container::{Container, Ended};
@@ -22,7 +23,8 @@ const SIGWINCH: i32 = 28;
 /// What is passed on: HUP, INT, QUIT, USR1, USR2, TERM; WINCH as a change of the terminal's size.
 const FORWARDED: [i32; 7] = [SIGHUP, SIGINT, 3, 10, 12, SIGTERM, SIGWINCH];
 
-/// A container's process 1 ignores signals it has no handler for. Who asks it to end this often means it.
+/// A container's process 1 ignores signals it has no handler for. Who asks it to end this often means it: by signals, or by
+/// Ctrl-C on its terminal.
 const PATIENCE: u32 = 3;
 
 /// How long a container may take to end after its caller's terminal is gone.
@@ -135,6 +137,9 @@ pub fn attach(container: &mut Container, signals: &Signals, takes_input: bool) -
             break;
         }
         requests.insist(container);
+        if relay.as_ref().is_some_and(|relay| relay.lost_interrupts() >= PATIENCE) {
+            container.signal(SIGKILL);
+        }
     }
     if let Some(relay) = &mut relay {
         relay.drain();

@@ -158,3 +158,35 @@ fn its_size_is_that_of_the_terminal_where_output_is_shown() {
     let screen = call.on_terminal(33, 77).ends(0);
     assert!(screen.contains("33 77"), "{screen}");
 }
+
+as_users!(a_command_that_can_not_be_interrupted_ends_when_it_is_asked_three_times: root, user);
+fn a_command_that_can_not_be_interrupted_ends_when_it_is_asked_three_times(place: &Place) {
+    place.image("app", "");
+    // As the first process of its namespace sleep doesn't get a signal that it has no handler for.
+    let mut sleep = place
+        .wiac(["run", "app", "sh", "-c", "echo ready; exec sleep 1000"])
+        .on_terminal(24, 80);
+    sleep.shows("ready").types("\u{3}");
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    sleep.types("x\u{3}\u{3}");
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    sleep.types("\u{3}\u{3}");
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    sleep.types("\u{3}");
+    sleep.ends(137);
+    // Who ignores it on purpose is left alone, as is a shell at its prompt.
+    let deaf = "trap '' INT; echo ready; read line; echo read $line";
+    let mut deaf = place.wiac(["run", "app", "sh", "-c", deaf]).on_terminal(24, 80);
+    deaf.shows("ready").types("\u{3}\u{3}\u{3}\u{3}");
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    deaf.types("it\r").shows("read it");
+    deaf.ends(0);
+    let mut shell = place.wiac(["run", "app", "sh"]).on_terminal(24, 80);
+    shell
+        .shows(" # ")
+        .types("\u{3}\u{3}\u{3}\u{3}")
+        .types("echo still $((6*7))\r")
+        .shows("still 42");
+    shell.types("exit 5\r");
+    shell.ends(5);
+}

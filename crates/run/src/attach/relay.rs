@@ -1,5 +1,6 @@
 //! Bytes between the caller's standard streams and the container's terminal.
 
+use super::interrupts::Lost;
 use crate::error::Error;
 use rustix::event::{PollFd, PollFlags};
 use rustix::fd::OwnedFd;
@@ -15,6 +16,7 @@ pub(super) struct Relay {
     pending: Vec<u8>,
     input_open: bool,
     output_open: bool,
+    lost: Lost,
 }
 
 /// What is waited for.
@@ -36,6 +38,7 @@ impl Relay {
             pending: Vec::new(),
             input_open: takes_input,
             output_open: true,
+            lost: Lost::default(),
         })
     }
 
@@ -67,6 +70,11 @@ impl Relay {
         self.write_pending()
     }
 
+    /// How often an interrupt was typed in a row that the container doesn't get.
+    pub(super) fn lost_interrupts(&self) -> u32 {
+        self.lost.count
+    }
+
     fn show_output(&mut self) -> Result<(), Error> {
         let mut buffer = [0; 8192];
         match rustix::io::read(&self.terminal, &mut buffer) {
@@ -86,7 +94,10 @@ impl Relay {
                 self.input_open = false;
                 self.pending.push(END_OF_FILE);
             }
-            Ok(length) => self.pending.extend_from_slice(&buffer[..length]),
+            Ok(length) => {
+                self.lost.typed(&buffer[..length], &self.terminal);
+                self.pending.extend_from_slice(&buffer[..length]);
+            }
             Err(Errno::AGAIN | Errno::INTR) => {}
             Err(errno) => return Err(wiac_sys::Error::new("read", "standard input", errno).into()),
         }
