@@ -75,7 +75,7 @@ fn words(number: u64, worker: u64, random: &mut Random) -> Vec<String> {
 }
 
 /// Starts a command and kills it after `moment`, if it still runs then: whether it did.
-fn killed(place: &Place, words: &[String], moment: Duration) -> bool {
+pub fn killed(place: &Place, words: &[String], moment: Duration) -> bool {
     let mut command = place.wiac(words).command();
     let log = OpenOptions::new()
         .create(true)

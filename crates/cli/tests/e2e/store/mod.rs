@@ -6,6 +6,7 @@ mod disk;
 pub mod killing;
 mod listing;
 mod loop_disk;
+mod mending;
 mod power;
 
 use crate::harness::Place;
