@@ -3,7 +3,7 @@
 
 use crate::error::{Error, IoExt, Result};
 use crate::temporary::random_name;
-use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, PROC_SUPER_MAGIC};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
@@ -17,8 +17,9 @@ pub(super) fn write_by_rename(path: &Path, write: impl FnOnce(&mut File) -> io::
     pending.commit()
 }
 
-/// Writes a file of the user's so that its name shows all of it or what was there before; a pipe or device is written to
-/// as it is.
+/// Writes a file of the user's so that its name shows all of it or what was there before. A symlink stays one: what it
+/// leads to is written. A pipe or device is written to as it is, and so is a file that this process has open already
+/// (`/dev/stdout`, `/dev/fd/3`): who gave it waits for what comes into that very file.
 ///
 /// # Errors
 /// What `write` says, or the disk.
@@ -30,9 +31,49 @@ pub fn write_file<E: From<Error>>(
         let mut file = File::options().write(true).open(path).on("open", path)?;
         return write(&mut file);
     }
-    let mut pending = Pending::new(path)?;
-    write(&mut pending.file)?;
-    Ok(pending.commit()?)
+    match end_of(path)? {
+        End::Open(mut file) => write(&mut file),
+        End::Name(name) => {
+            let mut pending = Pending::new(&name)?;
+            write(&mut pending.file)?;
+            Ok(pending.commit()?)
+        }
+    }
+}
+
+/// Symlinks that are followed one after the other, as many as the kernel follows (`path_resolution(7)`).
+const MOST_LINKS: usize = 40;
+
+/// Where a path leads.
+enum End {
+    /// To a name that is no symlink; there may be nothing yet.
+    Name(PathBuf),
+    /// To an open file, emptied.
+    Open(File),
+}
+
+/// Follows a path's last part as long as it is a symlink.
+fn end_of(path: &Path) -> Result<End> {
+    let mut end = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        let Ok(target) = fs::read_link(&end) else {
+            return Ok(End::Name(end));
+        };
+        let directory = directory_of(&end).to_owned();
+        // What such a link says is what the file was once called, and nothing can be put in its place.
+        if rustix::fs::statfs(&directory).is_ok_and(|found| found.f_type == PROC_SUPER_MAGIC) {
+            let file = File::options().write(true).truncate(true).open(path);
+            return Ok(End::Open(file.on("open", path)?));
+        }
+        end = directory.join(target);
+    }
+    Err(io::Error::from(rustix::io::Errno::LOOP)).on("open", path)
+}
+
+/// The directory that a name stands in.
+fn directory_of(path: &Path) -> &Path {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    directory.unwrap_or(Path::new("."))
 }
 
 /// A file that hasn't got its name yet; what there is of it is deleted unless it gets it.
@@ -99,10 +140,9 @@ fn hidden(path: &Path) -> Result<PathBuf> {
 
 /// A file without a name where `beside` would be, if it can be given one later.
 fn nameless(beside: &Path) -> Option<File> {
-    let directory = beside.parent().filter(|parent| !parent.as_os_str().is_empty());
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
     let mode = Mode::from_raw_mode(0o666);
-    let file = rustix::fs::open(directory.unwrap_or(Path::new(".")), flags, mode).ok()?;
+    let file = rustix::fs::open(directory_of(beside), flags, mode).ok()?;
     let file = File::from(file);
     fs::symlink_metadata(own_link(&file)).is_ok().then_some(file)
 }
@@ -160,5 +200,49 @@ mod tests {
         assert!(names(dir.path()).is_empty());
         begun().commit().expect("named");
         assert_eq!(names(dir.path()), ["file"]);
+    }
+
+    #[test]
+    fn a_symlink_stays_one() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let at = |name: &str| dir.path().join(name);
+        fs::create_dir(at("far")).expect("mkdir");
+        for (text, link) in [
+            ("far/file", "link"),
+            ("link", "again"),
+            ("again", "loop"),
+            ("circle", "circle"),
+        ] {
+            std::os::unix::fs::symlink(text, at(link)).expect("symlink");
+        }
+        let write = |name: &str, text: &str| -> Result<()> {
+            write_file(&at(name), |file| {
+                file.write_all(text.as_bytes()).on("write", Path::new(name))
+            })
+        };
+        // What a link leads to may be missing, or there.
+        for text in ["one", "two, longer", "3"] {
+            write("loop", text).expect("written");
+            assert_eq!(fs::read_to_string(at("far/file")).expect("read"), text);
+            assert_eq!(names(dir.path()), ["again", "circle", "far", "link", "loop"]);
+            assert!(at("loop").is_symlink() && at("link").is_symlink());
+        }
+        assert_eq!(names(&at("far")), ["file"]);
+        assert!(write("circle", "text").is_err());
+    }
+
+    #[test]
+    fn an_open_file_is_written_to_as_it_is() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let mut open = File::create_new(dir.path().join("file")).expect("created");
+        open.write_all(b"what was there before").expect("written");
+        std::os::unix::fs::symlink(own_link(&open), dir.path().join("stdout")).expect("symlink");
+        for path in [own_link(&open), dir.path().join("stdout")] {
+            let inode = rustix::fs::fstat(&open).expect("stat").st_ino;
+            write_file(&path, |file| file.write_all(b"text").on("write", &path)).expect("written");
+            assert_eq!(fs::read(dir.path().join("file")).expect("read"), b"text");
+            assert_eq!(rustix::fs::stat(dir.path().join("file")).expect("stat").st_ino, inode);
+        }
+        assert_eq!(names(dir.path()), ["file", "stdout"]);
     }
 }
