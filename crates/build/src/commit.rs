@@ -40,7 +40,7 @@ pub fn commit(store: &Store, layer: &Path, owners: OwnerPolicy, said: &str) -> R
             layer.display()
         )));
     }
-    let _alone = Lock::try_exclusive(&layer)?.ok_or_else(|| {
+    let _alone = Lock::unless_used(&layer)?.ok_or_else(|| {
         Error::wrong(format!(
             "{} is in use by a running container: stop it first",
             layer.display()

@@ -115,7 +115,7 @@ impl Store {
     /// # Errors
     /// Where a build uses it.
     pub fn use_cache_mount(&self, mount: &CacheMount) -> Result<Lock> {
-        Lock::try_exclusive(&mount.directory)?.ok_or_else(|| Error::Damaged {
+        Lock::unless_used(&mount.directory)?.ok_or_else(|| Error::Damaged {
             path: mount.directory.clone(),
             reason: "a build uses it; try again when that has ended".to_owned(),
         })

@@ -249,7 +249,7 @@ impl Checker<'_> {
     fn set_aside(&self, path: &Path, name: &str) -> Result<String> {
         // A symlink is nobody's, and may lead nowhere.
         let is_link = path.is_symlink();
-        let lock = if is_link { None } else { Lock::try_exclusive(path)? };
+        let lock = if is_link { None } else { Lock::unless_used(path)? };
         if lock.is_none() && !is_link {
             return Ok(format!("{NOT_MENDED}: it is in use; check again when nothing runs"));
         }

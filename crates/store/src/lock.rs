@@ -5,6 +5,12 @@ use rustix::fd::OwnedFd;
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use rustix::io::Errno;
 use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
+
+/// How often a lock is asked for that nobody may hold, and the pause before it is asked for again.
+const TRIES: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// A held lock. Children made by clone hold it too, and keep it where this process is killed; dropping it lets go for all
 /// of them, since among them may be containers that another thread started and that have nothing to do with it.
@@ -22,6 +28,19 @@ impl Lock {
     /// Waits for the exclusive lock: who changes it.
     pub fn exclusive(path: &Path) -> Result<Self> {
         lock(path, FlockOperation::LockExclusive)
+    }
+
+    /// The exclusive lock, or `None` where somebody uses it. Who counts or collects (`df`, `prune`, `store check`) holds
+    /// things for a moment only to see whether they are used: that isn't to keep anybody from using them.
+    pub fn unless_used(path: &Path) -> Result<Option<Self>> {
+        for _ in 0..TRIES {
+            let lock = Self::try_exclusive(path)?;
+            if lock.is_some() {
+                return Ok(lock);
+            }
+            sleep(PAUSE);
+        }
+        Self::try_exclusive(path)
     }
 
     /// Lets others use it too, without letting go in between.
@@ -82,4 +101,28 @@ fn lock(path: &Path, operation: FlockOperation) -> Result<Lock> {
     let fd = open(path)?;
     rustix::io::retry_on_intr(|| flock(&fd, operation)).on("lock", path)?;
     Ok(Lock { fd })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    #[test]
+    fn a_look_keeps_nobody_from_using_something() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let look = Lock::try_exclusive(dir.path()).expect("asked").expect("free");
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                sleep(PAUSE * 2);
+                drop(look);
+            });
+            let user = Lock::unless_used(dir.path()).expect("asked").expect("free");
+            // Who uses it longer has it.
+            let began = Instant::now();
+            assert!(Lock::unless_used(dir.path()).expect("asked").is_none());
+            assert!(began.elapsed() >= PAUSE * TRIES);
+            drop(user);
+        });
+    }
 }

@@ -23,7 +23,7 @@ impl Draft {
         let directory = store.layer_directory(id);
         let (name, aside) = free_place(store, id);
         // Held for no longer than the two renames take: who wants to use the layer waits for it.
-        let Some(_lock) = Lock::try_exclusive(&directory)? else {
+        let Some(_lock) = Lock::unless_used(&directory)? else {
             return Ok(None);
         };
         fs::rename(self.directory(), &aside).on("move", self.directory())?;

@@ -229,7 +229,7 @@ fn make_directory(path: PathBuf) -> Result<PathBuf, Failure> {
 fn open_container_layer(data: &Data, layer: &Path, locks: &mut Vec<Lock>) -> Result<PathBuf, Failure> {
     let layer = make_directory(crate::environment::absolute(layer)?)?;
     locks.push(
-        Lock::try_exclusive(&layer)?
+        Lock::unless_used(&layer)?
             .ok_or_else(|| Failure::usage(format!("{} is in use by another container", layer.display())))?,
     );
     commit::recover(&data.store, &layer)?;
