@@ -200,6 +200,14 @@ pub(super) fn is_artifact(manifest: &Manifest) -> bool {
     manifest.artifact_type.is_some() || !matches!(config, media_type::CONFIG | media_type::DOCKER_CONFIG)
 }
 
+/// Whether a manifest is of something that goes with an image: an artifact, or one that looks like an image and has no layer of
+/// one (cosign's signatures, BuildKit's attestations).
+pub(super) fn is_beside(manifest: &Manifest) -> bool {
+    let is_none = |layer: &Descriptor| !is_layer(&layer.media_type) && !layer.media_type.ends_with("+encrypted");
+    let has_other_layers = !manifest.layers.is_empty() && manifest.layers.iter().all(is_none);
+    is_artifact(manifest) || has_other_layers
+}
+
 /// A tar, however it is compressed: that is found by looking at it.
 fn is_layer(media_type: &str) -> bool {
     const BEGINNINGS: [&str; 4] = [

@@ -4,7 +4,7 @@ use super::Archive;
 use super::incoming::{DOCUMENT_LIMIT, Incoming};
 use crate::error::{Error, Result};
 use wiac_oci::digest::Digest;
-use wiac_oci::manifest::{ANNOTATION_REF_NAME, Descriptor, ImageLayout, Index, Platform, media_type};
+use wiac_oci::manifest::{ANNOTATION_REF_NAME, Descriptor, ImageLayout, Index, Manifest, Platform, media_type};
 use wiac_oci::platform::choose;
 use wiac_oci::reference::Reference;
 
@@ -19,17 +19,28 @@ pub(super) fn is_layout(archive: &Archive) -> Result<bool> {
     Ok(archive.read("oci-layout", 4096)?.is_some())
 }
 
-/// The images of a layout for one platform: all, or what is called so.
+/// The images of a layout for one platform: all, or what is called so. What says something about an image (a signature, an
+/// attestation: ORAS and cosign put them into the same index) stays behind where nobody named it.
 ///
 /// # Errors
 /// A layout of an unknown version, documents that are missing or don't have their digest, an index without anything
-/// for the platform.
+/// for the platform, a layout with artifacts alone.
 pub(super) fn images(archive: &Archive, platform: &Platform, called: Option<&str>) -> Result<Vec<Incoming>> {
     let index = index(archive, called)?;
-    let mut images = Vec::new();
+    let layout = Layout { archive, platform };
+    let mut picked = Vec::new();
     for (name, group) in by_name(index.manifests) {
-        let layout = Layout { archive, platform };
-        let descriptor = layout.pick(&group, 0)?;
+        picked.push((name, layout.pick(&group, 0)?));
+    }
+    if called.is_none() && picked.len() > 1 {
+        let is_image: Vec<bool> = picked.iter().map(|(_, entry)| !layout.is_beside(entry)).collect();
+        if is_image.contains(&true) {
+            let mut is_image = is_image.into_iter();
+            picked.retain(|_| is_image.next().unwrap_or(true));
+        }
+    }
+    let mut images = Vec::new();
+    for (name, descriptor) in picked {
         let mut image = layout.image(descriptor)?;
         image.names.extend(name);
         images.push(image);
@@ -158,6 +169,14 @@ impl Layout<'_> {
         let index: Index = serde_json::from_slice(&bytes)
             .map_err(|error| wrong(format!("index {} can't be read: {error}", picked.digest)))?;
         self.pick(&index.manifests, depth + 1)
+    }
+
+    /// Whether an entry is an artifact that says something about an image. What can't be read isn't: reading it as an image
+    /// tells why.
+    fn is_beside(&self, descriptor: &Descriptor) -> bool {
+        let bytes = document(self.archive, descriptor, "its manifest").ok();
+        let manifest = bytes.and_then(|bytes| serde_json::from_slice::<Manifest>(&bytes).ok());
+        manifest.is_some_and(|manifest| super::incoming::is_beside(&manifest))
     }
 
     fn image(&self, descriptor: Descriptor) -> Result<Incoming> {

@@ -1,6 +1,6 @@
 //! What other tools write is loaded: the same configuration, the same files, the same digests.
 
-use super::layout::{CONFIG, INDEX, LAYER, Layout, architecture, config, digest, named};
+use super::layout::{CONFIG, INDEX, LAYER, Layout, MANIFEST, architecture, config, digest, named};
 use super::peers::{Docker, Unmounted, buildah, podman, skopeo, umoci};
 use super::rich::{self, Rich, assert_same, below_root, listing, shown};
 use super::{assert_whole, json, wiac_on};
@@ -224,4 +224,52 @@ fn an_image_for_several_machines() {
         .fails(1)
         .complains(&["there is no image for linux/riscv64 in it, only for linux/s390x"]);
     assert_whole(&place, "data");
+}
+
+#[test]
+fn signatures_beside_an_image_stay_behind() {
+    let place = Place::root();
+    let layout = Layout::new(&place, "signed");
+    place
+        .host("mkdir tree; echo x > tree/x; tar -C tree -cf layer.tar x")
+        .succeeds();
+    let tar = std::fs::read(place.path("layer.tar")).expect("made");
+    let image = layout.manifest(
+        &layout.document(CONFIG, &config(&[digest(&tar)])),
+        &[layout.blob(LAYER, &tar)],
+    );
+    // As ORAS puts a referrer into a layout, and as cosign puts a signature there.
+    let empty = layout.blob("application/vnd.oci.empty.v1+json", b"{}");
+    let note = layout.blob("text/plain", b"note");
+    let mut artifact =
+        serde_json::json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": empty, "layers": [note]});
+    artifact["artifactType"] = "application/vnd.example.note".into();
+    artifact["subject"] = image.clone();
+    let artifact = layout.document(MANIFEST, &artifact);
+    let payload = layout.blob("application/vnd.dev.cosign.simplesigning.v1+json", b"{}");
+    let signature = layout.manifest(&layout.document(CONFIG, &config(&[digest(b"{}")])), &[payload]);
+    layout.index(&[
+        artifact.clone(),
+        named(&image, "example.org/signed:1"),
+        signature.clone(),
+    ]);
+    place
+        .wiac(["load", "signed"])
+        .succeeds()
+        .says("Loaded image: example.org/signed:1");
+    assert_eq!(
+        json(place.wiac(["images", "--format", "json"]))
+            .as_array()
+            .map(Vec::len),
+        Some(1)
+    );
+    assert_whole(&place, "data");
+    // Alone they are what somebody wants, and there is no image.
+    for (alone, reason) in [
+        (artifact, "it is an artifact, not an image"),
+        (signature, "is of a type that no layer has"),
+    ] {
+        layout.index(&[alone]);
+        place.wiac(["load", "signed"]).fails(1).complains(&[reason]);
+    }
 }
