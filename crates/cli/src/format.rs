@@ -8,6 +8,28 @@ use wiac_template::Template;
 /// Objects whose keys are the user's own: a key that is missing there is no mistake.
 const MAPS: [&str; 5] = ["Labels", "Annotations", "Volumes", "ExposedPorts", "Label"];
 
+/// How nothing is printed by docker and podman, which know the types of these fields.
+const EMPTY: [(&str, &str); 18] = [
+    ("Env", "[]"),
+    ("Entrypoint", "[]"),
+    ("Cmd", "[]"),
+    ("OnBuild", "[]"),
+    ("Shell", "[]"),
+    ("RepoTags", "[]"),
+    ("RepoDigests", "[]"),
+    ("History", "[]"),
+    ("Layers", "[]"),
+    ("Labels", "map[]"),
+    ("Annotations", "map[]"),
+    ("Volumes", "map[]"),
+    ("ExposedPorts", "map[]"),
+    ("Healthcheck", "<nil>"),
+    ("StopSignal", ""),
+    ("Created", ""),
+    ("Digest", ""),
+    ("ManifestType", ""),
+];
+
 /// How a list or an object is printed.
 #[derive(Debug)]
 pub(crate) enum Format {
@@ -27,7 +49,7 @@ impl Format {
         };
         let template = Template::parse(text).map_err(|error| Failure::usage(format!("--format: {error}")))?;
         Ok(Self::Template {
-            template: template.with_maps(&MAPS),
+            template: template.with_maps(&MAPS).with_empty(&EMPTY),
             of_all: is_of_all(text),
         })
     }

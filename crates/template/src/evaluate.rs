@@ -1,7 +1,7 @@
 //! Walks a template's tree with a value at hand.
 
 use crate::parse::{Branch, BranchKind, Command, Node, Pipeline, Word, WordKind};
-use crate::{Fault, functions, print};
+use crate::{Fault, Names, functions, print};
 use serde_json::{Map, Value};
 
 /// How much text a template may make: a loop in a loop in a loop shouldn't fill the memory.
@@ -9,12 +9,12 @@ const LONGEST: usize = 256 << 20;
 
 /// One walk over a template.
 #[derive(Debug)]
-pub(crate) struct Evaluation<'v> {
+pub(crate) struct Evaluation {
     text: String,
     dot: Value,
     /// The innermost last; `$` is the first.
     variables: Vec<(String, Value)>,
-    maps: &'v [&'v str],
+    names: Names,
     /// The line above a table is made: values are names of columns.
     is_header: bool,
 }
@@ -27,13 +27,13 @@ enum Flow {
     Continue,
 }
 
-impl<'v> Evaluation<'v> {
-    pub(crate) fn new(value: &Value, maps: &'v [&'v str]) -> Self {
+impl Evaluation {
+    pub(crate) fn new(value: &Value, names: Names) -> Self {
         Self {
             text: String::new(),
             dot: value.clone(),
             variables: vec![(String::new(), value.clone())],
-            maps,
+            names,
             is_header: false,
         }
     }
@@ -41,7 +41,7 @@ impl<'v> Evaluation<'v> {
     pub(crate) fn of_header(headers: &Map<String, Value>) -> Self {
         Self {
             is_header: true,
-            ..Self::new(&Value::Object(headers.clone()), &[])
+            ..Self::new(&Value::Object(headers.clone()), Names::default())
         }
     }
 
@@ -63,7 +63,9 @@ impl<'v> Evaluation<'v> {
                 Node::Print(pipeline) => {
                     let value = self.pipeline(pipeline)?;
                     if pipeline.variables.is_empty() {
-                        self.text.push_str(&print::value(&value));
+                        let empty = value.is_null().then(|| self.empty(pipeline)).flatten();
+                        self.text
+                            .push_str(&empty.map_or_else(|| print::value(&value), str::to_owned));
                     }
                     if self.text.len() > LONGEST {
                         return Err(Fault::new(pipeline.at, "this makes more than 256 MB of text"));
@@ -79,6 +81,19 @@ impl<'v> Evaluation<'v> {
             }
         }
         Ok(Flow::On)
+    }
+
+    /// How nothing is printed where a field alone is to be printed.
+    fn empty(&self, pipeline: &Pipeline) -> Option<&'static str> {
+        let [command] = pipeline.commands.as_slice() else {
+            return None;
+        };
+        let [word] = command.words.as_slice() else {
+            return None;
+        };
+        let (_, name) = word.fields.last()?;
+        let known = self.names.empty.iter().find(|(known, _)| known == name);
+        known.map(|(_, text)| *text)
     }
 
     /// Variables of a block end with it.
@@ -254,7 +269,7 @@ impl<'v> Evaluation<'v> {
                 Value::Object(map) => match map.get(name) {
                     Some(value) => value,
                     None if self.is_header => return Ok(Value::String(capitals(&fields[fields.len() - 1].1))),
-                    None if self.maps.contains(&above) => return Ok(Value::Null),
+                    None if self.names.maps.contains(&above) => return Ok(Value::Null),
                     None => return Err(no_field(*at, name, map)),
                 },
                 _ if self.is_header => return Ok(Value::String(capitals(&fields[fields.len() - 1].1))),

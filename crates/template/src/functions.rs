@@ -144,10 +144,14 @@ fn compare(name: &str, first: &Value, second: &Value) -> Outcome {
     }))
 }
 
+/// A key that isn't in a map gives what the map's values are when they are empty: a text, in all that have keys of the
+/// user's own.
 fn index(value: &Value, key: &Value) -> Outcome {
+    let empty = || Value::from("");
     match (value, key) {
+        (Value::Null, Value::String(_)) => Ok(empty()),
         (Value::Null, _) => Ok(Value::Null),
-        (Value::Object(map), Value::String(key)) => Ok(map.get(key).cloned().unwrap_or_default()),
+        (Value::Object(map), Value::String(key)) => Ok(map.get(key).cloned().unwrap_or_else(empty)),
         (Value::Array(values), key) if key.is_number() => {
             let position = number("index", key)?;
             let missing = || format!("there is no element {position}: the list has {}", values.len());

@@ -81,7 +81,16 @@ pub struct Template {
     text: String,
     nodes: Vec<Node>,
     is_table: bool,
+    names: Names,
+}
+
+/// What is known of fields by their names: JSON says less than the types that Go's templates see.
+#[derive(Debug, Clone, Copy, Default)]
+struct Names {
+    /// Objects whose keys are the user's own.
     maps: &'static [&'static str],
+    /// How nothing is printed.
+    empty: &'static [(&'static str, &'static str)],
 }
 
 impl Template {
@@ -101,14 +110,22 @@ impl Template {
             text: text.to_owned(),
             nodes,
             is_table: rest.is_some(),
-            maps: &[],
+            names: Names::default(),
         })
     }
 
     /// Objects under these names have keys of the user's own: one that is missing is nothing instead of a mistake.
     #[must_use]
     pub fn with_maps(mut self, maps: &'static [&'static str]) -> Self {
-        self.maps = maps;
+        self.names.maps = maps;
+        self
+    }
+
+    /// How a field of one of these names is printed where it is nothing: an empty list as `[]`, a text not at all. Others are
+    /// `<no value>`.
+    #[must_use]
+    pub fn with_empty(mut self, empty: &'static [(&'static str, &'static str)]) -> Self {
+        self.names.empty = empty;
         self
     }
 
@@ -122,7 +139,7 @@ impl Template {
     /// # Errors
     /// A field that isn't there, with what is; a function's complaint.
     pub fn render(&self, value: &Value) -> Result<String, Error> {
-        self.evaluate(Evaluation::new(value, self.maps))
+        self.evaluate(Evaluation::new(value, self.names))
     }
 
     /// The line above a table: the names of the fields in `headers`, or their own in capitals.
@@ -133,7 +150,7 @@ impl Template {
         self.evaluate(Evaluation::of_header(headers))
     }
 
-    fn evaluate(&self, mut evaluation: Evaluation<'_>) -> Result<String, Error> {
+    fn evaluate(&self, mut evaluation: Evaluation) -> Result<String, Error> {
         evaluation.run(&self.nodes).map_err(|fault| fault.within(&self.text))?;
         Ok(evaluation.into_text())
     }

@@ -81,7 +81,11 @@ fn blocks() {
 fn the_functions() {
     for (template, expected) in [
         ("{{index .Config.Labels \"b.c\"}}{{index .Names 1}}", "2two:2"),
-        ("{{index .Config.Labels \"no\"}}", "<no value>"),
+        (
+            "[{{index .Config.Labels \"no\"}}{{index .Config.Cmd \"no\"}}{{.Config.Labels \"no\"}}]",
+            "[]",
+        ),
+        ("{{if eq (index .Config.Labels \"no\") \"\"}}none{{end}}", "none"),
         ("{{(index .Layers 1).Id}}", "l2"),
         ("{{.Config.Labels \"b.c\"}}", "2"),
         (
@@ -178,5 +182,29 @@ fn no_text_makes_it_panic() {
             let _ = template.render(&image());
             let _ = template.header(&Map::new());
         }
+    }
+}
+
+#[test]
+fn nothing_is_printed_by_the_name_of_its_field() {
+    let value = json!({"Config": {"Cmd": null, "Labels": null, "User": null}, "Names": [null]});
+    for (template, expected) in [
+        (
+            "{{.Config.Cmd}} {{.Config.Labels}} {{.Config.User}}",
+            "[] map[] <no value>",
+        ),
+        ("{{with .Config}}{{.Cmd}}{{end}}{{$c := .Config}}{{$c.Cmd}}", "[][]"),
+        (
+            "{{json .Config.Cmd}} {{.Config.Cmd | json}} {{len .Config.Cmd}}",
+            "null null 0",
+        ),
+        (
+            "{{join .Config.Cmd \" \"}}|{{range .Config.Cmd}}x{{end}}|{{if .Config.Cmd}}x{{end}}|",
+            "|||",
+        ),
+    ] {
+        let parsed = Template::parse(template).expect("a template");
+        let parsed = parsed.with_empty(&[("Cmd", "[]"), ("Labels", "map[]")]);
+        assert_eq!(parsed.render(&value).expect("rendered"), expected, "{template}");
     }
 }

@@ -36,9 +36,19 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
     }
     match &format {
         Format::Json => format::write(&format::pretty(&Value::Array(found)))?,
-        Format::Template { .. } => format.print(&[], &found, || Value::Null, true)?,
+        Format::Template { .. } => format.print(&[], &with_go_names(found), || Value::Null, true)?,
     }
     super::all_or(failed)
+}
+
+/// Templates of docker and podman see Go's name of the id, which is another one than JSON's.
+fn with_go_names(mut images: Vec<Value>) -> Vec<Value> {
+    for image in images.iter_mut().filter_map(Value::as_object_mut) {
+        if let Some(id) = image.get("Id").cloned() {
+            image.insert("ID".to_owned(), id);
+        }
+    }
+    images
 }
 
 fn to_json(image: &Shown) -> Value {

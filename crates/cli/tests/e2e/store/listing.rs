@@ -123,6 +123,8 @@ fn templates_for_podman_and_docker_do() {
         "{{range .RootFS.Layers}}{{println .}}{{end}}",
         "{{if .Config.User}}as {{.Config.User}}{{else}}as root{{end}}",
         "{{len .History}} {{join .RepoTags \",\"}}",
+        "{{.ID}} {{index .Config.Labels \"nobody\"}}|{{.Config.Labels.nobody}}",
+        "{{.Config.Entrypoint}} {{.Config.Volumes}} {{json .Config.Volumes}} {{.Config.StopSignal}}",
     ] {
         let theirs = podman(&place, ["image", "inspect", "--format", template, "app:1"]).succeeds();
         let ours = place.wiac(["inspect", "--format", template, "localhost/app:1"]);
