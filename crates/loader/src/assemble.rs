@@ -4,25 +4,31 @@ use crate::closure::{Closure, Entry, EntryKind, Need, NeedKind, NeededBy, Object
 use crate::elf;
 use crate::error::Error;
 use crate::link::{EdgeKind, Linked};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use wiac_sys::root::{FileKind, Link, Metadata, Resolved, Walk};
 
 /// A closure under way.
 #[derive(Debug, Default)]
 pub(crate) struct Assembly {
-    entries: BTreeMap<PathBuf, Entry>,
+    entries: Vec<Entry>,
+    /// Where in `entries` a path is, by its bytes.
+    places: HashMap<OsString, usize>,
     objects: Vec<Object>,
-    indices: HashMap<PathBuf, usize>,
+    /// Where in `objects` a path is.
+    indices: HashMap<OsString, usize>,
     pub programs: Vec<Program>,
     pub needs_ldconfig: Vec<PathBuf>,
     pub incomplete: Vec<Error>,
 }
 
 impl Assembly {
-    pub fn finish(self) -> Closure {
+    pub fn finish(mut self) -> Closure {
+        self.entries.sort_unstable_by(|a, b| order(&a.path).cmp(order(&b.path)));
         Closure {
-            entries: self.entries.into_values().collect(),
+            entries: self.entries,
             programs: self.programs,
             objects: self.objects,
             needs_ldconfig: self.needs_ldconfig,
@@ -36,41 +42,56 @@ impl Assembly {
 
     /// Adds what a lookup found, the symlinks on its way, and all directories above.
     pub fn resolved(&mut self, walk: &mut Walk<'_>, resolved: &Resolved, by: NeededBy, variant: Option<&str>) {
-        for link in &resolved.links {
-            self.link(walk, link, by, variant);
-        }
+        let places = self.found(walk, resolved, variant);
+        self.needed(&places, by);
+    }
+
+    /// The same but for who needs it. Gives the entries that somebody needs.
+    fn found(&mut self, walk: &mut Walk<'_>, resolved: &Resolved, variant: Option<&str>) -> Vec<usize> {
+        let links = resolved.links.iter();
+        let mut places: Vec<usize> = links.map(|link| self.insert_link(walk, link, variant)).collect();
         for directory in &resolved.left {
             self.directory(walk, directory);
         }
         match resolved.metadata.kind {
-            FileKind::File => self.insert(
-                walk,
-                &resolved.path,
-                EntryKind::File,
-                resolved.metadata,
-                Some(by),
-                variant,
-            ),
+            FileKind::File => {
+                places.push(self.insert(walk, &resolved.path, EntryKind::File, resolved.metadata, variant));
+            }
             FileKind::Directory => self.directory(walk, &resolved.path),
             FileKind::Symlink | FileKind::Special => {}
         }
+        places
     }
 
-    pub fn link(&mut self, walk: &mut Walk<'_>, link: &Link, by: NeededBy, variant: Option<&str>) {
+    fn needed(&mut self, places: &[usize], by: NeededBy) {
+        for place in places {
+            let needed_by = &mut self.entries[*place].needed_by;
+            if !needed_by.contains(&by) {
+                needed_by.push(by);
+            }
+        }
+    }
+
+    pub fn link(&mut self, walk: &mut Walk<'_>, link: &Link, by: NeededBy) {
+        let place = self.insert_link(walk, link, None);
+        self.needed(&[place], by);
+    }
+
+    fn insert_link(&mut self, walk: &mut Walk<'_>, link: &Link, variant: Option<&str>) -> usize {
         let kind = EntryKind::Symlink(link.target.clone());
-        self.insert(walk, &link.path, kind, link.metadata, Some(by), variant);
+        self.insert(walk, &link.path, kind, link.metadata, variant)
     }
 
     /// The object of a resolved path, made where it's new.
     pub fn object(&mut self, resolved: &Resolved, variant: Option<&str>) -> usize {
-        if let Some(&index) = self.indices.get(&resolved.path) {
+        if let Some(&index) = self.indices.get(resolved.path.as_os_str()) {
             if variant.is_none() {
                 self.objects[index].variant = None;
             }
             return index;
         }
         let index = self.objects.len();
-        self.indices.insert(resolved.path.clone(), index);
+        self.indices.insert(resolved.path.clone().into(), index);
         self.objects.push(Object {
             path: resolved.path.clone(),
             architecture: None,
@@ -103,6 +124,8 @@ impl Assembly {
             self.objects[index].architecture = Some(member.elf.architecture);
             indices[place] = index;
         }
+        // Many need the same: where a member's entries are is looked up once.
+        let mut places: Vec<Option<Vec<usize>>> = vec![None; linked.members.len()];
         for edge in &linked.edges {
             let kind = match edge.kind {
                 EdgeKind::Interpreter => NeedKind::Interpreter,
@@ -112,8 +135,9 @@ impl Assembly {
             };
             self.need(indices[edge.from], &edge.name, kind, indices[edge.to]);
             let member = &linked.members[edge.to];
-            let by = NeededBy::Object(indices[edge.from]);
-            self.resolved(walk, &member.resolved, by, member.variant.as_deref());
+            let places =
+                places[edge.to].get_or_insert_with(|| self.found(walk, &member.resolved, member.variant.as_deref()));
+            self.needed(places, NeededBy::Object(indices[edge.from]));
         }
         for (from, resolved) in &linked.aliases {
             let variant = linked.members[*from].variant.as_deref();
@@ -127,56 +151,66 @@ impl Assembly {
     pub fn top_level_links(&mut self, walk: &mut Walk<'_>) {
         for entry in walk.root().read_dir("/").unwrap_or_default() {
             let path = Path::new("/").join(&entry.name);
-            if entry.kind != Some(FileKind::Symlink) || self.entries.contains_key(&path) {
+            if entry.kind != Some(FileKind::Symlink) || self.entry(&path).is_some() {
                 continue;
             }
             let Ok(resolved) = walk.resolve(&path) else { continue };
             let leads_here = self
-                .entries
-                .get(&resolved.path)
+                .entry(&resolved.path)
                 .is_some_and(|entry| entry.kind == EntryKind::Directory);
             if let Some(link) = resolved.links.first().filter(|_| leads_here) {
-                let kind = EntryKind::Symlink(link.target.clone());
-                self.insert(walk, &link.path, kind, link.metadata, None, None);
+                self.insert_link(walk, link, None);
             }
         }
     }
 
+    fn entry(&self, path: &Path) -> Option<&Entry> {
+        self.places.get(path.as_os_str()).map(|place| &self.entries[*place])
+    }
+
     fn directory(&mut self, walk: &mut Walk<'_>, path: &Path) {
-        if path == Path::new("/") || self.entries.contains_key(path) {
+        if path.as_os_str() == "/" || self.entry(path).is_some() {
             return;
         }
         if let Ok(resolved) = walk.resolve(path) {
-            self.insert(walk, path, EntryKind::Directory, resolved.metadata, None, None);
+            self.insert(walk, path, EntryKind::Directory, resolved.metadata, None);
         }
     }
 
+    /// The entry of a path, made where it's new, with the directories above.
     fn insert(
         &mut self,
         walk: &mut Walk<'_>,
         path: &Path,
         kind: EntryKind,
         metadata: Metadata,
-        by: Option<NeededBy>,
         variant: Option<&str>,
-    ) {
-        if let Some(entry) = self.entries.get_mut(path) {
+    ) -> usize {
+        if let Some(place) = self.places.get(path.as_os_str()) {
             if variant.is_none() {
-                entry.variant = None;
+                self.entries[*place].variant = None;
             }
-            entry.needed_by.extend(by.filter(|by| !entry.needed_by.contains(by)));
-            return;
+            return *place;
         }
         if let Some(parent) = path.parent() {
             self.directory(walk, parent);
         }
-        let entry = Entry {
+        let place = self.entries.len();
+        self.entries.push(Entry {
             path: path.to_owned(),
             kind,
             metadata,
-            needed_by: by.into_iter().collect(),
+            needed_by: Vec::new(),
             variant: variant.map(str::to_owned),
-        };
-        self.entries.insert(path.to_owned(), entry);
+        });
+        self.places.insert(path.as_os_str().to_owned(), place);
+        place
     }
+}
+
+/// The order of paths, of canonical ones told by their bytes: a slash comes before all that a name may hold, so that what is in
+/// a directory stands behind it, and nothing else between.
+fn order(path: &Path) -> impl Iterator<Item = u8> {
+    let bytes = path.as_os_str().as_bytes().iter();
+    bytes.map(|byte| if *byte == b'/' { 0 } else { *byte })
 }

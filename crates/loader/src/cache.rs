@@ -193,8 +193,10 @@ impl Cache {
         self.word(self.entries + index * self.size)
     }
 
+    /// What begins with an entry's name: [`compare`] sees where it ends.
     fn key(&self, index: usize) -> Option<&[u8]> {
-        self.string(self.word(self.entries + index * self.size + 4)?)
+        let offset = self.word(self.entries + index * self.size + 4)?;
+        self.data.get(self.strings.checked_add(offset as usize)?..)
     }
 
     fn string(&self, offset: u32) -> Option<&[u8]> {
@@ -232,9 +234,11 @@ fn hwcaps_directory(path: &[u8]) -> Option<String> {
     below.then(|| String::from_utf8_lossy(name).into_owned())
 }
 
-/// The cache's own order of names: bytes, but a run of digits counts as one number, which is greater than any byte.
+/// The cache's own order of names: bytes, but a run of digits counts as one number, which is greater than any byte. The second
+/// name ends at a zero or with the slice.
 pub(crate) fn compare(mut a: &[u8], mut b: &[u8]) -> std::cmp::Ordering {
     use std::cmp::Ordering;
+    let first_of = |name: &[u8]| name.first().copied().filter(|byte| *byte != 0);
     while let Some(first) = a.first() {
         match (first.is_ascii_digit(), b.first().is_some_and(u8::is_ascii_digit)) {
             (true, true) => {
@@ -246,7 +250,7 @@ pub(crate) fn compare(mut a: &[u8], mut b: &[u8]) -> std::cmp::Ordering {
             (true, false) => return Ordering::Greater,
             (false, true) => return Ordering::Less,
             (false, false) => {
-                let order = Some(first).cmp(&b.first());
+                let order = Some(*first).cmp(&first_of(b));
                 if order.is_ne() {
                     return order;
                 }
@@ -255,7 +259,7 @@ pub(crate) fn compare(mut a: &[u8], mut b: &[u8]) -> std::cmp::Ordering {
             }
         }
     }
-    if b.is_empty() { Ordering::Equal } else { Ordering::Less }
+    first_of(b).map_or(Ordering::Equal, |_| Ordering::Less)
 }
 
 /// Takes the digits off the front; the number wraps as the loader's does.

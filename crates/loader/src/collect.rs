@@ -140,8 +140,10 @@ impl<'r> Collector<'r> {
         self.cwd.join(OsStr::from_bytes(path))
     }
 
-    pub(crate) fn lookup(&mut self, path: &Path) -> Result<Resolved, Error> {
-        self.files.walk.resolve(path).map_err(|source| Error::Lookup {
+    pub(crate) fn lookup(&mut self, path: &Path) -> Result<Rc<Resolved>, Error> {
+        let found = self.files.find(path).map(Ok);
+        let found = found.unwrap_or_else(|| self.files.walk.resolve(path).map(Rc::new));
+        found.map_err(|source| Error::Lookup {
             path: path.to_owned(),
             source,
         })
@@ -235,14 +237,14 @@ impl<'r> Collector<'r> {
     }
 
     /// Adds an ELF program or library with all that it needs.
-    pub(crate) fn program(&mut self, path: &Path, resolved: &Resolved, elf: &Rc<Elf>) -> Result<usize, Error> {
+    pub(crate) fn program(&mut self, path: &Path, resolved: &Rc<Resolved>, elf: &Rc<Elf>) -> Result<usize, Error> {
         let interpreter = match &elf.interpreter {
             Some(name) => Some((name.clone(), self.interpreter(path, elf, name)?)),
             None => None,
         };
         let program = Candidate {
             found: path.to_owned(),
-            resolved: resolved.clone(),
+            resolved: Rc::clone(resolved),
             elf: Rc::clone(elf),
             variant: None,
             source: Place::Path,
@@ -279,7 +281,7 @@ impl<'r> Collector<'r> {
         if let Some(known) = self.dialects.get(&key) {
             return Rc::clone(known);
         }
-        let parts = loader.map(|loader| (loader.found.as_path(), &loader.resolved, loader.elf.as_ref()));
+        let parts = loader.map(|loader| (loader.found.as_path(), loader.resolved.as_ref(), loader.elf.as_ref()));
         let dialect = Rc::new(Dialect::of(&mut self.files, architecture, parts));
         self.dialects.insert(key, Rc::clone(&dialect));
         dialect

@@ -18,6 +18,8 @@ use wiac_sys::root::Resolved;
 /// Read-only segments beyond this are no dynamic loader's.
 const MAX_CONSTANTS: u64 = 1024 * 1024;
 const MAX_DIRECTORIES: usize = 16;
+/// One in each byte.
+const EVERY: u64 = 0x0101_0101_0101_0101;
 
 /// How a dynamic loader finds libraries.
 #[derive(Debug)]
@@ -134,13 +136,14 @@ struct Constants {
 }
 
 fn constants(files: &mut Files<'_>, resolved: &Resolved, elf: &Elf) -> Option<Constants> {
-    let file = files.walk.open_file(resolved).ok()?;
     let mut found = Constants::default();
     for (offset, length) in &elf.constants {
         let length = usize::try_from((*length).min(MAX_CONSTANTS)).ok()?;
-        let mut data = vec![0; length];
+        let mut data = files.buffer(length);
+        let file = files.open(resolved).ok()?;
         let read = file.read_at(&mut data, *offset).ok()?;
         found.scan(&data[..read]);
+        files.spare = data;
         if found.cache.is_some() && !found.directories.is_empty() {
             break;
         }
@@ -153,12 +156,13 @@ impl Constants {
     /// the cache, and a relative library directory.
     fn scan(&mut self, data: &[u8]) {
         let mut run: Vec<&[u8]> = Vec::new();
-        for string in data.split(|byte| *byte == 0) {
-            // Most of what lies between two zeros is no text at all.
-            if !string.starts_with(b"/") && !string.starts_with(b"lib") {
+        let mut behind = 0;
+        for start in beginnings(data) {
+            if start != behind {
                 self.take(&mut run);
-                continue;
             }
+            let string = data[start..].split(|byte| *byte == 0).next().unwrap_or_default();
+            behind = start + string.len() + 1;
             if is_directory(string) && run.len() < MAX_DIRECTORIES {
                 run.push(string);
                 continue;
@@ -188,7 +192,72 @@ impl Constants {
     }
 }
 
+/// Where strings begin that start with a slash or "lib": in front, or behind a zero. Eight bytes are looked at together, since
+/// such strings are few.
+fn beginnings(data: &[u8]) -> Vec<usize> {
+    let of_string = |start: &usize| data[*start..].starts_with(b"/") || data[*start..].starts_with(b"lib");
+    let mut found = Vec::new();
+    // In front there's an end, too.
+    let mut before = 0;
+    for (index, bytes) in data.chunks(8).enumerate() {
+        let mut word = [0xff; 8];
+        word[..bytes.len()].copy_from_slice(bytes);
+        let word = u64::from_le_bytes(word);
+        let first = zeros(word ^ (EVERY * u64::from(b'/'))) | zeros(word ^ (EVERY * u64::from(b'l')));
+        if first & zeros((word << 8) | before) != 0 {
+            let start = index * 8;
+            let behind_zero = |start: &usize| *start == 0 || data[start - 1] == 0;
+            found.extend((start..start + bytes.len()).filter(behind_zero).filter(of_string));
+        }
+        before = word >> 56;
+    }
+    found
+}
+
+/// The highest bit of each byte that is zero.
+fn zeros(word: u64) -> u64 {
+    let low = EVERY * 0x7f;
+    !(((word & low) + low) | word | low)
+}
+
 fn is_directory(string: &[u8]) -> bool {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/-_.+".contains(byte);
     string.len() > 4 && string.starts_with(b"/") && string.ends_with(b"/") && string.iter().all(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What [`beginnings`] should find, byte by byte.
+    fn one_by_one(data: &[u8]) -> Vec<usize> {
+        let wanted = |at: usize| data[at..].starts_with(b"/") || data[at..].starts_with(b"lib");
+        let mut places = 0..data.len();
+        let found = places
+            .by_ref()
+            .filter(|at| (*at == 0 || data[at - 1] == 0) && wanted(*at));
+        found.collect()
+    }
+
+    #[test]
+    fn finds_strings_wherever_they_begin() {
+        let text = b"/first\0lib\0li\0\0/usr/lib/\0/\0x/lib\0lib64\0\x2e\x2f\0\x6c\x80/\0\x01lib\0\x00/";
+        for cut in 0..text.len() {
+            for end in cut..=text.len() {
+                let part = &text[cut..end];
+                assert_eq!(beginnings(part), one_by_one(part), "{part:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn tells_zero_bytes_exactly() {
+        for byte in 0..=255_u8 {
+            for place in 0..8 {
+                let word = 0x0101_0101_0101_0101_u64 & !(0xff << (8 * place)) | u64::from(byte) << (8 * place);
+                let expected = if byte == 0 { 0x80 << (8 * place) } else { 0 };
+                assert_eq!(zeros(word), expected, "{word:x}");
+            }
+        }
+    }
 }

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use wiac_sys::root::{Blocked, FileKind, Resolved, Root};
 
 /// Nested scripts are followed no further than the kernel does.
@@ -88,7 +89,7 @@ impl Explainer<'_> {
     }
 
     /// The checks that the kernel makes before it looks into a file.
-    fn startable(&mut self, path: &Path) -> Result<Resolved, Box<Diagnosis>> {
+    fn startable(&mut self, path: &Path) -> Result<Rc<Resolved>, Box<Diagnosis>> {
         let resolved = match self.collector.files.walk.trace(path) {
             Ok(resolved) => resolved,
             Err(blocked) => return Err(Box::new(unreachable_path(path, &blocked))),
@@ -108,12 +109,12 @@ impl Explainer<'_> {
             FileKind::Special | FileKind::Symlink => Err(Diagnosis::NotAFile(path)),
             FileKind::File if mode & 0o111 == 0 => Err(Diagnosis::NotExecutable { path, mode }),
             FileKind::File if self.errno == Some(Errno::ACCESS) && noexec() => Err(Diagnosis::NoexecMount(path)),
-            FileKind::File => return Ok(resolved),
+            FileKind::File => return Ok(Rc::new(resolved)),
         }
         .map_err(Box::new)
     }
 
-    fn program(&mut self, path: &Path, resolved: &Resolved, elf: &std::rc::Rc<Elf>) -> Option<Diagnosis> {
+    fn program(&mut self, path: &Path, resolved: &Rc<Resolved>, elf: &Rc<Elf>) -> Option<Diagnosis> {
         if let (Some(host), Some(_)) = (Architecture::host(), self.errno)
             && !host.runs(elf.architecture)
         {

@@ -23,7 +23,7 @@ pub(crate) struct Linked {
     pub members: Vec<Member>,
     pub edges: Vec<Edge>,
     /// Other ways to members that came up, with who took them.
-    pub aliases: Vec<(usize, Resolved)>,
+    pub aliases: Vec<(usize, Rc<Resolved>)>,
     pub missing: Vec<MissingLibrary>,
     /// Members that are found by nothing but the cache, or wouldn't be without a run of ldconfig.
     pub by_cache: Vec<usize>,

@@ -27,7 +27,7 @@ pub(crate) struct Member {
     pub elf: Rc<Elf>,
     /// The path it was found by.
     pub found: PathBuf,
-    pub resolved: Resolved,
+    pub resolved: Rc<Resolved>,
     /// Who had it loaded; `None` for the program and its interpreter.
     pub loader: Option<usize>,
     pub variant: Option<String>,
@@ -41,7 +41,7 @@ pub(crate) struct Member {
 #[derive(Debug, Clone)]
 pub(crate) struct Candidate {
     pub found: PathBuf,
-    pub resolved: Resolved,
+    pub resolved: Rc<Resolved>,
     pub elf: Rc<Elf>,
     pub variant: Option<String>,
     pub source: Place,

@@ -89,7 +89,13 @@ impl Collector<'_> {
         }
     }
 
-    fn add_resolved(&mut self, path: &Path, resolved: &Resolved, tree: &mut Tree, depth: usize) -> Result<(), Error> {
+    fn add_resolved(
+        &mut self,
+        path: &Path,
+        resolved: &Rc<Resolved>,
+        tree: &mut Tree,
+        depth: usize,
+    ) -> Result<(), Error> {
         self.assembly.resolved(&mut self.files.walk, resolved, tree.by, None);
         match resolved.metadata.kind {
             FileKind::Directory => self.add_directory(resolved, tree, depth),
@@ -109,7 +115,7 @@ impl Collector<'_> {
         })?;
         for entry in entries {
             let path = directory.path.join(&entry.name);
-            if let Ok(resolved) = self.files.walk.resolve(&path) {
+            if let Ok(resolved) = self.files.walk.resolve(&path).map(Rc::new) {
                 match self.add_resolved(&path, &resolved, tree, depth - 1) {
                     Err(error) if is_incomplete(&error) => self.assembly.incomplete.push(error),
                     result => result?,
@@ -133,12 +139,12 @@ impl Collector<'_> {
                 target,
                 metadata: resolved.metadata,
             };
-            self.assembly.link(walk, &link, by, None);
+            self.assembly.link(walk, &link, by);
         }
     }
 
     /// Adds what an ELF file needs; any other file needs nothing. Object files and core dumps neither.
-    fn add_object(&mut self, path: &Path, resolved: &Resolved, tree: &Tree) -> Result<(), Error> {
+    fn add_object(&mut self, path: &Path, resolved: &Rc<Resolved>, tree: &Tree) -> Result<(), Error> {
         let elf = match self.files.elf(resolved) {
             Ok(elf) if elf.dynamic => elf,
             Err(ElfError::Unreadable(errno)) => {
@@ -192,7 +198,7 @@ impl Collector<'_> {
     }
 
     /// Adds a library as if the C library had named it; nothing where it isn't there or lacks something itself.
-    fn add_library(&mut self, name: &str, path: &Path, resolved: &Resolved, libc: &Rc<Elf>) -> Result<(), Error> {
+    fn add_library(&mut self, name: &str, path: &Path, resolved: &Rc<Resolved>, libc: &Rc<Elf>) -> Result<(), Error> {
         let mut elf = Elf::clone(libc);
         elf.needs.clear();
         elf.needs.push(crate::elf::NeededName {
@@ -209,7 +215,7 @@ impl Collector<'_> {
             Some(candidate(&path, resolved, elf))
         });
         let interpreter = loader.map(|loader| (loader.found.as_os_str().as_bytes().to_vec(), loader));
-        let libc = candidate(path, resolved.clone(), Rc::new(elf));
+        let libc = candidate(path, Rc::clone(resolved), Rc::new(elf));
         let (linked, _) = self.link(libc, interpreter)?;
         if !linked.missing.is_empty() {
             return Ok(());
@@ -231,7 +237,7 @@ fn is_incomplete(error: &Error) -> bool {
     )
 }
 
-fn candidate(path: &Path, resolved: Resolved, elf: Rc<Elf>) -> Candidate {
+fn candidate(path: &Path, resolved: Rc<Resolved>, elf: Rc<Elf>) -> Candidate {
     Candidate {
         found: path.to_owned(),
         resolved,

@@ -8,10 +8,11 @@
 mod walk;
 
 use crate::{Error, Result, ResultExt};
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, Stat};
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -22,6 +23,8 @@ const INSIDE: ResolveFlags = ResolveFlags::IN_ROOT.union(ResolveFlags::NO_MAGICL
 
 /// How often a lookup is tried again that a concurrent rename disturbed.
 const TRIES: u32 = 256;
+/// Bytes of a directory's listing that are asked for at once.
+const LISTING: usize = 8 * 1024;
 
 /// A directory that acts as "/".
 #[derive(Debug)]
@@ -232,7 +235,9 @@ fn stat_at(dir: BorrowedFd<'_>, name: &OsStr) -> rustix::io::Result<Metadata> {
 
 fn list(fd: OwnedFd) -> rustix::io::Result<Vec<DirectoryEntry>> {
     let mut entries = Vec::new();
-    for entry in Dir::new(fd)? {
+    let mut buffer = [MaybeUninit::uninit(); LISTING];
+    let mut listing = RawDir::new(fd, &mut buffer);
+    while let Some(entry) = listing.next() {
         let entry = entry?;
         let name = entry.file_name().to_bytes();
         if name != b"." && name != b".." {

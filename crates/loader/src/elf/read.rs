@@ -14,10 +14,12 @@ const MAX_INTERPRETER: u64 = 4096;
 /// Far beyond any dynamic section seen.
 const MAX_DYNAMIC: u64 = 1024 * 1024;
 /// Far beyond any string table of names and search paths seen.
-const MAX_STRING: usize = 64 * 1024;
+const MAX_STRING: u64 = 64 * 1024;
 /// String tables up to this size are read whole, of larger ones only the strings wanted: names of needed objects are few, those
 /// of functions many.
 const WHOLE_STRINGS: u64 = 8 * 1024;
+/// Bytes before and behind a wanted string that are read with it, since the others wanted mostly stand beside it.
+const AROUND: u64 = 256;
 /// Objects that one object may ask for.
 const MAX_NEEDS: usize = 4096;
 
@@ -230,8 +232,8 @@ impl<'s, S: Source + ?Sized, H: FileHeader<Endian = Endianness>> Reader<'s, S, H
         elf.dynamic = true;
         let buffer = read(self.source, segment.offset, segment.length, "dynamic section")?;
         let tags = self.tags(view(&buffer))?;
-        let strings = Strings::open(self, &tags)?;
-        let string = |offset: Option<u64>| offset.map(|offset| strings.get(offset)).transpose();
+        let mut strings = Strings::open(self, &tags)?;
+        let mut string = |offset: Option<u64>| offset.map(|offset| strings.get(offset)).transpose();
         elf.soname = string(tags.soname)?;
         elf.rpath = string(tags.rpath)?;
         elf.runpath = string(tags.runpath)?;
@@ -290,7 +292,9 @@ struct Strings<'s, S: Source + ?Sized> {
     source: &'s S,
     offset: u64,
     length: u64,
-    whole: Option<Buffer>,
+    /// The part that was read last, and where in the table it begins.
+    part: Buffer,
+    start: u64,
 }
 
 impl<'s, S: Source + ?Sized> Strings<'s, S> {
@@ -303,36 +307,46 @@ impl<'s, S: Source + ?Sized> Strings<'s, S> {
             }
             _ => (0, 0),
         };
-        let whole = if length <= WHOLE_STRINGS {
-            Some(read(reader.source, offset, length, part)?)
-        } else {
-            None
-        };
+        let whole = if length <= WHOLE_STRINGS { length } else { 0 };
         Ok(Self {
             source: reader.source,
             offset,
             length,
-            whole,
+            part: read(reader.source, offset, whole, part)?,
+            start: 0,
         })
     }
 
-    fn get(&self, at: u64) -> Result<Vec<u8>> {
+    fn get(&mut self, at: u64) -> Result<Vec<u8>> {
         let invalid = ElfError::Invalid("name in the dynamic section");
         if at >= self.length {
             return Err(invalid);
         }
-        if let Some(whole) = &self.whole {
-            let bytes = usize::try_from(at).ok().and_then(|at| whole.bytes().get(at..));
-            return terminated(bytes.unwrap_or_default()).ok_or(invalid);
+        if let Some(string) = self.read_already(at) {
+            return Ok(string);
         }
-        let most = (self.length - at).min(MAX_STRING as u64);
-        for length in [most.min(256), most] {
-            let buffer = read(self.source, self.offset + at, length, "dynamic string table")?;
-            if let Some(string) = terminated(buffer.bytes()) {
+        for behind in [AROUND, MAX_STRING] {
+            let start = at.saturating_sub(AROUND);
+            let end = at.saturating_add(behind).min(self.length);
+            let length = end.saturating_sub(start);
+            self.part = read(
+                self.source,
+                self.offset.saturating_add(start),
+                length,
+                "dynamic string table",
+            )?;
+            self.start = start;
+            if let Some(string) = self.read_already(at) {
                 return Ok(string);
             }
         }
         Err(invalid)
+    }
+
+    /// The string at this place of the table, if it was read with its end.
+    fn read_already(&self, at: u64) -> Option<Vec<u8>> {
+        let inside = usize::try_from(at.checked_sub(self.start)?).ok()?;
+        terminated(self.part.bytes().get(inside..)?)
     }
 }
 

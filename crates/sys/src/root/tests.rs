@@ -96,6 +96,18 @@ fn loops_and_missing_files_name_the_step() {
     assert_eq!(root.resolve("").unwrap_err().errno(), Errno::NOENT);
 }
 
+/// Each link leaves more behind it than the one before: fewer than 40 of them, but no end to the path.
+#[test]
+fn links_that_lengthen_the_path_for_ever_are_refused() {
+    let long = "usr/../".repeat(500);
+    let tree = (0..30).fold(Tree::new(), |tree, index| {
+        tree.link(&format!("l{}/{long}", index + 1), &format!("l{index}"))
+    });
+    let error = tree.root().resolve("/l0").unwrap_err();
+    assert_eq!(error.errno(), Errno::NAMETOOLONG);
+    assert!(error.to_string().contains("/l18"), "{error}");
+}
+
 #[test]
 fn the_last_link_can_be_kept() {
     let tree = Tree::new().link("libc.so", "usr/lib/l");

@@ -9,17 +9,17 @@ use super::{FileKind, Metadata, Root, open_regular, openat2, read_link_at, stat_
 use crate::{Error, Result, ResultExt};
 use rustix::fs::{OFlags, ResolveFlags};
 use rustix::io::Errno;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 /// The kernel's own limit of symlinks in one lookup (path_resolution(7)).
 const MAX_LINKS: usize = 40;
-/// Longest path taken, as PATH_MAX; symlinks can't make the remaining part longer than this many steps either.
-const MAX_STEPS: usize = 4096;
+/// Bytes that a path may have left to go: a path of PATH_MAX, and as much for each of a dozen symlinks on its way.
+const MAX_REST: usize = 64 * 1024;
 /// Open directories kept at a time.
 const MAX_DIRECTORIES: usize = 64;
 
@@ -71,6 +71,8 @@ pub struct Walk<'r> {
     root: &'r Root,
     directories: HashMap<OsString, OwnedFd>,
     seen: HashMap<OsString, Seen>,
+    /// Where the path of a step is put together, to be looked up.
+    key: OsString,
 }
 
 #[derive(Debug, Clone)]
@@ -86,7 +88,12 @@ struct Lookup {
     metadata: Option<Metadata>,
     links: Vec<Link>,
     left: Vec<PathBuf>,
-    rest: VecDeque<OsString>,
+}
+
+/// The steps that a lookup still has before it: names with one slash between, from an offset on.
+struct Rest {
+    steps: Vec<u8>,
+    done: usize,
 }
 
 impl<'r> Walk<'r> {
@@ -95,6 +102,7 @@ impl<'r> Walk<'r> {
             root,
             directories: HashMap::new(),
             seen: HashMap::new(),
+            key: OsString::new(),
         }
     }
 
@@ -107,7 +115,7 @@ impl<'r> Walk<'r> {
     ///
     /// # Errors
     /// ENOENT and ENOTDIR name the first step that fails, ELOOP the symlink at which more than 40 were crossed,
-    /// ENAMETOOLONG is a path beyond PATH_MAX.
+    /// ENAMETOOLONG is a path that symlinks make longer than 64 KiB.
     pub fn resolve(&mut self, path: impl AsRef<Path>) -> Result<Resolved> {
         self.run(path.as_ref(), true)
     }
@@ -141,16 +149,26 @@ impl<'r> Walk<'r> {
     }
 
     fn follow(&mut self, path: &Path, follow: bool) -> std::result::Result<Resolved, Blocked> {
-        let mut lookup = Lookup::new(path);
+        let mut lookup = Lookup::new();
         if path.as_os_str().is_empty() {
             return Err(lookup.blocked(path.to_owned(), Errno::NOENT));
         }
+        let mut rest = Rest::new(path);
         loop {
-            self.leap(&mut lookup);
-            let Some(name) = lookup.rest.pop_front() else { break };
-            if let Err(errno) = self.step(&mut lookup, &name, follow) {
-                let at = lookup.at.join(&name);
-                return Err(lookup.blocked(at, errno));
+            self.leap(&mut lookup, &mut rest);
+            let Some((name, is_last)) = rest.next() else { break };
+            match self.step(&mut lookup, name, follow || !is_last) {
+                Ok(None) => {}
+                Ok(Some(target)) => {
+                    if let Err(errno) = rest.put_before(&target) {
+                        let at = lookup.links.pop().map(|link| link.path).unwrap_or_default();
+                        return Err(lookup.blocked(at, errno));
+                    }
+                }
+                Err(errno) => {
+                    let at = lookup.at.join(name);
+                    return Err(lookup.blocked(at, errno));
+                }
             }
         }
         let metadata = match lookup.metadata {
@@ -173,30 +191,31 @@ impl<'r> Walk<'r> {
 
     /// Goes straight to the directory of the last name where no symlink is on the way, which the kernel sees at once. Where
     /// one is, or something is missing, it is left to the single steps to say which.
-    fn leap(&mut self, lookup: &mut Lookup) {
-        let is_plain = |name: &OsString| name != "." && name != "..";
-        let parents = lookup.rest.len().saturating_sub(1);
+    fn leap(&mut self, lookup: &mut Lookup, rest: &mut Rest) {
         // In the middle of a path this was tried before.
-        if parents < 2 || lookup.metadata.is_some() || !lookup.rest.iter().take(parents).all(is_plain) {
+        if lookup.metadata.is_some() {
             return;
         }
-        let mut parent = lookup.at.clone();
-        parent.extend(lookup.rest.iter().take(parents));
+        let Some((first, parents)) = rest.parents() else { return };
+        let mut parent = PathBuf::with_capacity(lookup.at.as_os_str().len() + rest.left().len() + 1);
+        parent.push(&lookup.at);
+        parent.push(first);
         // What the single steps have seen of it already costs nothing.
-        let first = lookup.rest.front().map(|first| lookup.at.join(first));
-        let is_new = first.is_some_and(|first| !self.seen.contains_key(first.as_os_str()));
+        let is_new = !self.seen.contains_key(parent.as_os_str());
+        parent.push(OsStr::from_bytes(&parents.as_bytes()[first.len() + 1..]));
         if self.directories.contains_key(parent.as_os_str()) || (is_new && self.directory(&parent).is_ok()) {
             lookup.at = parent;
-            lookup.rest.drain(..parents);
+            rest.done += parents.len() + 1;
         }
     }
 
-    fn step(&mut self, lookup: &mut Lookup, name: &OsStr, follow: bool) -> rustix::io::Result<()> {
+    /// Takes one step. Gives the text of the symlink that is to be followed now.
+    fn step(&mut self, lookup: &mut Lookup, name: &OsStr, follow: bool) -> rustix::io::Result<Option<PathBuf>> {
         if lookup.metadata.is_some_and(|seen| seen.kind != FileKind::Directory) {
             return Err(Errno::NOTDIR);
         }
         if name == "." {
-            return Ok(());
+            return Ok(None);
         }
         if name == ".." {
             let left = lookup.at.clone();
@@ -204,21 +223,26 @@ impl<'r> Walk<'r> {
                 lookup.left.push(left);
             }
             lookup.metadata = None;
-            return Ok(());
+            return Ok(None);
         }
         match self.look(&lookup.at, name)? {
-            Seen::Link(target, metadata) if follow || !lookup.rest.is_empty() => lookup.follow(name, target, metadata),
+            Seen::Link(target, metadata) if follow => lookup.follow(name, target, metadata).map(Some),
             Seen::Link(_, metadata) | Seen::Other(metadata) => {
                 lookup.enter(name, metadata);
-                Ok(())
+                Ok(None)
             }
             Seen::Failed(errno) => Err(errno),
         }
     }
 
     fn look(&mut self, parent: &Path, name: &OsStr) -> rustix::io::Result<Seen> {
-        let path = parent.join(name).into_os_string();
-        if let Some(seen) = self.seen.get(&path) {
+        self.key.clear();
+        self.key.push(parent);
+        if parent.as_os_str() != "/" {
+            self.key.push("/");
+        }
+        self.key.push(name);
+        if let Some(seen) = self.seen.get(&self.key) {
             return Ok(seen.clone());
         }
         let directory = self.directory(parent)?;
@@ -227,7 +251,7 @@ impl<'r> Walk<'r> {
             Ok(metadata) => Seen::Other(metadata),
             Err(errno) => Seen::Failed(errno),
         };
-        self.seen.insert(path, seen.clone());
+        self.seen.insert(self.key.clone(), seen.clone());
         Ok(seen)
     }
 
@@ -257,13 +281,12 @@ impl<'r> Walk<'r> {
 }
 
 impl Lookup {
-    fn new(path: &Path) -> Self {
+    fn new() -> Self {
         Self {
             at: PathBuf::from("/"),
             metadata: None,
             links: Vec::new(),
             left: Vec::new(),
-            rest: steps(path),
         }
     }
 
@@ -280,41 +303,93 @@ impl Lookup {
         self.metadata = Some(metadata);
     }
 
-    fn follow(&mut self, name: &OsStr, target: PathBuf, metadata: Metadata) -> rustix::io::Result<()> {
+    fn follow(&mut self, name: &OsStr, target: PathBuf, metadata: Metadata) -> rustix::io::Result<PathBuf> {
         if self.links.len() >= MAX_LINKS {
             return Err(Errno::LOOP);
         }
-        let mut rest = steps(&target);
-        if rest.is_empty() && !target.has_root() {
+        if target.as_os_str().is_empty() {
             return Err(Errno::NOENT);
         }
-        rest.append(&mut self.rest);
-        if rest.len() > MAX_STEPS {
-            return Err(Errno::NAMETOOLONG);
-        }
-        self.rest = rest;
         let path = self.at.join(name);
         if target.has_root() {
             self.at = PathBuf::from("/");
         }
         self.metadata = None;
+        let followed = target.clone();
         self.links.push(Link { path, target, metadata });
+        Ok(followed)
+    }
+}
+
+impl Rest {
+    fn new(path: &Path) -> Self {
+        let mut steps = Vec::with_capacity(path.as_os_str().len() + 2);
+        push_steps(&mut steps, path.as_os_str().as_bytes());
+        Self { steps, done: 0 }
+    }
+
+    /// What is still to go.
+    fn left(&self) -> &[u8] {
+        self.steps.get(self.done..).unwrap_or_default()
+    }
+
+    /// The next name, and whether it's the last one.
+    fn next(&mut self) -> Option<(&OsStr, bool)> {
+        let start = self.done;
+        if start >= self.steps.len() {
+            return None;
+        }
+        let left = &self.steps[start..];
+        let end = left.iter().position(|byte| *byte == b'/');
+        let name = &left[..end.unwrap_or(left.len())];
+        self.done = start + name.len() + 1;
+        Some((OsStr::from_bytes(name), end.is_none()))
+    }
+
+    /// The first step and everything but the last one, where these are two names or more without dots among them.
+    fn parents(&self) -> Option<(&OsStr, &OsStr)> {
+        let left = self.left();
+        let parents = &left[..left.iter().rposition(|byte| *byte == b'/')?];
+        let first = &parents[..parents.iter().position(|byte| *byte == b'/')?];
+        let mut names = parents.split(|byte| *byte == b'/');
+        let plain = names.all(|name| name != b"." && name != b"..");
+        plain.then(|| (OsStr::from_bytes(first), OsStr::from_bytes(parents)))
+    }
+
+    /// Puts the steps of a symlink before those that are left.
+    fn put_before(&mut self, target: &Path) -> rustix::io::Result<()> {
+        let mut steps = Vec::with_capacity(target.as_os_str().len() + self.left().len() + 3);
+        push_steps(&mut steps, target.as_os_str().as_bytes());
+        if !steps.is_empty() && !self.left().is_empty() {
+            steps.push(b'/');
+        }
+        steps.extend(self.left());
+        if steps.len() > MAX_REST {
+            return Err(Errno::NAMETOOLONG);
+        }
+        *self = Self { steps, done: 0 };
         Ok(())
     }
 }
 
-/// The steps of a path; a trailing slash is a "." (so that it asks for a directory).
-fn steps(path: &Path) -> VecDeque<OsString> {
-    let mut steps: VecDeque<OsString> = path
-        .components()
-        .filter(|component| *component != Component::RootDir)
-        .map(|component| component.as_os_str().to_owned())
-        .collect();
-    let bytes = path.as_os_str().as_bytes();
-    if bytes.ends_with(b"/") || bytes.ends_with(b"/.") {
-        steps.push_back(OsString::from("."));
+/// Adds the steps of a path with one slash between. A trailing slash is a "." (so that it asks for a directory); other "."
+/// say nothing but at the beginning of a relative path.
+fn push_steps(steps: &mut Vec<u8>, path: &[u8]) {
+    let start = steps.len();
+    let mut push = |name: &[u8]| {
+        if steps.len() > start {
+            steps.push(b'/');
+        }
+        steps.extend(name);
+    };
+    for (index, name) in path.split(|byte| *byte == b'/').enumerate() {
+        if !name.is_empty() && (name != b"." || index == 0) {
+            push(name);
+        }
     }
-    steps
+    if path.ends_with(b"/") || path.ends_with(b"/.") {
+        push(b".");
+    }
 }
 
 fn failure(path: &Path, at: &Path, errno: Errno) -> Error {
