@@ -1,7 +1,7 @@
 //! Failures as the user sees them: one message, a hint where there is one, an exit code. Reported once, at the top.
 
+use crate::exit::ExitCode;
 use std::fmt::Display;
-use std::process::ExitCode;
 pub(crate) use wiac_sys::error::words;
 
 /// The exit code of a command line that can't be understood, and of everything that fails before a container runs.

@@ -2,6 +2,9 @@
 //!
 //! One file per command below [`commands`]: arguments, one call, output. This is the only crate that prints.
 
+// In unit tests the test harness has the start.
+#![cfg_attr(not(test), no_main)]
+
 #[macro_use]
 mod output;
 
@@ -13,6 +16,7 @@ mod docker_options;
 mod ending;
 mod environment;
 mod error;
+mod exit;
 mod fetching;
 mod filter;
 mod format;
@@ -33,8 +37,8 @@ mod volumes;
 use clap::Command;
 use commands::table::{COMMANDS, Entry};
 use error::Failure;
+use exit::ExitCode;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 /// What every command may be given.
 #[derive(Debug, Default)]
@@ -43,12 +47,13 @@ pub(crate) struct Global {
     pub(crate) data: Option<PathBuf>,
 }
 
-fn main() -> ExitCode {
+#[cfg(not(test))]
+wiac_sys::entry!(main);
+
+fn main() -> u8 {
     wiac_sys::signal::restore_defaults();
-    match run(&std::env::args_os().collect::<Vec<_>>()) {
-        Ok(code) => code,
-        Err(failure) => failure.report(),
-    }
+    let code = run(&std::env::args_os().collect::<Vec<_>>()).unwrap_or_else(Failure::report);
+    code.into()
 }
 
 /// The command line: of the commands only the one that is named first, if one is, since describing all of them costs

@@ -6,6 +6,7 @@
 //!
 //! Functions marked "child-safe" neither allocate nor take locks: they may run between a clone and an exec.
 
+pub mod entry;
 pub mod error;
 pub mod mapped;
 pub mod mount;

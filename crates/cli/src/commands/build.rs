@@ -16,6 +16,7 @@ mod verify;
 
 use super::DryRun;
 use crate::error::{Failure, exit_code};
+use crate::exit::ExitCode;
 use crate::fetching;
 use crate::images::AllImages;
 use crate::progress::Style;
@@ -30,7 +31,6 @@ use input::Input;
 use outputs::Output;
 use platforms::Images;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 pub(crate) use stopped::Stopped;
 use stopped::stopped;
 use told::Told;

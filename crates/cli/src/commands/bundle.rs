@@ -2,10 +2,10 @@
 
 use super::DryRun;
 use crate::error::{Failure, words};
+use crate::exit::ExitCode;
 use clap::Args;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use wiac_build::bundle::{self, Wanted};
 use wiac_build::copy::Ownership;
 use wiac_loader::{Closure, NeededBy, Set};

@@ -2,6 +2,7 @@
 
 use crate::data::Data;
 use crate::error::Failure;
+use crate::exit::ExitCode;
 use crate::format::{self, Format};
 use crate::shown::short;
 use crate::{Global, data, dates};
@@ -11,7 +12,6 @@ use std::fs::File;
 use std::io::{BufReader, BufWriter, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 use wiac_layer::merged::LayerStack;
 use wiac_layer::pack::{MergedOptions, pack_merged};

@@ -1,10 +1,10 @@
 //! `wiac commit`: the changes in a container layer become the topmost layer of an image.
 
 use crate::error::Failure;
+use crate::exit::ExitCode;
 use crate::{Global, data};
 use clap::Args;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use wiac_build::commit::{Committed, commit};
 use wiac_build::dockerfile::apply_changes;
 use wiac_oci::image::{History, ImageConfig};

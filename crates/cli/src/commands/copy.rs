@@ -2,9 +2,9 @@
 
 use super::DryRun;
 use crate::error::Failure;
+use crate::exit::ExitCode;
 use clap::Args;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use wiac_build::copy;
 
 // What may be written; clap makes the help of the comments below.

@@ -2,11 +2,11 @@
 
 use crate::data::Data;
 use crate::error::{Failure, exit_code};
+use crate::exit::ExitCode;
 use crate::{Global, data, format, start_hint, terminal};
 use clap::Args;
 use rustix::termios::isatty;
 use std::fmt::Write as _;
-use std::process::ExitCode;
 use wiac_build::container::{self, Workspace};
 use wiac_build::debug::{Session, configure, kept};
 use wiac_layer::merged::LayerStack;

@@ -1,13 +1,13 @@
 //! `wiac df`: what the space is used for.
 
 use crate::error::Failure;
+use crate::exit::ExitCode;
 use crate::format::{self, Format};
 use crate::shown::{Reader, Shown, repository_and_tag, short};
 use crate::{Global, data};
 use clap::Args;
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use std::process::ExitCode;
 use wiac_store::usage::{Usage, Usages};
 
 const TABLE: &str = "table {{.Type}}\\t{{.Total}}\\t{{.Active}}\\t{{.Size}}\\t{{.Reclaimable}}";

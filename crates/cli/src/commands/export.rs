@@ -2,6 +2,7 @@
 
 use crate::data::Data;
 use crate::error::Failure;
+use crate::exit::ExitCode;
 use crate::located::locate;
 use crate::{Global, data};
 use clap::Args;
@@ -9,7 +10,6 @@ use std::fs::File;
 use std::io::{BufWriter, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::sync::Arc;
 use wiac_build::container_layer::ContainerRecord;
 use wiac_layer::merged::LayerStack;

@@ -1,12 +1,12 @@
 //! `wiac history`: what made an image, the newest step first.
 
 use crate::error::Failure;
+use crate::exit::ExitCode;
 use crate::format::{self, Format};
 use crate::shown::{Reader, Shown, age, or_null};
 use crate::{Global, data, dates};
 use clap::Args;
 use serde_json::{Value, json};
-use std::process::ExitCode;
 
 const TABLE: &str = "table {{.ID}}\\t{{.CreatedSince}}\\t{{.CreatedBy}}\\t{{.Size}}\\t{{.Comment}}";
 const COLUMNS: [(&str, &str); 2] = [("ID", "IMAGE"), ("CreatedSince", "CREATED")];

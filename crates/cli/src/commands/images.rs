@@ -1,6 +1,7 @@
 //! `wiac images`: what there is, as docker and podman list it.
 
 use crate::error::Failure;
+use crate::exit::ExitCode;
 use crate::filter::Filters;
 use crate::format::{self, Format};
 use crate::shown::{Reader, Shown, or_null, repository_and_tag};
@@ -8,7 +9,6 @@ use crate::{Global, data, dates};
 use clap::Args;
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use std::process::ExitCode;
 
 const TABLE: &str = "table {{.Repository}}\\t{{.Tag}}\\t{{.ID}}\\t{{.CreatedSince}}\\t{{.Size}}";
 const TABLE_WITH_DIGESTS: &str =

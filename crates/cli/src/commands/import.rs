@@ -1,13 +1,13 @@
 //! `wiac import`: a root filesystem, in a tar or a directory, becomes an image.
 
 use crate::error::Failure;
+use crate::exit::ExitCode;
 use crate::{Global, data};
 use clap::Args;
 use std::fs::File;
 use std::io::IsTerminal;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use wiac_build::dockerfile::apply_changes;
 use wiac_oci::image::{History, ImageConfig};
 use wiac_oci::manifest::Platform;

@@ -1,12 +1,12 @@
 //! `wiac inspect`: everything about images, in docker's and podman's form.
 
 use crate::error::Failure;
+use crate::exit::ExitCode;
 use crate::format::{self, Format};
 use crate::shown::{Reader, Shown, or_null};
 use crate::{Global, data};
 use clap::Args;
 use serde_json::{Map, Value, json};
-use std::process::ExitCode;
 
 // What may be written; clap makes the help of the comments below.
 #[derive(Debug, Args)]

@@ -1,12 +1,12 @@
 //! `wiac layers`: the layers an image stands on, topmost first as overlayfs and `wiac run` want them.
 
 use crate::error::Failure;
+use crate::exit::ExitCode;
 use crate::format::{self, Format};
 use crate::shown::{Reader, Shown, short};
 use crate::{Global, data};
 use clap::Args;
 use serde_json::{Value, json};
-use std::process::ExitCode;
 
 const TABLE: &str = "table {{.ID}}\\t{{.Size}}\\t{{.CreatedBy}}\\t{{.Directory}}";
 const COLUMNS: [(&str, &str); 2] = [("ID", "LAYER ID"), ("DiffId", "DIFF ID")];

@@ -1,13 +1,13 @@
 //! `wiac load`: images from an image layout or an archive into the store.
 
 use crate::error::Failure;
+use crate::exit::ExitCode;
 use crate::{Global, data};
 use clap::Args;
 use std::fs::File;
 use std::io::IsTerminal;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use wiac_oci::manifest::Platform;
 use wiac_oci::reference::Reference;
 use wiac_store::Store;

@@ -1,10 +1,10 @@
 //! `wiac login` and `wiac logout`: who we are to a registry.
 
 use crate::error::Failure;
+use crate::exit::ExitCode;
 use crate::registry::RegistryOptions;
 use clap::Args;
 use std::io::{BufRead, IsTerminal, Write};
-use std::process::ExitCode;
 
 /// Where names without a registry lead.
 const DEFAULT: &str = "docker.io";

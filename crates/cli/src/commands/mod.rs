@@ -33,9 +33,9 @@ pub(crate) mod transfer;
 pub(crate) mod untag;
 
 use crate::error::Failure;
+use crate::exit::ExitCode;
 use clap::ValueEnum;
 use std::path::Path;
-use std::process::ExitCode;
 
 /// What `--dry-run` prints instead of doing anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -2,6 +2,7 @@
 
 use crate::data::Data;
 use crate::error::Failure;
+use crate::exit::ExitCode;
 use crate::filter::Filters;
 use crate::format::{self, Format};
 use crate::shown::{Reader, short};
@@ -11,7 +12,6 @@ use rustix::termios::isatty;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 use wiac_store::{Collected, ImageRecord, LocalId, Selection};
 

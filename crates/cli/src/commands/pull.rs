@@ -2,10 +2,10 @@
 
 use super::tags::meaning;
 use crate::error::Failure;
+use crate::exit::ExitCode;
 use crate::registry::{RegistryOptions, pull};
 use crate::{Global, data};
 use clap::Args;
-use std::process::ExitCode;
 use wiac_oci::manifest::Platform;
 use wiac_registry::Client;
 

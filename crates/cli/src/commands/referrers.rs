@@ -2,11 +2,11 @@
 
 use super::tags::meaning;
 use crate::error::Failure;
+use crate::exit::ExitCode;
 use crate::format;
 use crate::registry::RegistryOptions;
 use clap::Args;
 use serde_json::json;
-use std::process::ExitCode;
 use wiac_oci::manifest::Descriptor;
 
 // What may be written; clap makes the help of the comments below.

@@ -2,11 +2,11 @@
 
 use crate::data::Data;
 use crate::error::Failure;
+use crate::exit::ExitCode;
 use crate::located::find;
 use crate::{Global, data, format};
 use clap::Args;
 use std::fmt::Write as _;
-use std::process::ExitCode;
 use wiac_oci::reference::Reference;
 use wiac_store::{Error, LocalId, Name, Removed, Selection};
 

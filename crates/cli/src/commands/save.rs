@@ -3,6 +3,7 @@
 use super::compressing::{Compress, packing};
 use crate::data::Data;
 use crate::error::Failure;
+use crate::exit::ExitCode;
 use crate::located::{Located, Origin, locate};
 use crate::{Global, data};
 use clap::{Args, ValueEnum};
@@ -11,7 +12,6 @@ use std::io::IsTerminal;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use wiac_oci::manifest::Platform;
 use wiac_oci::reference::Reference;
 use wiac_store::Store;

@@ -1,10 +1,10 @@
 //! `wiac squash`: an image with all its layers in one.
 
 use crate::error::Failure;
+use crate::exit::ExitCode;
 use crate::located::locate;
 use crate::{Global, data};
 use clap::Args;
-use std::process::ExitCode;
 use wiac_oci::image::{History, ImageConfig};
 use wiac_oci::reference::Reference;
 use wiac_store::ImageRecord;

@@ -1,12 +1,12 @@
 //! `wiac store check`: proves the data directory.
 
 use crate::error::Failure;
+use crate::exit::ExitCode;
 use crate::format;
 use crate::{Global, data};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use std::fmt::Write as _;
-use std::process::ExitCode;
 use wiac_store::check::{CheckOptions, CheckReport, Finding};
 
 // What may be written; clap makes the help of the comments below.

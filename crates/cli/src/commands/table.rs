@@ -6,8 +6,8 @@ use super::{
 };
 use crate::Global;
 use crate::error::Failure;
+use crate::exit::ExitCode;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
-use std::process::ExitCode;
 
 /// A command.
 pub(crate) struct Entry {

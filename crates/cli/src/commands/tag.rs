@@ -1,10 +1,10 @@
 //! `wiac tag IMAGE NAME…`. An image of podman's or docker's store is copied.
 
 use crate::error::Failure;
+use crate::exit::ExitCode;
 use crate::located::{Origin, copy_into_store, locate};
 use crate::{Global, data};
 use clap::Args;
-use std::process::ExitCode;
 use wiac_oci::reference::Reference;
 
 // What may be written; clap makes the help of the comments below.

@@ -1,10 +1,10 @@
 //! `wiac tags` and `wiac search`: what a registry has.
 
 use crate::error::Failure;
+use crate::exit::ExitCode;
 use crate::registry::RegistryOptions;
 use clap::Args;
 use serde_json::json;
-use std::process::ExitCode;
 use wiac_oci::reference::Reference;
 
 /// Repositories that a search shows at most, unless told otherwise.

@@ -1,9 +1,9 @@
 //! `wiac untag NAME…`: the image stays.
 
 use crate::error::Failure;
+use crate::exit::ExitCode;
 use crate::{Global, data, format};
 use clap::Args;
-use std::process::ExitCode;
 
 // What may be written; clap makes the help of the comments below.
 #[derive(Debug, Args)]

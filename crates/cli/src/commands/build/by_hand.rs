@@ -5,8 +5,8 @@ use super::input::Input;
 use super::{Arguments, Stopped, pulling, request, stopped};
 use crate::data::Data;
 use crate::error::{Failure, exit_code};
+use crate::exit::ExitCode;
 use crate::images::AllImages;
-use std::process::ExitCode;
 use wiac_build::dockerfile::shell::{Means, by_hand};
 
 /// Prints the script. What can't be put into it is told, and then it is no success.

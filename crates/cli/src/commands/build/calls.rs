@@ -2,8 +2,8 @@
 
 use super::values::build_arguments;
 use crate::error::Failure;
+use crate::exit::ExitCode;
 use std::collections::BTreeSet;
-use std::process::ExitCode;
 use wiac_dockerfile::check::{Context, check};
 use wiac_dockerfile::stages::{Globals, StageGraph};
 use wiac_dockerfile::{CheckOptions, Dockerfile, Kind, Mount, sanitise};

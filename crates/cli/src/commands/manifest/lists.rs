@@ -3,9 +3,9 @@
 use super::entries::{entries, known};
 use crate::data::Data;
 use crate::error::Failure;
+use crate::exit::ExitCode;
 use crate::registry::RegistryOptions;
 use clap::Args;
-use std::process::ExitCode;
 use wiac_oci::reference::Reference;
 use wiac_store::lists::{EntryPlace, IndexEntry, IndexList};
 

@@ -6,11 +6,11 @@ mod send;
 
 use super::tags::meaning;
 use crate::error::Failure;
+use crate::exit::ExitCode;
 use crate::registry::RegistryOptions;
 use crate::{Global, data};
 use clap::{Args, Subcommand};
 use std::io::Write;
-use std::process::ExitCode;
 
 // What may be written; clap makes the help of the comments below.
 #[derive(Debug, Args)]
