@@ -4,7 +4,7 @@ use crate::closure::{Closure, Entry, EntryKind, Need, NeedKind, NeededBy, Object
 use crate::elf;
 use crate::error::Error;
 use crate::link::{EdgeKind, Linked};
-use std::collections::HashMap;
+use foldhash::HashMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};

@@ -12,7 +12,7 @@ use crate::nearest;
 use crate::search::{Candidate, Place};
 use crate::shebang::{self, Shebang};
 use crate::tokens::Expanded;
-use std::collections::HashMap;
+use foldhash::HashMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -56,8 +56,8 @@ impl<'r> Collector<'r> {
             sets: Vec::new(),
             search_path: split_path(OsStr::new(DEFAULT_PATH)),
             cwd: PathBuf::from("/"),
-            dialects: HashMap::new(),
-            hardware: HashMap::new(),
+            dialects: HashMap::default(),
+            hardware: HashMap::default(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! What has been seen of one root: lookups, directories with variants, and parsed objects, each read once.
 
 use crate::elf::{Elf, ElfError};
-use std::collections::HashMap;
+use foldhash::HashMap;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
@@ -32,8 +32,8 @@ impl<'r> Files<'r> {
     pub fn new(root: &'r Root) -> Self {
         Self {
             walk: root.walk(),
-            found: HashMap::new(),
-            objects: HashMap::new(),
+            found: HashMap::default(),
+            objects: HashMap::default(),
             last: None,
             spare: Vec::new(),
         }

@@ -7,7 +7,8 @@ use crate::error::{Error, MissingLibrary};
 use crate::files::Files;
 use crate::search::{Candidate, Member, Place, Search, chain};
 use crate::tokens::Expanded;
-use std::collections::{HashMap, VecDeque};
+use foldhash::HashMap;
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use wiac_sys::root::Resolved;
@@ -100,8 +101,8 @@ impl<'s, 'r> Linker<'s, 'r> {
                 by_configuration: Vec::new(),
             },
             loader: None,
-            names: HashMap::new(),
-            identities: HashMap::new(),
+            names: HashMap::default(),
+            identities: HashMap::default(),
             queue: VecDeque::new(),
             variants: VecDeque::new(),
         }

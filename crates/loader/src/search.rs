@@ -9,7 +9,7 @@ use crate::elf::{Elf, ElfError};
 use crate::error::{Error, Tried, TriedResult};
 use crate::files::Files;
 use crate::tokens::{Expanded, Meanings, expand};
-use std::collections::HashMap;
+use foldhash::HashMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};

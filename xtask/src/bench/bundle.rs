@@ -10,6 +10,10 @@ use std::time::Duration;
 
 const PROGRAMS: [&str; 4] = ["bash", "ls", "git", "python3"];
 
+/// Debian's own programs: what comes before them in a developer's PATH may be a script that only starts them, and both
+/// sides would look for what a shell needs instead of python3.
+const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
+
 /// The usual script: ldd names the libraries and the interpreter.
 const FIND: &str = r#"for name; do
     path=$(command -v "$name")
@@ -46,12 +50,12 @@ pub(super) fn run(arguments: &Arguments, place: &Place) -> Outcome<Report> {
     let finding = [
         Contender::new("wiac bundle --list", || {
             let mut command = place.wiac();
-            command.args(["bundle", "--list"]).args(PROGRAMS);
+            command.args(["bundle", "--list"]).args(PROGRAMS).env("PATH", PATH);
             command
         }),
         Contender::new("ldd", || {
             let mut command = Command::new("bash");
-            command.args(["-c", FIND, "find"]).args(PROGRAMS);
+            command.args(["-c", FIND, "find"]).args(PROGRAMS).env("PATH", PATH);
             command
         }),
     ];
@@ -65,6 +69,7 @@ pub(super) fn run(arguments: &Arguments, place: &Place) -> Outcome<Report> {
         Contender::new("wiac bundle", || {
             let mut command = place.wiac();
             command.arg("bundle").args(PROGRAMS).arg(place.path("ours"));
+            command.env("PATH", PATH);
             command
         })
         .after(|| place.fresh("ours").map(drop)),
@@ -73,7 +78,8 @@ pub(super) fn run(arguments: &Arguments, place: &Place) -> Outcome<Report> {
             command
                 .args(["-c", COPY, "copy"])
                 .arg(place.path("theirs"))
-                .args(PROGRAMS);
+                .args(PROGRAMS)
+                .env("PATH", PATH);
             command
         })
         .after(|| place.fresh("theirs").map(drop)),

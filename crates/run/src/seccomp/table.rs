@@ -5,6 +5,7 @@
 //! the others were the check on this one, as libseccomp's are (see the tests).
 
 use super::arch::Abi;
+use std::cmp::Ordering;
 
 /// One call: its name and its number with each [`Abi`], in the order of its variants.
 type Row = (&'static str, [u16; 5]);
@@ -21,14 +22,22 @@ pub const LEN: usize = 484;
 
 /// The name of the call in a row.
 pub fn name(row: u16) -> &'static str {
-    ROWS[usize::from(row)].0
+    let (start, end) = (STARTS[usize::from(row)], STARTS[usize::from(row) + 1]);
+    &NAMES[usize::from(start)..usize::from(end)]
 }
 
 /// The row of a call; `None` for a name that no architecture here knows.
 pub fn find(name: &str) -> Option<u16> {
-    ROWS.binary_search_by(|(known, _)| (*known).cmp(name))
-        .ok()
-        .and_then(|row| u16::try_from(row).ok())
+    let (mut low, mut high) = (0, u16::try_from(LEN).ok()?);
+    while low < high {
+        let middle = u16::midpoint(low, high);
+        match self::name(middle).cmp(name) {
+            Ordering::Less => low = middle + 1,
+            Ordering::Equal => return Some(middle),
+            Ordering::Greater => high = middle,
+        }
+    }
+    None
 }
 
 /// Every row.
@@ -38,7 +47,7 @@ pub fn all() -> impl Iterator<Item = u16> {
 
 /// The number of the call in a row, with x32's bit where it belongs.
 pub fn number(row: u16, abi: Abi) -> Option<u32> {
-    match ROWS[usize::from(row)].1[abi as usize] {
+    match NUMBERS[usize::from(row)][abi as usize] {
         N => None,
         private @ P.. => Some(ARM_PRIVATE + u32::from(private - P)),
         number => Some(abi.first_number() + u32::from(number)),
@@ -87,9 +96,58 @@ const fn is_less(left: &[u8], right: &[u8]) -> bool {
     left.len() < right.len()
 }
 
+// At run time there are no pointers in the table: the start of every wiac would have to adjust them, in memory of its own.
+
+/// The numbers of each row.
+static NUMBERS: [[u16; 5]; LEN] = {
+    let mut numbers = [[N; 5]; LEN];
+    let mut row = 0;
+    while row < LEN {
+        numbers[row] = ROWS[row].1;
+        row += 1;
+    }
+    numbers
+};
+
+/// Where in [`NAMES`] the name of each row begins; and at last the end of all.
+static STARTS: [u16; LEN + 1] = {
+    let mut starts = [0; LEN + 1];
+    let mut row = 0;
+    while row < LEN {
+        // Much less than a u16 counts: the compiler stops at an overflow.
+        #[allow(clippy::cast_possible_truncation)]
+        let length = ROWS[row].0.len() as u16;
+        starts[row + 1] = starts[row] + length;
+        row += 1;
+    }
+    starts
+};
+
+/// All names, one behind the other.
+const NAMES: &str = match str::from_utf8(&BYTES) {
+    Ok(names) => names,
+    Err(_) => panic!("names are ASCII"),
+};
+
+static BYTES: [u8; STARTS[LEN] as usize] = {
+    let mut bytes = [0; STARTS[LEN] as usize];
+    let (mut row, mut at) = (0, 0);
+    while row < LEN {
+        let name = ROWS[row].0.as_bytes();
+        let mut index = 0;
+        while index < name.len() {
+            bytes[at] = name[index];
+            at += 1;
+            index += 1;
+        }
+        row += 1;
+    }
+    bytes
+};
+
 /// Columns: x86_64, x32, x86, aarch64, arm.
 #[rustfmt::skip]
-static ROWS: [Row; LEN] = [
+const ROWS: [Row; LEN] = [
     ("_llseek", [N, N, 140, N, 140]), ("_newselect", [N, N, 142, N, 142]), ("_sysctl", [156, N, 149, N, 149]),
     ("accept", [43, 43, N, 202, 285]), ("accept4", [288, 288, 364, 242, 366]), ("access", [21, 21, 33, N, 33]),
     ("acct", [163, 163, 51, 89, 51]), ("add_key", [248, 248, 286, 217, 309]), ("adjtimex", [159, 159, 124, 171, 124]),

@@ -7,9 +7,9 @@
 
 use super::{FileKind, Metadata, Root, open_regular, openat2, read_link_at, stat_at};
 use crate::{Error, Result, ResultExt};
+use foldhash::HashMap;
 use rustix::fs::{OFlags, ResolveFlags};
 use rustix::io::Errno;
-use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -100,8 +100,8 @@ impl<'r> Walk<'r> {
     pub(super) fn new(root: &'r Root) -> Self {
         Self {
             root,
-            directories: HashMap::new(),
-            seen: HashMap::new(),
+            directories: HashMap::default(),
+            seen: HashMap::default(),
             key: OsString::new(),
         }
     }
