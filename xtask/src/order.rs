@@ -16,7 +16,7 @@ use nix::sys::ptrace;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -51,16 +51,21 @@ pub(crate) fn run() -> Outcome {
     std::fs::write(place.0.join("Dockerfile"), DOCKERFILE)?;
     let functions = binary::functions(&std::fs::read(&program)?)?;
     shell::run(place.wiac(&program).args(["build", "-q", "-t", "order", "."]))?;
-    let mut called: Vec<&str> = Vec::new();
+    let mut called: Vec<Vec<u64>> = Vec::new();
     for arguments in COMMANDS {
-        for address in watch(place.stopped(&program, arguments), &functions)? {
-            let names = functions.get(&address).into_iter().flatten();
-            called.extend(names.map(String::as_str));
-        }
+        called.push(watch(place.stopped(&program, arguments), &functions)?);
     }
+    // What all call comes first of all: each needs a window less of what it shares with others.
+    let sets: Vec<BTreeSet<&u64>> = called.iter().map(|addresses| addresses.iter().collect()).collect();
+    let (common, own): (Vec<u64>, Vec<u64>) = called
+        .iter()
+        .flatten()
+        .partition(|address| sets.iter().all(|set| set.contains(address)));
+    let called = common.iter().chain(&own).filter_map(|address| functions.get(address));
+    let called = called.flatten().map(String::as_str);
     let mut list = format!("# {}\n", binary::compiler()?);
-    let mut listed = std::collections::BTreeSet::new();
-    for name in called.into_iter().filter(|name| listed.insert(*name)) {
+    let mut listed = BTreeSet::new();
+    for name in called.filter(|name| listed.insert(*name)) {
         writeln!(list, "{name}")?;
     }
     std::fs::write(shell::workspace().join(LIST), list)?;

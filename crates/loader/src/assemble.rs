@@ -10,6 +10,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use wiac_sys::root::{FileKind, Link, Metadata, Resolved, Walk};
 
+/// The directories of a root that may be symlinks into its /usr (file-hierarchy(7), and what Debian's usrmerge moves there).
+const MERGED: [&str; 7] = ["/bin", "/lib", "/lib32", "/lib64", "/libo32", "/libx32", "/sbin"];
+
 /// A closure under way.
 #[derive(Debug, Default)]
 pub(crate) struct Assembly {
@@ -146,20 +149,19 @@ impl Assembly {
         indices[0]
     }
 
-    /// Adds the root's own symlinks to directories that are here (`/bin -> usr/bin`): a program found by one of its
-    /// names can be started by all of them, as in the source.
-    pub fn top_level_links(&mut self, walk: &mut Walk<'_>) {
-        for entry in walk.root().read_dir("/").unwrap_or_default() {
-            let path = Path::new("/").join(&entry.name);
-            if entry.kind != Some(FileKind::Symlink) || self.entry(&path).is_some() {
+    /// Adds the root's symlinks that merge directories with those of /usr (`/bin -> usr/bin`), as far as they lead to
+    /// directories that are here: a program found by one of its names can be started by all of them, as in the source.
+    pub fn merged_directories(&mut self, walk: &mut Walk<'_>) {
+        for path in MERGED.map(Path::new) {
+            if self.entry(path).is_some() {
                 continue;
             }
-            let Ok(resolved) = walk.resolve(&path) else { continue };
-            let leads_here = self
-                .entry(&resolved.path)
-                .is_some_and(|entry| entry.kind == EntryKind::Directory);
-            if let Some(link) = resolved.links.first().filter(|_| leads_here) {
-                self.insert_link(walk, link, None);
+            let Ok(resolved) = walk.trace(path) else { continue };
+            let target = self.entry(&resolved.path);
+            if target.is_some_and(|entry| entry.kind == EntryKind::Directory) {
+                for link in &resolved.links {
+                    self.insert_link(walk, link, None);
+                }
             }
         }
     }

@@ -32,7 +32,7 @@ pub struct Entry {
     /// As it is in the source.
     pub metadata: Metadata,
     /// Who needs it, in the order found. Empty for directories, which are there for what they hold, and for the
-    /// root's symlinks to such directories.
+    /// root's symlinks that merge such directories with those of /usr.
     pub needed_by: Vec<NeededBy>,
     /// Set where it's needed on certain hardware only, in addition to a file that runs everywhere.
     pub variant: Option<String>,

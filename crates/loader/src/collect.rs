@@ -107,7 +107,7 @@ impl<'r> Collector<'r> {
         for set in std::mem::take(&mut self.sets) {
             self.collect_set(set)?;
         }
-        self.assembly.top_level_links(&mut self.files.walk);
+        self.assembly.merged_directories(&mut self.files.walk);
         Ok(self.assembly.finish())
     }
 

@@ -45,6 +45,21 @@ fn keeps_merged_directories_and_chains_of_links() {
     assert_eq!(files(&closure).len(), 3);
 }
 
+/// As in Fedora since 42, where /usr/sbin is a symlink itself.
+#[test]
+fn keeps_every_name_of_a_merged_directory() {
+    let tree = Tree::empty()
+        .link("/bin", "usr/bin")
+        .link("/sbin", "usr/sbin")
+        .link("/usr/sbin", "bin")
+        .link("/lib32", "usr/lib32")
+        .elf("/usr/lib32/other.so", &elf())
+        .elf("/usr/bin/p", &elf());
+    let closure = tree.closure("/usr/bin/p");
+    let expected = ["/bin -> usr/bin", "/sbin -> usr/sbin", "/usr/sbin -> bin"];
+    assert_eq!(links(&closure), expected);
+}
+
 #[test]
 fn rpath_holds_for_needs_of_needs() {
     let tree = Tree::new()
