@@ -1,6 +1,7 @@
 //! Whether a container gets a terminal, and where its streams go.
 
 use crate::error::Failure;
+use rustix::fd::AsFd;
 use rustix::process::getpgrp;
 use rustix::termios::{isatty, tcgetpgrp};
 use wiac_run::attach::window_size;
@@ -28,7 +29,7 @@ pub(crate) fn streams(interactive: bool, tty: bool) -> Result<Streams, Failure> 
             "-i and -t together need a terminal as standard input, and this isn't one",
         ));
     }
-    let can_type = input_is_terminal && !is_in_background();
+    let can_type = input_is_terminal && !is_in_background(rustix::stdio::stdin());
     let terminal = tty || (can_type && isatty(rustix::stdio::stdout()));
     let takes_input = interactive || (terminal && can_type);
     let input = if takes_input { Stream::Inherit } else { Stream::Null };
@@ -40,8 +41,8 @@ pub(crate) fn streams(interactive: bool, tty: bool) -> Result<Streams, Failure> 
     })
 }
 
-/// Another process group has the terminal that is standard input. Where the terminal isn't this session's, nobody stops
-/// this process for using it.
-pub(crate) fn is_in_background() -> bool {
-    tcgetpgrp(rustix::stdio::stdin()).is_ok_and(|foreground| foreground != getpgrp())
+/// Another process group has the terminal that this stream is. Where the terminal isn't this session's, nobody stops this
+/// process for using it.
+pub(crate) fn is_in_background(stream: impl AsFd) -> bool {
+    tcgetpgrp(stream).is_ok_and(|foreground| foreground != getpgrp())
 }

@@ -116,8 +116,9 @@ fn run_container(global: &Global, mut arguments: Arguments) -> Result<ExitCode, 
         }
         request => request,
     };
+    let in_background = terminal::is_in_background(rustix::stdio::stdin());
     let streams = terminal::streams(
-        arguments.interactive || (matches!(request, Request::Chain { .. }) && !terminal::is_in_background()),
+        arguments.interactive || matches!(request, Request::Chain { .. }) && !in_background,
         arguments.tty,
     )?;
     let dry_layer = DryLayer::new(&request, arguments.dry_run.is_some());

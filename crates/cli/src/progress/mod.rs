@@ -7,6 +7,7 @@ mod terminal;
 mod text;
 
 use crate::error::Failure;
+use crate::terminal::is_in_background;
 use crate::transfers;
 use plain::Plain;
 use rawjson::RawJson;
@@ -69,7 +70,8 @@ impl Style {
             (None, None) => Self::Auto,
         };
         match style {
-            Self::Auto if terminal::is_here() => Ok(Self::Terminal),
+            // From the background it would be drawn over what is typed.
+            Self::Auto if terminal::is_here() && !is_in_background(std::io::stderr()) => Ok(Self::Terminal),
             Self::Auto => Ok(Self::Plain),
             Self::Terminal if !terminal::is_here() => Err(Failure::usage(
                 "--progress=tty needs a terminal as standard error, and this isn't one; plain needs none",

@@ -2,7 +2,7 @@
 
 use super::context;
 use crate::harness::leftovers::{assert_nothing_within, processes_with, wait_until};
-use crate::harness::{Place, as_users};
+use crate::harness::{Place, as_users, tools};
 use rustix::process::Signal;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -49,6 +49,21 @@ fn plain_lines_are_whole_and_say_whose_they_are() {
             );
         }
     }
+}
+
+#[test]
+fn from_the_background_nothing_is_drawn() {
+    let place = Place::root();
+    context(&place);
+    place.write("context/Dockerfile", "FROM scratch\nCOPY root /\nRUN echo said\n");
+    let script = format!(
+        "set -m; {} build -q context >/dev/null; {0} build --no-cache context & wait %1",
+        tools::wiac().display()
+    );
+    let shell = place.command(std::path::Path::new("/bin/bash")).args(["-uc", &script]);
+    let screen = shell.env("WIAC_DATA", place.data()).on_terminal(24, 80).ends(0);
+    assert!(screen.contains("#3 said"), "{screen}");
+    assert!(!screen.contains("\u{1b}["), "{screen}");
 }
 
 #[test]
