@@ -183,6 +183,16 @@ fn missing(source: &Source, written: &str, path: &Path, error: &wiac_sys::Error)
     if error.errno() != rustix::io::Errno::NOENT {
         return Error::wrong(format!("{written}: can't be read in {}: {error}", source.description));
     }
+    if let Some((link, target)) = broken_link(source, path) {
+        let (link, target) = (link.display(), target.display());
+        return Error::wrong_with_hint(
+            format!(
+                "{written}: {link} is a symlink to {target}, which isn't there in {}",
+                source.description
+            ),
+            "symlinks are followed inside of it alone: copy what it leads to into it",
+        );
+    }
     let parent = Path::new("/").join(path.parent().unwrap_or(Path::new("")));
     let names = source.root.read_dir(parent).unwrap_or_default();
     let names: Vec<String> = names
@@ -202,6 +212,19 @@ fn missing(source: &Source, written: &str, path: &Path, error: &wiac_sys::Error)
             None => format!("it was looked for in {}", source.place.display()),
         },
     )
+}
+
+/// The first symlink on the way that leads to nothing, and what it says.
+fn broken_link(source: &Source, path: &Path) -> Option<(PathBuf, PathBuf)> {
+    let mut way = PathBuf::from("/");
+    for name in path {
+        way.push(name);
+        if source.root.resolve(&way).is_err() {
+            let target = source.root.read_link(&way).ok()?;
+            return Some((way.strip_prefix("/").unwrap_or(&way).to_owned(), target));
+        }
+    }
+    None
 }
 
 fn pick_matching(source: &Source, glob: &Glob, directory: &Path, picked: &mut Vec<Picked>) -> Result<()> {

@@ -194,3 +194,31 @@ fn hard_links_stay_links_and_attributes_stay() {
             < 1000
     );
 }
+
+#[test]
+fn a_symlink_that_leads_out_of_the_context_is_named() {
+    let place = Place::root();
+    place.write("beside/file", "outside");
+    place.write("context/in/file", "inside");
+    place.symlink("../beside/file", "context/link");
+    place.symlink("/etc", "context/absolute");
+    place.symlink("in", "context/fine");
+    for (source, link, target) in [
+        ("link", "link", "../beside/file"),
+        ("li*", "link", "../beside/file"),
+        ("absolute/hostname", "absolute", "/etc"),
+    ] {
+        place
+            .build("context", &format!("FROM scratch\nCOPY {source} /\n"))
+            .fails(1)
+            .complains(&[
+                &format!("{link} is a symlink to {target}, which isn't there in the build context"),
+                "Dockerfile:2",
+            ]);
+    }
+    place.build("context", "FROM scratch\nCOPY fine/file /\n").succeeds();
+    place
+        .build("context", "FROM scratch\nCOPY fine/fil /\n")
+        .fails(1)
+        .complains(&["did you mean file?"]);
+}
