@@ -247,8 +247,12 @@ pub fn explain_start(runtime: &RuntimeConfig, errno: rustix::io::Errno, root: Op
         };
     }
     let diagnosis = diagnose(process, program, &root, Some(errno.raw_os_error()));
+    let mut message = diagnosis.to_string();
+    if matches!(diagnosis, wiac_loader::Diagnosis::NotInPath { .. }) && program.contains(char::is_whitespace) {
+        message.push_str("\nit is one word with spaces in it: write several words, or sh -c '…'");
+    }
     Explanation {
-        message: diagnosis.to_string(),
+        message,
         code: i32::from(diagnosis.exit_code()),
     }
 }

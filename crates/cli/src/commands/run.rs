@@ -254,7 +254,13 @@ fn execute(
     let mut container = match Container::run(plan, streams.io) {
         Ok(container) => container,
         Err(wiac_run::Error::Exec { errno, root }) => {
-            let why = container::explain_start(runtime, errno, root.as_ref());
+            let mut why = container::explain_start(runtime, errno, root.as_ref());
+            let command = runtime.process.as_ref().and_then(|process| process.args.first());
+            if command.is_some_and(|command| command.starts_with('-')) {
+                why.message.push_str(
+                    "\nit was taken for the command: wiac's options stand before the image or the directories",
+                );
+            }
             return Err(Failure::new(why.message).with_code(u8::try_from(why.code).unwrap_or(CONTAINER_NOT_RUN)));
         }
         Err(error) => return Err(Failure::new(start_hint::with_hint(&error)).with_code(CONTAINER_NOT_RUN)),

@@ -14,6 +14,19 @@ fn commands_that_are_not_there(place: &Place) {
     complains(starts(place, "/bin/nothing"), 127, &["/bin/nothing does not exist"]);
     complains(starts(place, "/no/where/at/all"), 127, &["there is no /no"]);
     complains(starts(place, ""), 125, &["empty"]);
+    complains(
+        starts(place, "ls -l"),
+        127,
+        &["ls -l is in no directory of PATH", "one word with spaces in it"],
+    );
+    complains(
+        starts(place, "-v"),
+        127,
+        &[
+            "-v is in no directory of PATH",
+            "wiac's options stand before the image or the directories",
+        ],
+    );
 }
 
 as_users!(scripts_that_can_not_start: root, user, single);
