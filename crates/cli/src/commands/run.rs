@@ -197,15 +197,16 @@ fn not_run(error: impl std::error::Error) -> Failure {
 }
 
 fn overrides(arguments: &Arguments, terminal: bool) -> Result<ProcessOverrides, Failure> {
+    // As in docker, a name that isn't set here isn't set there either, whatever the image says.
     let from_environment = |text: &String| match text.split_once('=') {
-        Some(_) => Ok(Some(text.clone())),
-        None => Ok(environment::value(text)?.map(|value| format!("{text}={value}"))),
+        Some(_) => Ok(text.clone()),
+        None => Ok(environment::value(text)?.map_or_else(|| text.clone(), |value| format!("{text}={value}"))),
     };
     let env = arguments.env.iter().map(from_environment);
     Ok(ProcessOverrides {
         entrypoint: arguments.entrypoint.as_ref().map(|program| vec![program.clone()]),
         command: arguments.words.clone(),
-        env: env.filter_map(Result::transpose).collect::<Result<_, Failure>>()?,
+        env: env.collect::<Result<_, Failure>>()?,
         user: arguments.user.clone(),
         // As docker has it, an empty one is none: a script's variable may be unset.
         workdir: arguments.workdir.clone().filter(|directory| !directory.is_empty()),

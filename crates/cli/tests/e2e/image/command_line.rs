@@ -260,6 +260,24 @@ fn the_last_of_several_counts_and_switches_take_values() {
 }
 
 #[test]
+fn a_variable_comes_from_the_environment_or_is_unset() {
+    let place = Place::root();
+    place.image("app", "ENV HERE=image GONE=image KEPT=image");
+    place
+        .wiac(["run", "-e", "HERE", "-e", "GONE", "-e", "NEVER", "app", "sh", "-c"])
+        .arg("echo $HERE ${GONE-unset} ${NEVER-unset} $KEPT")
+        .env("HERE", "caller")
+        .succeeds()
+        .says("caller unset unset image");
+    for nameless in ["", "=x"] {
+        place
+            .wiac(["run", "-e", nameless, "app", "true"])
+            .fails(125)
+            .complains(&["has no name"]);
+    }
+}
+
+#[test]
 fn an_empty_value_is_as_none_and_a_wrong_one_is_named() {
     let place = Place::root();
     place.image("app", "WORKDIR /srv");
