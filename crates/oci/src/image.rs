@@ -72,6 +72,20 @@ impl ImageConfig {
     pub fn chain_id(&self) -> Option<ChainId> {
         ChainId::of(&self.rootfs.diff_ids)
     }
+
+    /// Makes the history tell of exactly `layers` layers, as `BuildKit` does before it adds a step: tools such as Nix and
+    /// Bazel write none, and the next step would be taken for that of a layer below. Steps that say nothing are added at
+    /// the end; where there are too many, the first ones count as having made no layer.
+    pub fn fit_history(&mut self, layers: usize) {
+        let told = self.history.iter().filter(|step| !step.empty_layer).count();
+        let excess = self.history.iter_mut().filter(|step| !step.empty_layer);
+        for step in excess.take(told.saturating_sub(layers)) {
+            step.empty_layer = true;
+        }
+        let missing = layers.saturating_sub(told);
+        self.history
+            .extend(std::iter::repeat_with(History::default).take(missing));
+    }
 }
 
 /// Defaults for a container (image-spec, config.md, "config"; names as docker writes them).
@@ -254,6 +268,29 @@ mod tests {
             without_null(written),
             without_null(serde_json::from_str(DOCKER).unwrap())
         );
+    }
+
+    #[test]
+    fn a_history_fits_its_layers() {
+        let step = |by: &str, empty_layer| History {
+            created_by: Some(by.to_owned()),
+            empty_layer,
+            ..History::default()
+        };
+        let fitted = |history: &[History], layers| {
+            let mut config = ImageConfig {
+                history: history.to_vec(),
+                ..ImageConfig::default()
+            };
+            config.fit_history(layers);
+            config.history
+        };
+        let two = [step("a", false), step("b", true), step("c", false)];
+        assert_eq!(fitted(&two, 2), two);
+        assert_eq!(fitted(&[], 2), [History::default(), History::default()]);
+        assert_eq!(fitted(&two, 3)[..3], two);
+        assert_eq!(fitted(&two, 3).len(), 4);
+        assert_eq!(fitted(&two, 1), [step("a", true), step("b", true), step("c", false)]);
     }
 
     #[test]

@@ -114,7 +114,8 @@ impl Worker<'_, '_> {
             self.shared.keep(bundle.layer.lock);
             return Ok((vec![bundle.layer.id], bundle.config, bundle.cached));
         }
-        let base = lock(&self.shared.images).find(name, platform)?;
+        let mut base = lock(&self.shared.images).find(name, platform)?;
+        base.config.fit_history(base.layers.len());
         self.shared.hold(&base.layers)?;
         let found = platform_of(&base.config);
         if !platform.takes(&found) {

@@ -87,6 +87,7 @@ fn configuration(
     };
     config.created = Some(created.to_owned());
     config.rootfs.diff_ids.clear();
+    config.fit_history(below.len());
     if let Some(author) = &arguments.author {
         config.author.clone_from(author);
     }

@@ -1,5 +1,6 @@
 //! What a container changed becomes a layer.
 
+use super::layout::{CONFIG, LAYER, Layout, config, digest, named};
 use super::peers::Unmounted;
 use super::rich::{assert_same, merged};
 use super::{assert_whole, json};
@@ -211,4 +212,41 @@ fn assert_killed_loses_nothing(place: &Place, layer: &str, wanted: usize) {
     place.wiac(["prune", "-f"]).succeeds();
     says_all(&chain, Some(layer));
     assert_whole(place, "data");
+}
+
+#[test]
+fn a_base_without_history_keeps_its_layers_apart() {
+    let place = Place::root();
+    let layout = Layout::new(&place, "silent");
+    place.busybox("tree");
+    place.write("tree/etc/passwd", "root:x:0:0::/:/bin/sh\n");
+    place
+        .host("tar -C tree -cf base.tar . && tar -C tree -cf more.tar bin/sh")
+        .succeeds();
+    let tars = ["base.tar", "more.tar"].map(|name| std::fs::read(place.path(name)).expect("made"));
+    // As Nix and Bazel make them.
+    let mut said = config(&tars.each_ref().map(|tar| digest(tar)));
+    said.as_object_mut().expect("an object").remove("history");
+    let layers = tars.each_ref().map(|tar| layout.blob(LAYER, tar));
+    let image = layout.manifest(&layout.document(CONFIG, &said), &layers);
+    layout.index(&[named(&image, "silent:1")]);
+    place.wiac(["load", "silent"]).succeeds();
+    let chain = place.wiac(["layers", "-q", "silent:1"]).succeeds().text().to_owned();
+    place.sh(&chain, "./box", "echo 12345 >/new").succeeds();
+    place.wiac(["commit", "-m", "a note", "./box", "committed"]).succeeds();
+    place
+        .build("context", "FROM silent:1\nENV A=b\nRUN echo 12345 >/new\n")
+        .args(["-t", "built"])
+        .succeeds();
+    for (name, newest, count) in [("committed", "6B COMMIT", 3), ("built", "6B RUN", 4)] {
+        let said = place.wiac(["history", "--no-trunc", "--format", "{{.Size}} {{.CreatedBy}}", name]);
+        let said = said.succeeds();
+        let lines: Vec<&str> = said.stdout.lines().collect();
+        assert!(
+            lines[0].starts_with(newest) && lines.len() == count,
+            "{name}: {lines:?}"
+        );
+        let last = lines[count - 1].trim();
+        assert!(last.ends_with("MB"), "{name}: {lines:?}");
+    }
 }
