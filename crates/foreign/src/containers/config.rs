@@ -33,22 +33,17 @@ impl Store {
             None => Settings::of(caller)?,
         };
         let driver = location.driver.clone().or(settings.driver);
-        check_driver(&settings.root, driver.as_deref())?;
         let options = location.options.iter().flat_map(|option| additional_stores(option));
-        let mut roots: Vec<PathBuf> = Vec::new();
         let graph_root = settings.root;
-        for root in settings
-            .image_store
-            .into_iter()
-            .chain([graph_root.clone()])
-            .chain(settings.additional)
-            .chain(options)
-        {
-            // An additional store that isn't there is no error for podman either.
-            if !roots.contains(&root) && (root == graph_root || root.join("overlay-images").is_dir()) {
+        let own = settings.image_store.into_iter().chain([graph_root.clone()]);
+        let mut roots: Vec<PathBuf> = Vec::new();
+        for root in own.chain(settings.additional).chain(options) {
+            // One that isn't there is no error for podman either: its own it would make, and have the images of the others.
+            if !roots.contains(&root) && root.join("overlay-images").is_dir() {
                 roots.push(root);
             }
         }
+        check_driver(&graph_root, driver.as_deref(), roots.is_empty())?;
         Ok(Self { roots })
     }
 }
@@ -140,8 +135,8 @@ fn root(section: &Section, caller: &Caller) -> Result<PathBuf> {
     Ok(data.join("containers/storage"))
 }
 
-/// Refuses stores without overlay directories, by the driver's name.
-fn check_driver(root: &Path, driver: Option<&str>) -> Result<()> {
+/// Refuses stores without overlay directories, by the driver's name. `is_alone`: no other store has some either.
+fn check_driver(root: &Path, driver: Option<&str>, is_alone: bool) -> Result<()> {
     let found = match driver {
         Some("overlay2") => "overlay".to_owned(),
         Some(driver) => driver.to_owned(),
@@ -155,7 +150,7 @@ fn check_driver(root: &Path, driver: Option<&str>) -> Result<()> {
             "copy the image with `skopeo copy` to an oci-archive and load that",
         ));
     }
-    if root.join("overlay-images").is_dir() {
+    if !is_alone {
         return Ok(());
     }
     // Tells a store that mayn't be read from one that isn't there.

@@ -179,3 +179,36 @@ fn what_is_no_store_of_directories_is_named() {
         "{wrong}"
     );
 }
+
+#[test]
+fn additional_stores_do_where_the_own_one_is_not_made_yet() {
+    let machine = Machine::new(0);
+    let conf = |own: &str| {
+        let [own, shared] = [own, "shared"].map(|path| machine.path(path).display().to_string());
+        let text = format!(
+            "[storage]\ndriver = \"overlay\"\ngraphroot = \"{own}\"\n[storage.options]\nadditionalimagestores = [\"{shared}\"]\n"
+        );
+        machine.file("etc/containers/storage.conf", &text);
+    };
+    conf("own");
+    assert!(matches!(
+        Store::find(&Location::default(), &machine.caller),
+        Err(Error::NoStore { .. })
+    ));
+    machine.store("shared");
+    assert_eq!(machine.own_roots(), paths(["shared"]));
+    std::fs::create_dir(machine.path("own")).unwrap();
+    assert_eq!(machine.own_roots(), paths(["shared"]));
+    machine.store("own");
+    assert_eq!(machine.own_roots(), paths(["own", "shared"]));
+    // What the own one has is still refused where it can't be used.
+    std::fs::create_dir_all(machine.path("vfs/vfs-images")).unwrap();
+    machine.file(
+        "etc/containers/storage.conf",
+        &format!("[storage]\ngraphroot = \"{}\"\n", machine.path("vfs").display()),
+    );
+    assert!(matches!(
+        Store::find(&Location::default(), &machine.caller),
+        Err(Error::Unsupported { .. })
+    ));
+}
