@@ -39,13 +39,17 @@ fn damage_is_told_and_mended(place: &Place) {
 }
 
 #[test]
-fn a_check_while_others_work_finds_nothing() {
+fn what_looks_while_others_work_finds_nothing_wrong() {
     let place = Place::root();
     place.image("app", "RUN echo here > /file");
+    place.image("loaded", "RUN echo loaded > /file");
+    place.wiac(["save", "-o", "loaded.tar", "loaded"]).succeeds();
+    let chain = place.wiac(["layers", "-q", "app"]).succeeds().text().to_owned();
     std::thread::scope(|scope| {
         let work = |name: &'static str| {
-            let place = &place;
+            let (place, chain) = (&place, &chain);
             scope.spawn(move || {
+                let layer = format!("./container-{name}");
                 for number in 0..12 {
                     let dockerfile = format!("FROM app\nRUN echo {name}{number} > /new\n");
                     place.write(&format!("{name}/Dockerfile"), dockerfile);
@@ -55,6 +59,12 @@ fn a_check_while_others_work_finds_nothing() {
                         .succeeds()
                         .says(&format!("{name}{number}"));
                     place.wiac(["rmi", "-q", name]).succeeds();
+                    place.wiac(["load", "-q", "-i", "loaded.tar"]).succeeds();
+                    for _ in 0..4 {
+                        place.wiac(["run", chain, &layer, "true"]).succeeds();
+                    }
+                    place.wiac(["commit", "-q", &layer, name]).succeeds();
+                    std::fs::remove_dir_all(place.path(&layer)).expect("deleted");
                     place.wiac(["prune", "-f", "--cache"]).succeeds();
                 }
             })
@@ -63,6 +73,10 @@ fn a_check_while_others_work_finds_nothing() {
         while !workers.iter().all(std::thread::ScopedJoinHandle::is_finished) {
             let said = place.wiac(["store", "check"]).ends_with_any(&[0, 1]);
             assert!(said.stdout.contains("nothing is wrong"), "{}", said.stdout);
+            for others in [&["df"][..], &["df", "-v"], &["images"], &["images", "--format", "json"]] {
+                let said = place.wiac(others).succeeds();
+                assert_eq!(said.stderr, "", "{others:?}");
+            }
         }
     });
     place.wiac(["prune", "-f", "--cache"]).succeeds();
