@@ -68,7 +68,7 @@ pub enum Error {
         remedy: String,
     },
     /// The store belongs to somebody else: owners of its files would be shifted.
-    #[error("the {tool} store at {} belongs to user {owner}: run wiac as that user", path.display())]
+    #[error("the {tool} store at {} belongs to {}: run wiac as that user", path.display(), user(*owner))]
     OtherUser {
         /// Whose format.
         tool: &'static str,
@@ -151,5 +151,15 @@ impl<T, E: Into<io::Error>> IoExt<T> for std::result::Result<T, E> {
             path: path.to_owned(),
             source: error.into(),
         })
+    }
+}
+
+/// A user, for messages. One who has no id in this user namespace is shown as the kernel's overflow id (`user_namespaces(7)`):
+/// a user's wiac sees root as that.
+fn user(id: u32) -> String {
+    const OVERFLOW: u32 = 65534;
+    match id {
+        OVERFLOW => "another user, perhaps root".to_owned(),
+        id => format!("user {id}"),
     }
 }
