@@ -14,7 +14,8 @@ enum Condition {
         value: Option<String>,
         has: bool,
     },
-    /// Made before this second.
+    /// Made before this second. As in docker, neither is an image that doesn't say when it was made: `prune` would delete
+    /// what is new.
     Before(i64),
     /// Made after it.
     Since(i64),
@@ -113,8 +114,8 @@ impl Condition {
                 let found = image.config.config.labels.get(name);
                 found.is_some_and(|found| value.as_ref().is_none_or(|value| value == found)) == *has
             }
-            Self::Before(second) => image.created() < *second,
-            Self::Since(second) => image.created() > *second,
+            Self::Before(second) => image.made().is_some_and(|made| made < *second),
+            Self::Since(second) => image.made().is_some_and(|made| made > *second),
         }
     }
 }
@@ -198,6 +199,32 @@ fn class(pattern: &[u8], text: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use wiac_oci::image::ImageConfig;
+
+    #[test]
+    fn an_image_of_unknown_age_is_neither_older_nor_newer() {
+        let image = |created: Option<&str>| Shown {
+            id: String::new(),
+            names: Vec::new(),
+            digests: Vec::new(),
+            manifest: None,
+            config: ImageConfig {
+                created: created.map(str::to_owned),
+                ..ImageConfig::default()
+            },
+            layers: Vec::new(),
+        };
+        let takes = |filter: &str, created| {
+            let filters = Filters::parse(&[filter.to_owned()], |_| Ok(1_000)).expect("a filter");
+            filters.takes(&image(created))
+        };
+        for filter in ["until=24h", "before=other", "since=other"] {
+            assert!(!takes(filter, None), "{filter}");
+        }
+        assert!(takes("until=24h", Some("2020-01-01T00:00:00Z")));
+        assert!(takes("before=other", Some("1970-01-01T00:00:00Z")));
+        assert!(takes("since=other", Some("2020-01-01T00:00:00Z")));
+    }
 
     #[test]
     fn references_by_pattern() {

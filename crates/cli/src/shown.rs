@@ -49,7 +49,12 @@ pub(crate) struct ShownLayer {
 impl Shown {
     /// When it was made, in seconds since 1970; 0 where it doesn't say.
     pub(crate) fn created(&self) -> i64 {
-        self.config.created.as_deref().and_then(dates::seconds).unwrap_or(0)
+        self.made().unwrap_or(0)
+    }
+
+    /// The same; nothing where it doesn't say.
+    pub(crate) fn made(&self) -> Option<i64> {
+        self.config.created.as_deref().and_then(dates::seconds)
     }
 
     /// How long ago that was, in docker's words.
