@@ -1,4 +1,6 @@
-//! Options of docker that wiac doesn't have yet: known by name, so that the message can say so.
+//! Options and commands of docker that wiac doesn't have yet: known by name, so that the message can say so.
+
+mod commands;
 
 use crate::error::Failure;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -183,6 +185,13 @@ pub(crate) fn explain(error: &clap::Error, arguments: &[OsString]) -> Failure {
             "the argument {shown} isn't text in UTF-8, which a configuration needs"
         ));
     }
+    if let Some(ContextValue::String(name)) = error.get(ContextKind::InvalidSubcommand)
+        // Not a word behind a command that has commands of its own.
+        && arguments.get(1).is_some_and(|first| first == name.as_str())
+        && let Some(failure) = commands::elsewhere(name)
+    {
+        return failure;
+    }
     let unknown = match error.get(ContextKind::InvalidArg) {
         Some(ContextValue::String(option)) if error.kind() == ErrorKind::UnknownArgument => option,
         _ => return Failure::from_clap(error),
@@ -190,6 +199,16 @@ pub(crate) fn explain(error: &clap::Error, arguments: &[OsString]) -> Failure {
     let has = |command: &str| arguments.iter().skip(1).any(|argument| argument == command);
     if has("run") {
         return unknown_run_option(unknown);
+    }
+    if has("copy")
+        && matches!(
+            unknown.as_str(),
+            "-r" | "-R" | "-a" | "-p" | "--recursive" | "--archive"
+        )
+    {
+        return Failure::usage(format!(
+            "{unknown} isn't there: directories are copied with all that is in them, and everything a file has is kept"
+        ));
     }
     let known: &[&str] = if has("build") { &BUILD } else { &[] };
     let other = || said_otherwise(unknown);

@@ -29,6 +29,9 @@ pub(crate) fn hint(error: &Error) -> Option<&'static str> {
              or start the outer container with --security-opt seccomp=unconfined",
             )
         }
+        Error::Step { what, errno, .. } if errno.raw_os_error() == ENOENT && what.starts_with("hide ") => Some(
+            "that takes /dev/null: a volume on /dev has to have one, or mount into /dev what is needed there alone",
+        ),
         Error::Step { what, call, errno, .. }
             if errno.raw_os_error() == EINVAL && call.name() == "move_mount" && what.starts_with("mount /") =>
         {

@@ -149,6 +149,17 @@ fn commands_that_can_not_be_understood_say_how_they_are_written() {
         .fails(125)
         .complains(&["LOWER[:LOWER…] CONTAINERLAYER COMMAND"]);
     place.wiac(["buld", "x"]).fails(125).complains(&["build"]);
+    for (theirs, ours) in [
+        ("ps", "use ps(1)"),
+        ("image", "wiac images"),
+        ("exec", "isn't there yet"),
+    ] {
+        place.wiac([theirs, "x"]).fails(125).complains(&[theirs, ours]);
+    }
+    place
+        .wiac(["copy", "-r", "layer", "x", "/"])
+        .fails(125)
+        .complains(&["-r isn't there: directories are copied with all that is in them"]);
     place
         .wiac(["--help"])
         .succeeds()

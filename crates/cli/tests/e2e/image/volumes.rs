@@ -77,4 +77,8 @@ fn a_directory_on_a_file_says_what_is_wrong() {
             .fails(125)
             .complains(&["a directory goes on a directory, a file on a file"]);
     }
+    place
+        .wiac(["run", "-v", "./directory:/dev", "app", "true"])
+        .fails(125)
+        .complains(&["a volume on /dev has to have one"]);
 }

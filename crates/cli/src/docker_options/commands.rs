@@ -1,0 +1,61 @@
+//! Commands of docker and podman that wiac has under another name, or not yet.
+
+use crate::error::Failure;
+
+/// What there is instead.
+const OTHERWISE: [(&str, &str); 20] = [
+    ("builder", "wiac cache and wiac prune --cache"),
+    ("buildx", "wiac build and wiac cache"),
+    ("bud", "wiac build"),
+    ("container", "wiac run, commit and export"),
+    ("cp", "wiac copy, into a layer directory"),
+    ("diff", "the directory diff of a container layer"),
+    ("image", "wiac images, inspect, history, tag, rmi and prune"),
+    ("info", "wiac df and wiac --version"),
+    ("ls", "wiac images"),
+    ("mount", "wiac layers, which shows the directories"),
+    ("registry", "wiac login, tags and search"),
+    ("rm", "rm -r of a container layer; a container of an image leaves none"),
+    ("start", "wiac run with the same container layer"),
+    ("restart", "wiac run with the same container layer"),
+    ("system", "wiac df, wiac prune and wiac store check"),
+    ("top", "ps(1), as for any process"),
+    ("ps", "ps(1): a container runs as long as its wiac run"),
+    ("stop", "kill(1), which wiac run passes on"),
+    ("kill", "kill(1), which wiac run passes on"),
+    ("version", "wiac --version"),
+];
+
+/// What isn't there.
+const NOT_YET: [&str; 21] = [
+    "attach", "compose", "context", "create", "events", "exec", "generate", "kube", "logs", "network", "pause",
+    "plugin", "pod", "port", "rename", "secret", "stats", "swarm", "unpause", "volume", "wait",
+];
+
+/// What to say of a word that is no command of ours, if it is one of theirs.
+pub(super) fn elsewhere(name: &str) -> Option<Failure> {
+    if let Some((_, ours)) = OTHERWISE.iter().find(|(theirs, _)| *theirs == name) {
+        return Some(Failure::usage(format!("there is no command {name}: use {ours}")));
+    }
+    NOT_YET.contains(&name).then(|| {
+        Failure::usage(format!(
+            "{name} isn't there yet: docker or podman has it, wiac doesn't so far"
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::table::COMMANDS;
+
+    #[test]
+    fn what_is_there_is_not_said_to_be_elsewhere() {
+        for entry in &COMMANDS {
+            assert!(elsewhere(entry.name).is_none(), "{}", entry.name);
+        }
+        assert!(elsewhere("ps").is_some_and(|said| said.to_string().contains("ps(1)")));
+        assert!(elsewhere("exec").is_some_and(|said| said.to_string().contains("isn't there yet")));
+        assert!(elsewhere("rnu").is_none());
+    }
+}
