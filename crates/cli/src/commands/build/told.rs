@@ -6,6 +6,8 @@ use super::Arguments;
 use super::platforms::Images;
 use crate::data::Data;
 use crate::error::{Failure, words};
+use std::fs::{File, Metadata};
+use std::io::ErrorKind;
 use std::path::Path;
 use wiac_layer::compression::Compression;
 use wiac_oci::digest::Digest;
@@ -91,13 +93,26 @@ impl Told {
     }
 }
 
-/// Deletes the id of an earlier build: one that fails must not leave it, as in buildx.
+/// Deletes the id of an earlier build: one that fails must not leave it, as in buildx. What a symlink leads to is emptied,
+/// and a pipe or device stays: root would delete `/dev/stdout`, or `/dev/null`.
 pub(super) fn forget(arguments: &Arguments) -> Result<(), Failure> {
     let Some(path) = &arguments.iidfile else {
         return Ok(());
     };
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Failure::new(format!(
+    let is_device = |found: Metadata| !found.is_file() && !found.is_dir();
+    let forgotten = if path.is_symlink() {
+        if path.is_file() {
+            File::create(path).map(drop)
+        } else {
+            Ok(())
+        }
+    } else if path.symlink_metadata().is_ok_and(is_device) {
+        Ok(())
+    } else {
+        std::fs::remove_file(path)
+    };
+    match forgotten {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(Failure::new(format!(
             "can't delete {}: {}",
             path.display(),
             words(&error)

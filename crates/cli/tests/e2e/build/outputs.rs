@@ -163,3 +163,26 @@ fn only_the_stages_that_are_named_run_again() {
     assert_eq!(second[0], first[0]);
     assert_ne!(second[1], first[1]);
 }
+
+#[test]
+fn an_id_goes_through_links_and_into_devices() {
+    let place = Place::root();
+    place.write("context/Dockerfile", "FROM scratch\nLABEL a=b\n");
+    // As /dev/stdout and /dev/null are: both are root's to delete.
+    place.symlink("kept", "link");
+    place.symlink("/proc/self/fd/1", "stdout");
+    place.host("mknod null c 1 3").succeeds();
+    let build = |to: &str| place.wiac(["build", "-q", "--iidfile", to, "context"]);
+    let id = build("link").succeeds().text().to_owned();
+    assert_eq!(place.read("kept"), id);
+    build("stdout").succeeds().says(&format!("{id}{id}"));
+    build("null").succeeds().says(&id);
+    place.host("test -L link && test -L stdout && test -c null").succeeds();
+    // A build that fails leaves no id of another one.
+    place.write("context/Dockerfile", "FROM scratch\nRUN false\n");
+    build("link").fails(1);
+    assert_eq!(place.read("kept"), "");
+    place.write("id", &id);
+    build("id").fails(1);
+    assert!(!place.has("id"));
+}
