@@ -202,3 +202,27 @@ fn docker() {
         docker.call(["rmi", "--force", image]).succeeds();
     }
 }
+
+/// docker's archives have the tars alone: one of a layer that is here belongs to nobody, unless its blob was let go of.
+#[test]
+fn a_plain_tar_is_kept_where_there_is_no_blob() {
+    let place = Place::root();
+    rich::layout(&place, "rich");
+    place.wiac(["load", "-q", "-i", "rich", "-t", "rich"]).succeeds();
+    place
+        .wiac(["save", "--format=docker-archive", "-o", "plain.tar", "rich"])
+        .succeeds();
+    let blobs = place.tree("data/blobs/sha256");
+    for _ in 0..2 {
+        place.wiac(["load", "-q", "-i", "plain.tar"]).succeeds();
+        assert_eq!(place.tree("data/blobs/sha256"), blobs);
+        assert_whole(&place, "data");
+    }
+    place.wiac(["prune", "-f", "--blobs"]).succeeds();
+    place.wiac(["load", "-q", "-i", "plain.tar"]).succeeds();
+    assert_whole(&place, "data");
+    place
+        .wiac(["save", "--format=docker-archive", "-o", "again.tar", "rich"])
+        .succeeds();
+    place.host("cmp plain.tar again.tar").succeeds();
+}
