@@ -3,11 +3,14 @@
 
 use crate::error::{Error, IoExt, Result};
 use crate::temporary::random_name;
+use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, PROC_SUPER_MAGIC};
+use rustix::io::Errno;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 /// Writes a file so that its name shows all of it or what was there before.
@@ -52,14 +55,21 @@ enum End {
     Open(File),
 }
 
-/// Follows a path's last part as long as it is a symlink.
+/// Follows a path's last part as long as it is a symlink, where the kernel would.
 fn end_of(path: &Path) -> Result<End> {
     let mut end = path.to_owned();
     for _ in 0..MOST_LINKS {
-        let Ok(target) = fs::read_link(&end) else {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let Ok(link) = rustix::fs::open(&end, flags, Mode::empty()) else {
+            return Ok(End::Name(end));
+        };
+        let Some(target) = target_of(&link) else {
             return Ok(End::Name(end));
         };
         let directory = directory_of(&end).to_owned();
+        if !may_be_followed(&link, &directory).on("open", path)? {
+            return Err(io::Error::from(Errno::ACCESS)).on("open", path);
+        }
         // What such a link says is what the file was once called, and nothing can be put in its place.
         if rustix::fs::statfs(&directory).is_ok_and(|found| found.f_type == PROC_SUPER_MAGIC) {
             let file = File::options().write(true).truncate(true).open(path);
@@ -67,7 +77,23 @@ fn end_of(path: &Path) -> Result<End> {
         }
         end = directory.join(target);
     }
-    Err(io::Error::from(rustix::io::Errno::LOOP)).on("open", path)
+    Err(io::Error::from(Errno::LOOP)).on("open", path)
+}
+
+/// What an open symlink says; nothing where it is none.
+fn target_of(link: &OwnedFd) -> Option<PathBuf> {
+    let target = rustix::fs::readlinkat(link, "", Vec::new()).ok()?;
+    Some(PathBuf::from(OsString::from_vec(target.into_bytes())))
+}
+
+/// Whether a link in a directory such as /tmp isn't a stranger's, who could lead root anywhere (`fs.protected_symlinks` in
+/// proc(5): its rule, since the rename that ends the writing doesn't follow the link).
+fn may_be_followed(link: &OwnedFd, directory: &Path) -> rustix::io::Result<bool> {
+    let (link, directory) = (rustix::fs::fstat(link)?, rustix::fs::stat(directory)?);
+    let everybodys = (Mode::SVTX | Mode::WOTH).bits();
+    let is_everybodys = directory.st_mode & everybodys == everybodys;
+    let owner = link.st_uid;
+    Ok(!is_everybodys || owner == rustix::process::geteuid().as_raw() || owner == directory.st_uid)
 }
 
 /// The directory that a name stands in.
@@ -155,7 +181,9 @@ fn own_link(file: &File) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::Permissions;
     use std::io::Write;
+    use std::os::unix::fs::PermissionsExt;
 
     fn names(directory: &Path) -> Vec<String> {
         let entries = fs::read_dir(directory).expect("list").flatten();
@@ -229,6 +257,29 @@ mod tests {
         }
         assert_eq!(names(&at("far")), ["file"]);
         assert!(write("circle", "text").is_err());
+    }
+
+    #[test]
+    fn a_strangers_symlink_in_everybodys_directory_is_not_followed() {
+        let is_root = rustix::process::geteuid().is_root();
+        assert!(is_root, "this test needs root: it gives a symlink away");
+        let dir = tempfile::tempdir().expect("tempdir");
+        let (tmp, link) = (dir.path().join("tmp"), dir.path().join("tmp/link"));
+        let target = dir.path().join("target");
+        fs::create_dir(&tmp).expect("mkdir");
+        std::os::unix::fs::symlink(&target, &link).expect("symlink");
+        let write = |text: &str| write_file(&link, |file| file.write_all(text.as_bytes()).on("write", &link));
+        for (mode, owner, is_followed) in [(0o1777, 1234, false), (0o777, 1234, true), (0o1777, 0, true)] {
+            fs::set_permissions(&tmp, Permissions::from_mode(mode)).expect("chmod");
+            std::os::unix::fs::lchown(&link, Some(owner), None).expect("lchown");
+            let _ = fs::remove_file(&target);
+            assert_eq!(write("text").is_ok(), is_followed, "{mode:o} {owner}");
+            assert_eq!(
+                (target.exists(), link.is_symlink()),
+                (is_followed, true),
+                "{mode:o} {owner}"
+            );
+        }
     }
 
     #[test]
