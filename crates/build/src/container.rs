@@ -305,11 +305,26 @@ pub fn explain_end(stack: &LayerStack, form: Form, runtime: &RuntimeConfig, code
         return None;
     }
     let process = runtime.process.as_ref()?;
+    let program = process.args.first()?;
+    // Volumes aren't in the stack.
+    let is_above = |mount: &Mount| Path::new(program).starts_with(&mount.destination);
+    if runtime.mounts.iter().any(is_above) {
+        return None;
+    }
     // Not the caller's id: in a user namespace everybody is root.
     let root = wiac_run::view::open_merged(stack.directories(), form == Form::User).ok()?;
     let root = Root::from_fd(root).ok()?;
-    let diagnosis = diagnose(process, process.args.first()?, &root, None);
-    (!matches!(diagnosis, wiac_loader::Diagnosis::NoFault(_))).then(|| diagnosis.to_string())
+    let diagnosis = diagnose(process, program, &root, None);
+    says_why_it_ended(&diagnosis).then(|| diagnosis.to_string())
+}
+
+/// Whether this can be so of a program that was started: it was there then, and could be executed.
+fn says_why_it_ended(diagnosis: &wiac_loader::Diagnosis) -> bool {
+    use wiac_loader::Diagnosis;
+    matches!(
+        diagnosis,
+        Diagnosis::MissingLibraries { .. } | Diagnosis::Script { .. } | Diagnosis::CarriageReturn { .. }
+    )
 }
 
 /// Waits for a container's end; a signal that asks the caller to end ends the container at once.

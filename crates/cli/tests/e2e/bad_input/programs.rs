@@ -204,3 +204,18 @@ fn words_that_are_too_long() {
         &["true: arguments and variables have 180", "bytes together"],
     );
 }
+
+#[test]
+fn a_program_that_ran_is_not_said_to_be_missing() {
+    let place = Place::root();
+    place.image("app", "");
+    place.script("own/script", "#!/bin/sh\nexit 127\n");
+    for words in [
+        &["-v", "./own/script:/script", "app", "/script"][..],
+        &["-v", "./own:/own", "app", "/own/script"],
+        &["app", "sh", "-c", "exit 127"],
+    ] {
+        let said = place.wiac(["run"]).args(words).fails(127);
+        assert_eq!(said.stderr, "", "{words:?}");
+    }
+}
