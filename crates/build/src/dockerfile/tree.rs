@@ -184,10 +184,15 @@ fn missing(source: &Source, written: &str, path: &Path, error: &wiac_sys::Error)
         return Error::wrong(format!("{written}: can't be read in {}: {error}", source.description));
     }
     if let Some((link, target)) = broken_link(source, path) {
-        let (link, target) = (link.display(), target.display());
+        let (link, target) = (link.display().to_string(), target.display());
+        let subject = if link == written {
+            String::new()
+        } else {
+            format!("{written}: ")
+        };
         return Error::wrong_with_hint(
             format!(
-                "{written}: {link} is a symlink to {target}, which isn't there in {}",
+                "{subject}{link} is a symlink to {target}, which isn't there in {}",
                 source.description
             ),
             "symlinks are followed inside of it alone: copy what it leads to into it",
