@@ -29,7 +29,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     platform: Option<Platform>,
     /// Name the image; only where there is one image in it
-    #[arg(short, long, value_name = "NAME")]
+    #[arg(short, long, value_name = "NAME", value_parser = super::new_name)]
     tag: Vec<Reference>,
 }
 

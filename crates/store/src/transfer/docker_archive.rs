@@ -7,6 +7,7 @@ use super::Archive;
 use super::incoming::{DOCUMENT_LIMIT, Incoming};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
+use wiac_oci::reference::Reference;
 
 /// The list of images.
 pub(super) const LIST: &str = "manifest.json";
@@ -56,10 +57,13 @@ fn image(archive: &Archive, entry: Entry) -> Result<Incoming> {
     let places = entry.layers.into_iter().map(|name| (None, name)).collect();
     let mut image = Incoming::new(&shown, config, None, places)?;
     for name in names {
-        let reference = name
+        let reference: Reference = name
             .parse()
             .map_err(|error| Error::image(shown.as_str(), format!("its name {name:?} is none: {error}")))?;
-        image.names.push(reference);
+        // A digest is a manifest's, and there is none here: anybody could call anything so.
+        if reference.digest().is_none() {
+            image.names.push(reference);
+        }
     }
     Ok(image)
 }

@@ -126,14 +126,17 @@ fn by_name(manifests: Vec<Descriptor>) -> Vec<(Option<Reference>, Vec<Descriptor
     groups
 }
 
-/// The name that a layout's index gives an image; a bare tag is none.
+/// The name that a layout's index gives an image; a bare tag is none, nor is a name with the digest of something else: who
+/// asks for that digest must get what has it.
 fn name_of(descriptor: &Descriptor) -> Option<Reference> {
     let full = descriptor.annotations.get(ANNOTATION_IMAGE_NAME);
     let text = full.or_else(|| {
         let name = descriptor.annotations.get(ANNOTATION_REF_NAME)?;
         name.contains(['/', ':']).then_some(name)
     })?;
-    text.parse().ok()
+    let name: Reference = text.parse().ok()?;
+    let is_its_own = name.digest().is_none_or(|digest| *digest == descriptor.digest);
+    is_its_own.then_some(name)
 }
 
 /// Whether an entry is called so.

@@ -263,7 +263,7 @@ fn index_entries(images: &[Wanted], outgoing: &[OutgoingIndex]) -> Vec<Descripto
 fn layout_list(images: &[Wanted], outgoing: &[OutgoingIndex]) -> Vec<Entry> {
     let entry = |(wanted, outgoing): (&Wanted, &OutgoingIndex)| Entry {
         config: blob_name(&Digest::sha256(&outgoing.images[0].config)),
-        repo_tags: Some(wanted.names.iter().map(Reference::familiar).collect()),
+        repo_tags: Some(tags(&wanted.names)),
         layers: outgoing.images[0]
             .layers
             .iter()
@@ -271,6 +271,12 @@ fn layout_list(images: &[Wanted], outgoing: &[OutgoingIndex]) -> Vec<Entry> {
             .collect(),
     };
     images.iter().zip(outgoing).map(entry).collect()
+}
+
+/// What docker takes for a name: none with a digest.
+fn tags(names: &[Reference]) -> Vec<String> {
+    let tagged = names.iter().filter(|name| name.digest().is_none());
+    tagged.map(Reference::familiar).collect()
 }
 
 fn docker_archive(images: &[Wanted], outgoing: &[OutgoingIndex], sink: &mut Sink<'_>) -> Result<()> {
@@ -290,7 +296,7 @@ fn docker_archive(images: &[Wanted], outgoing: &[OutgoingIndex], sink: &mut Sink
         sink.document(&config, &image.config)?;
         list.push(Entry {
             config,
-            repo_tags: Some(wanted.names.iter().map(Reference::familiar).collect()),
+            repo_tags: Some(tags(&wanted.names)),
             layers: image.layers.iter().map(name_of).collect(),
         });
     }

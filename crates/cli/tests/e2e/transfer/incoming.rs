@@ -273,3 +273,54 @@ fn signatures_beside_an_image_stay_behind() {
         place.wiac(["load", "signed"]).fails(1).complains(&[reason]);
     }
 }
+
+/// Who asks for a digest gets what has it, whatever an archive calls itself.
+#[test]
+fn nothing_passes_for_another_digest() {
+    let place = Place::root();
+    let layout = Layout::new(&place, "layout");
+    place
+        .host("mkdir tree; echo x > tree/x; tar -C tree -cf layer.tar x")
+        .succeeds();
+    let tar = std::fs::read(place.path("layer.tar")).expect("made");
+    let image = layout.manifest(
+        &layout.document(CONFIG, &config(&[digest(&tar)])),
+        &[layout.blob(LAYER, &tar)],
+    );
+    let own = format!("example.org/x@{}", image["digest"].as_str().expect("a digest"));
+    let foreign = format!("example.org/x@{}", digest(b"another"));
+    let names = || place.tree("data/images/names");
+    layout.index(&[named(&image, &foreign)]);
+    place.wiac(["load", "layout"]).succeeds();
+    assert_eq!(names(), Vec::<String>::new());
+    layout.index(&[named(&image, &own)]);
+    place
+        .wiac(["load", "layout"])
+        .succeeds()
+        .says(&format!("Loaded image: {own}"));
+    assert_eq!(names().len(), 1);
+    // docker's list has no digests, and docker takes none in it.
+    place
+        .wiac(["save", "--format=docker-archive", "-o", "saved.tar", &own])
+        .succeeds();
+    place.host("mkdir saved && tar -C saved -xf saved.tar").succeeds();
+    assert!(place.read("saved/manifest.json").contains("\"RepoTags\":[]"));
+    let list = place
+        .read("saved/manifest.json")
+        .replace("[]", &format!("[\"{foreign}\"]"));
+    place.write("saved/manifest.json", list);
+    place.host("tar -C saved -cf forged.tar .").succeeds();
+    place.wiac(["load", "-i", "forged.tar"]).succeeds();
+    assert_eq!(names().len(), 1);
+    for command in [
+        &["load", "-i", "saved.tar", "-t", &foreign][..],
+        &["import", "layer.tar", &foreign],
+        &["build", "-t", &foreign, "tree"],
+        &["squash", &own, &foreign],
+    ] {
+        place
+            .wiac(command)
+            .fails(125)
+            .complains(&["a digest belongs to a manifest"]);
+    }
+}
