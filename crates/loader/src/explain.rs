@@ -10,9 +10,9 @@ use crate::shebang;
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
-use wiac_sys::root::{Blocked, FileKind, Resolved, Root};
+use wiac_sys::root::{Blocked, FileKind, Link, Resolved, Root};
 
 /// Nested scripts are followed no further than the kernel does.
 const MAX_SCRIPTS: usize = 5;
@@ -226,6 +226,30 @@ fn script(script: PathBuf, line: &shebang::Shebang, name: &[u8], cause: Diagnosi
     }
 }
 
+/// Whether this step, which isn't there, belongs to what the symlink says, rather than to what comes behind it: the last
+/// symlink on the way was crossed before it.
+fn is_on_the_way(at: &Path, link: &Link) -> bool {
+    let mut target = link.path.parent().unwrap_or(Path::new("/")).to_owned();
+    for component in link.target.components() {
+        match component {
+            Component::RootDir => target = PathBuf::from("/"),
+            Component::ParentDir => drop(target.pop()),
+            Component::Normal(name) => target.push(name),
+            Component::CurDir | Component::Prefix(_) => {}
+        }
+    }
+    target.starts_with(at)
+}
+
+/// The file that a failed step would have led through. A slash at the end of a path is the step ".", which is no name.
+fn file_before(step: &Path) -> PathBuf {
+    let bytes = step.as_os_str().as_bytes();
+    match bytes.strip_suffix(b"/.") {
+        Some(file) => PathBuf::from(OsStr::from_bytes(file)),
+        None => step.parent().unwrap_or(step).to_owned(),
+    }
+}
+
 fn unreachable_path(path: &Path, blocked: &Blocked) -> Diagnosis {
     let path = path.to_owned();
     let at = blocked.at.clone();
@@ -234,16 +258,16 @@ fn unreachable_path(path: &Path, blocked: &Blocked) -> Diagnosis {
             path,
             link: link.path.clone(),
         },
-        (Errno::NOENT, Some(link)) => Diagnosis::DanglingLink {
+        (Errno::NOENT, Some(link)) if is_on_the_way(&at, link) => Diagnosis::DanglingLink {
             path,
             link: link.path.clone(),
             target: link.target.clone(),
         },
-        (Errno::NOTDIR, _) => {
-            let at = at.parent().map(Path::to_owned).unwrap_or(at);
-            Diagnosis::NotADirectory { path, at }
-        }
-        (Errno::NOENT, None) => Diagnosis::Missing { path, at },
+        (Errno::NOTDIR, _) => Diagnosis::NotADirectory {
+            path,
+            at: file_before(&at),
+        },
+        (Errno::NOENT, _) => Diagnosis::Missing { path, at },
         (errno, _) => Diagnosis::Refused { path, errno },
     }
 }

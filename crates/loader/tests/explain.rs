@@ -59,6 +59,11 @@ fn missing_files_and_links() {
         said(&tree, "/bin/f/x", 20),
         "126 /bin/f/x does not exist: /bin/f is not a directory"
     );
+    // A slash at the end asks for a directory.
+    assert_eq!(
+        said(&tree, "/bin/f/", 20),
+        "126 /bin/f/ does not exist: /bin/f is not a directory"
+    );
     let expected = "127 /bin/dangling is a symlink to /opt/gone, which does not exist";
     assert_eq!(said(&tree, "/bin/dangling", ENOENT), expected);
     let expected = "126 /bin/circle is a symlink that leads back to itself";
@@ -207,4 +212,18 @@ fn never_only_no_such_file() {
         text,
         "127 the kernel did not start /bin/p: No such file or directory; its files show no reason"
     );
+}
+
+#[test]
+fn what_is_missing_behind_a_symlink_is_not_its_target() {
+    let tree = Tree::empty()
+        .directory("/usr/bin")
+        .link("/bin", "usr/bin")
+        .link("/tools", "/usr/none");
+    assert_eq!(
+        said(&tree, "/bin/m", ENOENT),
+        "127 /bin/m does not exist: there is no /usr/bin/m"
+    );
+    let expected = "127 /tools/m can't be reached: /tools is a symlink to /usr/none, which does not exist";
+    assert_eq!(said(&tree, "/tools/m", ENOENT), expected);
 }
