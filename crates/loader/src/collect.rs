@@ -6,6 +6,7 @@ use crate::closure::{Closure, NeedKind, NeededBy, Program, Set};
 use crate::dialect::Dialect;
 use crate::elf::{Elf, ElfError, ElfKind};
 use crate::error::{Error, InterpreterProblem};
+use crate::explain::unreachable_path;
 use crate::files::Files;
 use crate::link::{Linked, Linker, Loader};
 use crate::nearest;
@@ -13,6 +14,7 @@ use crate::search::{Candidate, Place};
 use crate::shebang::{self, Shebang};
 use crate::tokens::Expanded;
 use foldhash::HashMap;
+use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -132,21 +134,30 @@ impl<'r> Collector<'r> {
             name: name.to_string_lossy().into_owned(),
             searched: self.search_path.clone(),
             nearest: nearest::program(&mut self.files, name, &self.cwd, &self.search_path),
+            is_here: !name.is_empty() && self.files.find_file(&self.cwd.join(name)).is_some(),
         })
     }
 
     /// A path that may start at the working directory.
     pub(crate) fn relative(&self, path: &[u8]) -> PathBuf {
-        self.cwd.join(OsStr::from_bytes(path))
+        self.cwd
+            .join(OsStr::from_bytes(path.strip_prefix(b"./").unwrap_or(path)))
     }
 
     pub(crate) fn lookup(&mut self, path: &Path) -> Result<Rc<Resolved>, Error> {
-        let found = self.files.find(path).map(Ok);
-        let found = found.unwrap_or_else(|| self.files.walk.resolve(path).map(Rc::new));
-        found.map_err(|source| Error::Lookup {
-            path: path.to_owned(),
-            source,
-        })
+        if let Some(found) = self.files.find(path) {
+            return Ok(found);
+        }
+        match self.files.walk.trace(path) {
+            Ok(resolved) => Ok(Rc::new(resolved)),
+            Err(blocked) if matches!(blocked.errno, Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {
+                Err(Error::Unreachable(Box::new(unreachable_path(path, &blocked))))
+            }
+            Err(blocked) => Err(Error::Lookup {
+                path: path.to_owned(),
+                source: wiac_sys::Error::new("resolve", crate::error::shown(path), blocked.errno),
+            }),
+        }
     }
 
     /// Adds what starts when the kernel is told to start this file; gives its object.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use wiac_sys::error::describe;
 
 /// Why a program can't start, or didn't run. `Display` gives one or two lines without a prefix.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Diagnosis {
     /// No directory of PATH holds a program of this name.
     NotInPath {

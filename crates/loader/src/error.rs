@@ -1,6 +1,7 @@
 //! Why a closure can't be computed: each error names the file, who needs it, and where it was looked for.
 
 use crate::arch::Architecture;
+use crate::diagnosis::Diagnosis;
 use crate::elf::ElfError;
 use rustix::io::Errno;
 use std::fmt;
@@ -18,8 +19,12 @@ pub enum Error {
         searched: Vec<PathBuf>,
         /// A program there whose name differs by a letter or two.
         nearest: Option<String>,
+        /// A file of this name is in the working directory, where nobody looks for a name without a slash.
+        is_here: bool,
     },
     /// A path leads nowhere: a missing file, a loop of symlinks, or a file where a directory should be.
+    Unreachable(Box<Diagnosis>),
+    /// A path can't be followed for another reason.
     Lookup {
         /// The path as asked for.
         path: PathBuf,
@@ -130,9 +135,11 @@ impl fmt::Display for Error {
                 name,
                 searched,
                 nearest,
-            } => not_in_path(f, name, searched, nearest.as_deref()),
-            Self::Lookup { path, source } => write!(f, "{}: {source}", shown(path)),
-            Self::Unreadable { path, source } => write!(f, "can't read {}: {source}", shown(path)),
+                is_here,
+            } => not_in_path(f, name, searched, nearest.as_deref(), *is_here),
+            Self::Unreachable(diagnosis) => diagnosis.fmt(f),
+            Self::Lookup { path, source } => write!(f, "{}: {}", shown(path), describe(source.errno())),
+            Self::Unreadable { path, source } => write!(f, "can't read {}: {}", shown(path), describe(source.errno())),
             Self::NotAFile(path) => write!(f, "{} is not a regular file", shown(path)),
             Self::NotExecutable(path) => write!(f, "{} is not executable", shown(path)),
             Self::UnknownFormat { path, empty: true } => write!(f, "{} is empty", shown(path)),
@@ -156,6 +163,17 @@ impl fmt::Display for Error {
                 "{} needs the interpreter {}, {problem}",
                 shown(program),
                 shown(interpreter)
+            ),
+            Self::Script {
+                script,
+                interpreter,
+                carriage_return: true,
+                ..
+            } => write!(
+                f,
+                "the first line of {} ends with a carriage return, so the kernel looks for \"{}\": save the file with Unix line ends",
+                shown(script),
+                interpreter.escape_debug()
             ),
             Self::Script {
                 script,
@@ -231,7 +249,13 @@ impl fmt::Display for MissingLibrary {
     }
 }
 
-fn not_in_path(f: &mut fmt::Formatter<'_>, name: &str, searched: &[PathBuf], nearest: Option<&str>) -> fmt::Result {
+fn not_in_path(
+    f: &mut fmt::Formatter<'_>,
+    name: &str,
+    searched: &[PathBuf],
+    nearest: Option<&str>,
+    is_here: bool,
+) -> fmt::Result {
     let searched: Vec<_> = searched.iter().map(|path| shown(path)).collect();
     write!(
         f,
@@ -240,6 +264,7 @@ fn not_in_path(f: &mut fmt::Formatter<'_>, name: &str, searched: &[PathBuf], nea
         searched.join(":")
     )?;
     match nearest {
+        _ if is_here => write!(f, "; for the file in this directory write ./{}", name.escape_debug()),
         Some(nearest) => write!(f, "; did you mean {}?", nearest.escape_debug()),
         None => Ok(()),
     }

@@ -194,6 +194,7 @@ impl Explainer<'_> {
                 name,
                 searched,
                 nearest,
+                ..
             } => not_in_path(&name, &searched, nearest),
             Error::NotExecutable(path) => {
                 let mode = self.collector.files.find(&path).map_or(0, |found| found.metadata.mode);
@@ -250,7 +251,8 @@ fn file_before(step: &Path) -> PathBuf {
     }
 }
 
-fn unreachable_path(path: &Path, blocked: &Blocked) -> Diagnosis {
+/// What is wrong where a path led nowhere.
+pub(crate) fn unreachable_path(path: &Path, blocked: &Blocked) -> Diagnosis {
     let path = path.to_owned();
     let at = blocked.at.clone();
     match (blocked.errno, blocked.links.last()) {

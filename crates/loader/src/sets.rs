@@ -44,7 +44,7 @@ struct Tree {
 }
 
 impl Collector<'_> {
-    /// Adds a file or a directory with all below it. ELF files among them get their closure; symlinks are kept and
+    /// Adds a file or a directory (relative to the working directory) with all below it. ELF files among them get their closure; symlinks are kept and
     /// what they lead to is added, wherever in the root it is. One below a directory that leads to nothing stays as it
     /// is. Devices, FIFOs and sockets below a directory are left out. Scripts are files like any other here: their
     /// interpreters are not added.
@@ -53,7 +53,7 @@ impl Collector<'_> {
     /// A path that leads nowhere, a device, or an ELF file whose libraries are missing (but below a directory, that is
     /// noted in [`Closure::incomplete`](crate::Closure::incomplete)).
     pub fn add(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
-        let path = Path::new("/").join(path);
+        let path = self.relative(path.as_ref().as_os_str().as_bytes());
         let mut tree = Tree {
             by: NeededBy::User,
             programs: true,

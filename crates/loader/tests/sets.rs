@@ -86,7 +86,7 @@ fn a_file_and_what_needs_it() {
     let root = tree.root();
     assert!(matches!(
         Collector::new(&root).add("/nowhere"),
-        Err(Error::Lookup { .. })
+        Err(Error::Unreachable(_))
     ));
 }
 

@@ -59,7 +59,10 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<ExitCode, Failure> {
         ));
     }
     let place = arguments.root.clone().unwrap_or_else(|| PathBuf::from("/"));
-    let root = Root::open(&place).map_err(|error| Failure::new(format!("{}: {error}", place.display())))?;
+    let root = Root::open(&place).map_err(|error| {
+        let why = wiac_sys::error::describe(error.errno());
+        Failure::new(format!("--root {}: {why}", place.display()))
+    })?;
     let wanted = Wanted {
         programs: arguments.words,
         sets: arguments.with,

@@ -44,6 +44,31 @@ fn further_files_come_along(place: &Place) {
         .says("bash\ncat\nls");
 }
 
+// Relative paths start where the caller is, and what leads nowhere is said in words.
+as_users!(paths_start_in_the_working_directory: root, user);
+fn paths_start_in_the_working_directory(place: &Place) {
+    place.script("mine", "#!/bin/sh\n");
+    place.script("dos", "#!/bin/sh\r\n");
+    place.write("notes", "mine\n");
+    place.wiac(["bundle", "sh", "--add", "./notes", "target"]).succeeds();
+    let copied = format!("target{}", place.shown("notes"));
+    assert_eq!(std::fs::read_to_string(place.path(&copied)).expect("a copy"), "mine\n");
+    for (words, said) in [
+        (&["mine"][..], "for the file in this directory write ./mine"),
+        (&["./dos"], "ends with a carriage return"),
+        (&["./nosuch"], "/nosuch does not exist"),
+        (&["./notes/x"], "/notes is not a directory"),
+        (&["sh", "--add", "./nosuch"], "/nosuch does not exist"),
+        (
+            &["sh", "--root", "./nosuch"],
+            "--root ./nosuch: No such file or directory",
+        ),
+    ] {
+        let words = ["bundle", "--list"].iter().chain(words);
+        place.wiac(words).fails(1).complains(&[said]);
+    }
+}
+
 as_users!(names_in_a_reference_are_looked_up_where_everybody_finds_them: root, user);
 fn names_in_a_reference_are_looked_up_where_everybody_finds_them(place: &Place) {
     place.script("private/true", "#!/bin/sh\necho mine\n");
