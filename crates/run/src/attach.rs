@@ -9,6 +9,7 @@ use relay::Relay;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::termios::{OptionalActions, Termios, Winsize, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -20,8 +21,12 @@ const SIGKILL: i32 = 9;
 const SIGTERM: i32 = 15;
 const SIGWINCH: i32 = 28;
 
-/// What is passed on: HUP, INT, QUIT, USR1, USR2, TERM; WINCH as a change of the terminal's size.
-const FORWARDED: [i32; 7] = [SIGHUP, SIGINT, 3, 10, 12, SIGTERM, SIGWINCH];
+/// What is passed on: HUP, INT, QUIT, USR1, USR2, ALRM, TERM, VTALRM, PROF, IO, PWR; WINCH as a change of the terminal's size.
+/// Signals that stop and continue are the shell's business with its job, and the rest tells of mistakes of one's own.
+const FORWARDED: [i32; 12] = [SIGHUP, SIGINT, 3, 10, 12, 14, SIGTERM, 26, 27, 29, 30, SIGWINCH];
+
+/// Passed on as well: systemd as process 1, for one, is told by them to halt. glibc keeps the two before to itself (signal(7)).
+const REAL_TIME: RangeInclusive<i32> = 34..=64;
 
 /// A container's process 1 ignores signals it has no handler for. Who asks it to end this often means it: by signals, or by
 /// Ctrl-C on its terminal.
@@ -44,9 +49,10 @@ impl Signals {
     /// # Errors
     /// When the kernel has no descriptor left.
     pub fn catch() -> Result<Self, Error> {
-        signal::block(&FORWARDED).call("sigprocmask", || "SIG_BLOCK")?;
+        let caught: Vec<i32> = FORWARDED.into_iter().chain(REAL_TIME).collect();
+        signal::block(&caught).call("sigprocmask", || "SIG_BLOCK")?;
         Ok(Self {
-            descriptor: signal::descriptor(&FORWARDED).call("signalfd", || "")?,
+            descriptor: signal::descriptor(&caught).call("signalfd", || "")?,
             asked: Arc::default(),
         })
     }
@@ -56,7 +62,8 @@ impl Signals {
     /// # Errors
     /// When the kernel has no descriptor left.
     pub fn watch(&self) -> Result<Watch, Error> {
-        let requests: Vec<i32> = FORWARDED.into_iter().filter(|number| *number != SIGWINCH).collect();
+        let caught = FORWARDED.into_iter().chain(REAL_TIME);
+        let requests: Vec<i32> = caught.filter(|number| *number != SIGWINCH).collect();
         Ok(Watch {
             descriptor: signal::descriptor(&requests).call("signalfd", || "")?,
             asked: self.asked.clone(),

@@ -13,7 +13,7 @@ use crate::protocol;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::fs::{Mode, OFlags};
-use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
+use rustix::process::{Signal, WaitId, WaitIdOptions, waitid};
 use std::sync::Arc;
 use wiac_sys::process::{Process, StandardStream, clone_into, duplicate_to_standard, exit_now};
 use wiac_sys::sharing::{Inner, TableFd};
@@ -99,17 +99,11 @@ fn watch(payload: &Process, caller: BorrowedFd<'_>) {
         }
         if !fds[0].revents().is_empty() {
             match protocol::receive_number(caller) {
-                Ok(Some(number)) => send_signal(payload, number),
+                // The payload may have ended a moment ago.
+                Ok(Some(number)) => drop(payload.signal(number)),
                 _ => return,
             }
         }
-    }
-}
-
-fn send_signal(payload: &Process, number: i32) {
-    if let Some(signal) = Signal::from_named_raw(number) {
-        // The payload may have ended a moment ago.
-        let _ = pidfd_send_signal(&payload.pidfd, signal);
     }
 }
 

@@ -78,6 +78,17 @@ pub fn clone_into(flags: u64, cgroup: Option<BorrowedFd<'_>>, child: impl FnOnce
 }
 
 impl Process {
+    /// Sends it a signal by its number: rustix has no real-time signals. Child-safe.
+    ///
+    /// # Errors
+    /// ESRCH where it has ended; EINVAL where there is no such signal.
+    pub fn signal(&self, number: i32) -> Result<()> {
+        let pidfd = self.pidfd.as_raw_fd();
+        // SAFETY: no pointer is passed but NULL, which asks for what kill(2) would send (pidfd_send_signal(2)).
+        let result = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd, number, std::ptr::null::<()>(), 0) };
+        check(result).map(drop)
+    }
+
     /// Its mount namespace, which lives at least as long as the descriptor does. Child-safe.
     ///
     /// # Errors

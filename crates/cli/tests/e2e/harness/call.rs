@@ -243,6 +243,13 @@ impl Background {
         kill_process(Pid::from_child(&self.child), signal).expect("the command is there");
     }
 
+    /// Sends it a signal by its name, or by its number where it has none (37 is RTMIN+3).
+    pub fn gets_by_name(&self, signal: &str) {
+        let kill = format!("kill -s {signal} {}", self.child.id());
+        let status = std::process::Command::new("bash").args(["-c", &kill]).status();
+        assert!(status.expect("bash is there").success(), "{kill}");
+    }
+
     /// Waits for its end and gives its exit code, 128 and the signal's number where a signal ended it.
     pub fn exit_code(&mut self) -> i32 {
         let started = Instant::now();
