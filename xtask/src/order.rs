@@ -36,7 +36,7 @@ const DOCKERFILE: &str =
 /// What is watched, the most frequent first: what comes first in the list comes first in the binary.
 const COMMANDS: [&[&str]; 5] = [
     &["run", "order"],
-    &["bundle", "--list", "sh"],
+    &["bundle", "--list", "bash", "ls", "git"],
     &["run", "--network", "none", "order"],
     &["build", "-q", "--no-cache", "."],
     &["build", "-q", "."],

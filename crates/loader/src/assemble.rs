@@ -4,10 +4,10 @@ use crate::closure::{Closure, Entry, EntryKind, Need, NeedKind, NeededBy, Object
 use crate::elf;
 use crate::error::Error;
 use crate::link::{EdgeKind, Linked};
-use foldhash::HashMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use wiac_sys::map::HashMap;
 use wiac_sys::root::{FileKind, Link, Metadata, Resolved, Walk};
 
 /// The directories of a root that may be symlinks into its /usr (file-hierarchy(7), and what Debian's usrmerge moves there).

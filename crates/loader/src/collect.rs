@@ -13,12 +13,12 @@ use crate::nearest;
 use crate::search::{Candidate, Place};
 use crate::shebang::{self, Shebang};
 use crate::tokens::Expanded;
-use foldhash::HashMap;
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use wiac_sys::map::HashMap;
 use wiac_sys::root::{FileKind, Resolved, Root};
 
 /// Where programs named without a slash are looked up unless the caller says otherwise: root's usual PATH.

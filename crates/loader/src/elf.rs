@@ -8,11 +8,19 @@ mod read;
 use crate::arch::Architecture;
 use object::Endianness;
 use object::elf;
-use read::{Buffer, Headed, Reader};
+use read::{Buffer, Headed, Parts, Reader};
 use std::os::unix::fs::FileExt;
 
 /// Read at once: header, program headers and mostly the interpreter.
 const HEAD: usize = 4096;
+
+/// What files are read into, one after the other: made anew for each, such buffers leave holes in memory that no other one
+/// fits in.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    head: Buffer,
+    parts: Parts,
+}
 
 /// What stands in an ELF file for those that start it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,7 +126,13 @@ impl Elf {
     /// # Errors
     /// [`ElfError`], for everything but a file that the kernel and the dynamic loader could read as well.
     pub fn parse(source: &(impl Source + ?Sized)) -> Result<Self> {
-        let mut head = Buffer::new(HEAD);
+        Self::parse_with(source, &mut Scratch::default())
+    }
+
+    /// The same with buffers that served other files.
+    pub(crate) fn parse_with(source: &(impl Source + ?Sized), scratch: &mut Scratch) -> Result<Self> {
+        let Scratch { head, parts } = scratch;
+        head.resize(HEAD);
         let length = head.fill(source, 0)?;
         let bytes = &head.bytes()[..length];
         if !bytes.starts_with(&elf::ELFMAG) {
@@ -126,8 +140,8 @@ impl Elf {
         }
         let source = &Headed { head: bytes, source };
         match bytes.get(4) {
-            Some(&elf::ELFCLASS64) => Reader::<_, elf::FileHeader64<Endianness>>::open(source, bytes)?.elf(),
-            Some(&elf::ELFCLASS32) => Reader::<_, elf::FileHeader32<Endianness>>::open(source, bytes)?.elf(),
+            Some(&elf::ELFCLASS64) => Reader::<_, elf::FileHeader64<Endianness>>::open(source, bytes)?.elf(parts),
+            Some(&elf::ELFCLASS32) => Reader::<_, elf::FileHeader32<Endianness>>::open(source, bytes)?.elf(parts),
             Some(_) => Err(ElfError::Invalid("class")),
             None => Err(ElfError::Truncated("header")),
         }

@@ -1,12 +1,12 @@
 //! What has been seen of one root: lookups, directories with variants, and parsed objects, each read once.
 
-use crate::elf::{Elf, ElfError};
-use foldhash::HashMap;
+use crate::elf::{Elf, ElfError, Scratch};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::rc::Rc;
+use wiac_sys::map::HashMap;
 use wiac_sys::root::{FileKind, Resolved, Root, Walk};
 
 /// Longest configuration file read (ld.so.cache of a large desktop: 300 kB).
@@ -26,6 +26,7 @@ pub(crate) struct Files<'r> {
     last: Option<((u64, u64), File)>,
     /// A buffer that is done with.
     pub spare: Vec<u8>,
+    scratch: Scratch,
 }
 
 impl<'r> Files<'r> {
@@ -36,6 +37,7 @@ impl<'r> Files<'r> {
             objects: HashMap::default(),
             last: None,
             spare: Vec::new(),
+            scratch: Scratch::default(),
         }
     }
 
@@ -65,11 +67,13 @@ impl<'r> Files<'r> {
         if let Some(known) = self.objects.get(resolved.path.as_os_str()) {
             return known.clone();
         }
+        let mut scratch = std::mem::take(&mut self.scratch);
         let parsed = self
             .open(resolved)
             .map_err(|error| ElfError::Unreadable(error.errno()))
-            .and_then(Elf::parse)
+            .and_then(|file| Elf::parse_with(file, &mut scratch))
             .map(Rc::new);
+        self.scratch = scratch;
         self.objects
             .insert(resolved.path.clone().into_os_string(), parsed.clone());
         parsed

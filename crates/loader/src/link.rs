@@ -7,10 +7,10 @@ use crate::error::{Error, MissingLibrary};
 use crate::files::Files;
 use crate::search::{Candidate, Member, Place, Search, chain};
 use crate::tokens::Expanded;
-use foldhash::HashMap;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use wiac_sys::map::HashMap;
 use wiac_sys::root::Resolved;
 
 /// More objects than any real program has.

@@ -9,11 +9,11 @@ use crate::elf::{Elf, ElfError};
 use crate::error::{Error, Tried, TriedResult};
 use crate::files::Files;
 use crate::tokens::{Expanded, Meanings, expand};
-use foldhash::HashMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use wiac_sys::map::HashMap;
 use wiac_sys::root::Resolved;
 
 /// Combinations of the older hardware subdirectories nest no deeper.

@@ -8,6 +8,7 @@
 
 pub mod entry;
 pub mod error;
+pub mod map;
 pub mod mapped;
 pub mod mount;
 pub mod network;

@@ -23,16 +23,27 @@ const AROUND: u64 = 256;
 /// Objects that one object may ask for.
 const MAX_NEEDS: usize = 4096;
 
-/// An aligned buffer.
+/// An aligned buffer, which may be used again.
+#[derive(Default)]
 pub(super) struct Buffer {
     words: Vec<u64>,
     length: usize,
 }
 
+/// What is read of a file behind its first page.
+#[derive(Default)]
+pub(super) struct Parts {
+    headers: Buffer,
+    dynamic: Buffer,
+    strings: Buffer,
+    other: Buffer,
+}
+
 impl Buffer {
-    pub fn new(length: usize) -> Self {
-        let words = vec![0; length.div_ceil(8)];
-        Self { words, length }
+    /// Makes room for so many bytes; what they are is for [`Buffer::fill`] to say.
+    pub fn resize(&mut self, length: usize) {
+        self.words.resize(length.div_ceil(8), 0);
+        self.length = length;
     }
 
     pub fn bytes(&self) -> &[u8] {
@@ -80,13 +91,19 @@ fn unreadable(error: &std::io::Error) -> ElfError {
 }
 
 /// Reads exactly `length` bytes, which the caller has bounded.
-fn read(source: &(impl Source + ?Sized), offset: u64, length: u64, part: &'static str) -> Result<Buffer> {
+fn read(
+    source: &(impl Source + ?Sized),
+    offset: u64,
+    length: u64,
+    part: &'static str,
+    buffer: &mut Buffer,
+) -> Result<()> {
     let fits = offset.checked_add(length).is_some_and(|end| i64::try_from(end).is_ok());
     let length = usize::try_from(length).ok().filter(|_| fits);
     let length = length.ok_or(ElfError::Invalid(part))?;
-    let mut buffer = Buffer::new(length);
+    buffer.resize(length);
     if buffer.fill(source, offset)? == length {
-        Ok(buffer)
+        Ok(())
     } else {
         Err(ElfError::Truncated(part))
     }
@@ -143,10 +160,11 @@ impl<'s, S: Source + ?Sized, H: FileHeader<Endian = Endianness>> Reader<'s, S, H
         })
     }
 
-    pub fn elf(mut self) -> Result<Elf> {
+    pub fn elf(mut self, parts: &mut Parts) -> Result<Elf> {
         let endian = self.endian;
         let mut elf = self.empty();
-        let headers = self.program_headers()?;
+        let mut headers = std::mem::take(&mut parts.headers);
+        self.program_headers(&mut headers)?;
         for header in view::<H::ProgramHeader>(&headers) {
             if header.p_type(endian) == elf::PT_LOAD {
                 let segment = segment(header, endian);
@@ -164,11 +182,14 @@ impl<'s, S: Source + ?Sized, H: FileHeader<Endian = Endianness>> Reader<'s, S, H
         for header in view::<H::ProgramHeader>(&headers) {
             let segment = segment(header, endian);
             match header.p_type(endian) {
-                elf::PT_INTERP if elf.interpreter.is_none() => elf.interpreter = Some(self.interpreter(segment)?),
-                elf::PT_DYNAMIC if !elf.dynamic => self.dynamic(segment, &mut elf)?,
+                elf::PT_INTERP if elf.interpreter.is_none() => {
+                    elf.interpreter = Some(self.interpreter(segment, &mut parts.other)?);
+                }
+                elf::PT_DYNAMIC if !elf.dynamic => self.dynamic(segment, &mut elf, parts)?,
                 _ => {}
             }
         }
+        parts.headers = headers;
         Ok(elf)
     }
 
@@ -196,11 +217,12 @@ impl<'s, S: Source + ?Sized, H: FileHeader<Endian = Endianness>> Reader<'s, S, H
         }
     }
 
-    fn program_headers(&self) -> Result<Buffer> {
+    fn program_headers(&self, headers: &mut Buffer) -> Result<()> {
         let size = self.header.e_phentsize(self.endian);
         let count = u64::from(self.header.e_phnum(self.endian));
         if count == 0 {
-            return Ok(Buffer::new(0));
+            headers.resize(0);
+            return Ok(());
         }
         let length = count * u64::from(size);
         if usize::from(size) != size_of::<H::ProgramHeader>() || length > MAX_PROGRAM_HEADERS {
@@ -211,28 +233,30 @@ impl<'s, S: Source + ?Sized, H: FileHeader<Endian = Endianness>> Reader<'s, S, H
             self.header.e_phoff(self.endian).into(),
             length,
             "program headers",
+            headers,
         )
     }
 
-    fn interpreter(&self, segment: Segment) -> Result<Vec<u8>> {
+    fn interpreter(&self, segment: Segment, buffer: &mut Buffer) -> Result<Vec<u8>> {
         if segment.length < 2 || segment.length > MAX_INTERPRETER {
             return Err(ElfError::Invalid("interpreter"));
         }
-        let buffer = read(self.source, segment.offset, segment.length, "interpreter")?;
+        read(self.source, segment.offset, segment.length, "interpreter", buffer)?;
         match buffer.bytes().split_last() {
             Some((0, path)) => Ok(until_nul(path).to_vec()),
             _ => Err(ElfError::Invalid("interpreter")),
         }
     }
 
-    fn dynamic(&self, segment: Segment, elf: &mut Elf) -> Result<()> {
+    fn dynamic(&self, segment: Segment, elf: &mut Elf, parts: &mut Parts) -> Result<()> {
         if segment.length > MAX_DYNAMIC {
             return Err(ElfError::Invalid("dynamic section"));
         }
         elf.dynamic = true;
-        let buffer = read(self.source, segment.offset, segment.length, "dynamic section")?;
-        let tags = self.tags(view(&buffer))?;
-        let mut strings = Strings::open(self, &tags)?;
+        let Parts { dynamic, strings, .. } = parts;
+        read(self.source, segment.offset, segment.length, "dynamic section", dynamic)?;
+        let tags = self.tags(view(dynamic))?;
+        let mut strings = Strings::open(self, &tags, strings)?;
         let mut string = |offset: Option<u64>| offset.map(|offset| strings.get(offset)).transpose();
         elf.soname = string(tags.soname)?;
         elf.rpath = string(tags.rpath)?;
@@ -293,12 +317,16 @@ struct Strings<'s, S: Source + ?Sized> {
     offset: u64,
     length: u64,
     /// The part that was read last, and where in the table it begins.
-    part: Buffer,
+    part: &'s mut Buffer,
     start: u64,
 }
 
 impl<'s, S: Source + ?Sized> Strings<'s, S> {
-    fn open<H: FileHeader<Endian = Endianness>>(reader: &Reader<'s, S, H>, tags: &Tags) -> Result<Self> {
+    fn open<H: FileHeader<Endian = Endianness>>(
+        reader: &Reader<'s, S, H>,
+        tags: &Tags,
+        buffer: &'s mut Buffer,
+    ) -> Result<Self> {
         let part = "dynamic string table";
         let (offset, length) = match (tags.strings, tags.strings_length) {
             (Some(address), Some(length)) => {
@@ -308,11 +336,12 @@ impl<'s, S: Source + ?Sized> Strings<'s, S> {
             _ => (0, 0),
         };
         let whole = if length <= WHOLE_STRINGS { length } else { 0 };
+        read(reader.source, offset, whole, part, buffer)?;
         Ok(Self {
             source: reader.source,
             offset,
             length,
-            part: read(reader.source, offset, whole, part)?,
+            part: buffer,
             start: 0,
         })
     }
@@ -329,12 +358,8 @@ impl<'s, S: Source + ?Sized> Strings<'s, S> {
             let start = at.saturating_sub(AROUND);
             let end = at.saturating_add(behind).min(self.length);
             let length = end.saturating_sub(start);
-            self.part = read(
-                self.source,
-                self.offset.saturating_add(start),
-                length,
-                "dynamic string table",
-            )?;
+            let offset = self.offset.saturating_add(start);
+            read(self.source, offset, length, "dynamic string table", self.part)?;
             self.start = start;
             if let Some(string) = self.read_already(at) {
                 return Ok(string);

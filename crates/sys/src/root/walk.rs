@@ -6,8 +6,8 @@
 #![allow(clippy::unnecessary_debug_formatting, reason = "a hostile name is shown escaped")]
 
 use super::{FileKind, Metadata, Root, open_regular, openat2, read_link_at, stat_at};
+use crate::map::HashMap;
 use crate::{Error, Result, ResultExt};
-use foldhash::HashMap;
 use rustix::fs::{OFlags, ResolveFlags};
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
