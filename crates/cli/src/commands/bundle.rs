@@ -118,14 +118,8 @@ fn as_tree(closure: &Closure) -> String {
     let mut text = String::new();
     let mut shown = vec![false; closure.objects.len()];
     for program in &closure.programs {
-        add_branch(
-            &mut text,
-            closure,
-            &program.found.display().to_string(),
-            program.object,
-            0,
-            &mut shown,
-        );
+        let name = program.found.to_string_lossy();
+        add_branch(&mut text, closure, &name, program.object, 0, &mut shown);
     }
     for set in Set::ALL {
         for entry in closure
@@ -141,18 +135,15 @@ fn as_tree(closure: &Closure) -> String {
 
 fn add_branch(text: &mut String, closure: &Closure, name: &str, index: usize, depth: usize, shown: &mut [bool]) {
     let Some(object) = closure.object(index) else { return };
-    let path = object.path.display().to_string();
-    let place = if path == name {
-        String::new()
-    } else {
-        format!(" => {path}")
-    };
-    let variant = object
-        .variant
-        .as_ref()
-        .map(|variant| format!(" ({variant})"))
-        .unwrap_or_default();
-    let _ = writeln!(text, "{}{name}{place}{variant}", "    ".repeat(depth));
+    (0..depth).for_each(|_| text.push_str("    "));
+    text.push_str(name);
+    if object.path.as_os_str() != name {
+        let _ = write!(text, " => {}", object.path.display());
+    }
+    if let Some(variant) = &object.variant {
+        let _ = write!(text, " ({variant})");
+    }
+    text.push('\n');
     if std::mem::replace(&mut shown[index], true) {
         return;
     }

@@ -245,11 +245,18 @@ impl<'r> Walk<'r> {
         if let Some(seen) = self.seen.get(&self.key) {
             return Ok(seen.clone());
         }
-        let directory = self.directory(parent)?;
-        let seen = match stat_at(directory, name) {
-            Ok(metadata) if metadata.kind == FileKind::Symlink => Seen::Link(read_link_at(directory, name)?, metadata),
-            Ok(metadata) => Seen::Other(metadata),
-            Err(errno) => Seen::Failed(errno),
+        let seen = if let Some(open) = self.directories.get(&self.key) {
+            // It was opened on a straight way: it is a directory, and the one above needn't be opened for it.
+            Seen::Other(rustix::fs::fstat(open).map(|stat| Metadata::from(&stat))?)
+        } else {
+            let directory = self.directory(parent)?;
+            match stat_at(directory, name) {
+                Ok(metadata) if metadata.kind == FileKind::Symlink => {
+                    Seen::Link(read_link_at(directory, name)?, metadata)
+                }
+                Ok(metadata) => Seen::Other(metadata),
+                Err(errno) => Seen::Failed(errno),
+            }
         };
         self.seen.insert(self.key.clone(), seen.clone());
         Ok(seen)
