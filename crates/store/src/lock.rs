@@ -33,12 +33,16 @@ impl Lock {
     /// The exclusive lock, or `None` where somebody uses it. Who counts or collects (`df`, `prune`, `store check`) holds
     /// things for a moment only to see whether they are used: that isn't to keep anybody from using them.
     pub fn unless_used(path: &Path) -> Result<Option<Self>> {
+        Self::tried(path, || sleep(PAUSE))
+    }
+
+    fn tried(path: &Path, mut pause: impl FnMut()) -> Result<Option<Self>> {
         for _ in 0..TRIES {
             let lock = Self::try_exclusive(path)?;
             if lock.is_some() {
                 return Ok(lock);
             }
-            sleep(PAUSE);
+            pause();
         }
         Self::try_exclusive(path)
     }
@@ -106,23 +110,17 @@ fn lock(path: &Path, operation: FlockOperation) -> Result<Lock> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Instant;
 
     #[test]
     fn a_look_keeps_nobody_from_using_something() {
         let dir = tempfile::tempdir().expect("tempdir");
-        let look = Lock::try_exclusive(dir.path()).expect("asked").expect("free");
-        std::thread::scope(|scope| {
-            scope.spawn(move || {
-                sleep(PAUSE * 2);
-                drop(look);
-            });
-            let user = Lock::unless_used(dir.path()).expect("asked").expect("free");
-            // Who uses it longer has it.
-            let began = Instant::now();
-            assert!(Lock::unless_used(dir.path()).expect("asked").is_none());
-            assert!(began.elapsed() >= PAUSE * TRIES);
-            drop(user);
-        });
+        let mut look = Lock::try_exclusive(dir.path()).expect("asked");
+        assert!(look.is_some(), "nobody has it yet");
+        let user = Lock::tried(dir.path(), || drop(look.take())).expect("asked");
+        assert!(user.is_some(), "it was a look alone");
+        // Who uses it longer has it.
+        let mut pauses = 0;
+        assert!(Lock::tried(dir.path(), || pauses += 1).expect("asked").is_none());
+        assert_eq!(pauses, TRIES);
     }
 }
