@@ -2,7 +2,9 @@
 
 mod commands;
 
+use crate::commands::table::{COMMANDS, Entry};
 use crate::error::Failure;
+use clap::Arg;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use std::ffi::OsString;
 
@@ -102,31 +104,6 @@ const RUN: [&str; 94] = [
     "--ulimit",
     "--userns",
     "--uts",
-];
-
-/// The options of `run` that are there.
-const RUN_HERE: [&str; 21] = [
-    "--authfile",
-    "--build",
-    "--cert-dir",
-    "--creds",
-    "--data",
-    "--dry-run",
-    "--entrypoint",
-    "--env",
-    "--help",
-    "--hostname",
-    "--interactive",
-    "--lower",
-    "--name",
-    "--network",
-    "--platform",
-    "--read-only",
-    "--rm",
-    "--tty",
-    "--user",
-    "--volume",
-    "--workdir",
 ];
 
 /// `docker build`'s options that aren't there yet.
@@ -241,10 +218,25 @@ fn said_otherwise(option: &str) -> Option<Failure> {
     Some(Failure::usage(format!("{name} isn't there: {ours}")))
 }
 
+/// The options of `run` that are there.
+fn run_here() -> Vec<String> {
+    let mut commands = COMMANDS.iter().filter(|entry| entry.name == "run").map(Entry::command);
+    let command = commands.next().map(|mut command| {
+        command.build();
+        command
+    });
+    let names = command
+        .iter()
+        .flat_map(clap::Command::get_arguments)
+        .filter_map(Arg::get_long);
+    names.chain(["data"]).map(|name| format!("--{name}")).collect()
+}
+
 /// An option of `run` that isn't there.
 fn unknown_run_option(word: &str) -> Failure {
     not_there_yet(word, &RUN).unwrap_or_else(|| {
-        let names = RUN.iter().copied().chain(RUN_HERE);
+        let here = run_here();
+        let names = RUN.iter().copied().chain(here.iter().map(String::as_str));
         let nearest = wiac_suggest::nearest(word, names.filter(|name| name.starts_with("--")));
         let hint = nearest
             .map(|nearest| format!(" (did you mean {nearest}?)"))

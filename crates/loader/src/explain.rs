@@ -207,6 +207,7 @@ impl Explainer<'_> {
                     libraries,
                 }
             }
+            Error::Unreachable(diagnosis) => *diagnosis,
             other => Diagnosis::Other(other),
         }
     }

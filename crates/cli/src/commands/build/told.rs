@@ -6,7 +6,6 @@ use super::Arguments;
 use super::platforms::Images;
 use crate::data::Data;
 use crate::error::{Failure, words};
-use std::fs::{File, Metadata};
 use std::io::ErrorKind;
 use std::path::Path;
 use wiac_layer::compression::Compression;
@@ -99,17 +98,11 @@ pub(super) fn forget(arguments: &Arguments) -> Result<(), Failure> {
     let Some(path) = &arguments.iidfile else {
         return Ok(());
     };
-    let is_device = |found: Metadata| !found.is_file() && !found.is_dir();
-    let forgotten = if path.is_symlink() {
-        if path.is_file() {
-            File::create(path).map(drop)
-        } else {
-            Ok(())
-        }
-    } else if path.symlink_metadata().is_ok_and(is_device) {
-        Ok(())
-    } else {
-        std::fs::remove_file(path)
+    let forgotten = match path.metadata() {
+        Ok(found) if found.is_file() && path.is_symlink() => return write_text(path, ""),
+        _ if path.is_symlink() => Ok(()),
+        Ok(found) if !found.is_file() && !found.is_dir() => Ok(()),
+        _ => std::fs::remove_file(path),
     };
     match forgotten {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(Failure::new(format!(
