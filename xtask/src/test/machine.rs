@@ -6,8 +6,9 @@ use std::path::Path;
 use std::process::Command;
 
 /// Debian's packages, and what needs them.
-const PACKAGES: [(&str, &str); 27] = [
+const PACKAGES: [(&str, &str); 29] = [
     ("apache2-utils", "htpasswd, for a registry with users"),
+    ("attr", "setfattr: trees with attributes"),
     ("busybox-static", "the BusyBox container of the articles"),
     ("buildah", "images to and from it"),
     ("bzip2", "archives compressed with it"),
@@ -23,6 +24,7 @@ const PACKAGES: [(&str, &str); 27] = [
     ("git", "repositories as build contexts and in ADD"),
     ("jq", "changes documents of images"),
     ("libc6-dev", "static C programs"),
+    ("libcap2-bin", "setcap: files with capabilities"),
     ("libseccomp2", "the oracle of the seccomp compiler"),
     ("mmdebstrap", "a Debian image where podman and docker have it"),
     ("openssl", "certificates of a registry with TLS"),
