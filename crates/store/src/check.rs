@@ -7,6 +7,7 @@
 
 mod contents;
 mod entries;
+mod fingerprint;
 mod images;
 mod layout;
 mod proof;
@@ -28,7 +29,7 @@ use wiac_layer::unpack::OwnerPolicy;
 pub struct CheckOptions {
     /// Leave out contents: neither blobs are hashed nor layers counted.
     pub quick: bool,
-    /// Unpack layers that came in again, pack those made here again, and compare what comes out with what came out before.
+    /// Unpack layers that came in again, pack the others again, and compare what comes out with what came out before.
     pub deep: bool,
     /// Take away what leads nowhere, and set aside what is damaged.
     pub repair: bool,
@@ -85,7 +86,9 @@ pub struct CheckReport {
     pub blobs: usize,
     /// Layers whose files were compared with what their blobs give.
     pub compared: usize,
-    /// Layers for which that couldn't be done: how many, and the first one with the reason.
+    /// Layers that could be compared with nothing: the next deep check compares them with what they are now.
+    pub first_seen: usize,
+    /// Layers that couldn't be compared with their blobs: how many, and the first one with the reason.
     not_compared: Option<(usize, String)>,
 }
 
@@ -183,6 +186,7 @@ impl Store {
         }
         if options.deep {
             checker.pack_again()?;
+            checker.fingerprints()?;
         }
         Ok(checker.report)
     }

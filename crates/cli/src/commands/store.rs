@@ -30,7 +30,7 @@ struct Check {
     /// Don't read contents
     #[arg(long, conflicts_with = "deep")]
     quick: bool,
-    /// Also unpack layers that came in again and pack those made here again, and compare
+    /// Also unpack layers that came in again and pack the others again, and compare
     #[arg(long)]
     deep: bool,
     /// Say nothing where nothing is wrong
@@ -90,9 +90,18 @@ fn lines(report: &CheckReport, arguments: &Check) -> String {
         1 => "1 finding".to_owned(),
         count => format!("{count} findings"),
     };
-    let compared = match report.compared {
-        0 => String::new(),
-        count => format!(" ({count} compared with their blobs)"),
+    let counts = [
+        (report.compared, "compared with their blobs"),
+        (
+            report.first_seen,
+            "with nothing to compare, which the next --deep compares with what they are now",
+        ),
+    ];
+    let counts = counts.iter().filter(|(count, _)| *count > 0);
+    let compared: Vec<String> = counts.map(|(count, what)| format!("{count} {what}")).collect();
+    let compared = match compared.as_slice() {
+        [] => String::new(),
+        parts => format!(" ({})", parts.join(", ")),
     };
     let _ = writeln!(
         text,
@@ -134,6 +143,7 @@ fn to_json(report: &CheckReport) -> String {
         "Images": report.images,
         "Layers": report.layers,
         "Compared": report.compared,
+        "FirstSeen": report.first_seen,
         "Blobs": report.blobs,
     }))
 }

@@ -7,7 +7,7 @@ use crate::usage::contents_size;
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use wiac_layer::merged::LayerStack;
 use wiac_layer::pack::{PackOptions, pack};
 use wiac_oci::digest::{Algorithm, Digest, Hasher};
@@ -130,21 +130,34 @@ impl Checker<'_> {
                 owners: owners.last().and_then(Option::as_deref),
                 clamp: tar.clamp,
             };
-            let mut sink = Hashing(Hasher::new(tar.diff_id.digest().algorithm()));
-            let directory = File::open(&path).on("open", &path)?;
-            pack(&directory, &mut sink, &options)?;
-            let found = sink.0.finish();
-            if found != *tar.diff_id.digest() {
-                let problem = format!(
+            let problem = match packed(&path, &options, tar.diff_id.digest().algorithm())? {
+                Ok(found) if found == *tar.diff_id.digest() => {
+                    self.proofs.packed.insert(id.clone());
+                    continue;
+                }
+                Ok(found) => format!(
                     "packs to {found} and packed to {}: somebody changed its files",
                     tar.diff_id
-                );
-                self.layer_finding(held, Some(problem));
-                return Ok(());
-            }
+                ),
+                Err(error) => error.to_string(),
+            };
+            self.layer_finding(held, Some(problem));
+            return Ok(());
         }
         Ok(())
     }
+}
+
+/// What packing the layer at a path gives, hashed. The inner error is one of the layer's files, the outer one keeps from looking.
+pub(super) fn packed(
+    path: &Path,
+    options: &PackOptions<'_>,
+    algorithm: Algorithm,
+) -> Result<std::result::Result<Digest, wiac_layer::Error>> {
+    let mut sink = Hashing(Hasher::new(algorithm));
+    let directory = File::open(path).on("open", path)?;
+    let outcome = pack(&directory, &mut sink, options);
+    Ok(outcome.map(|_| sink.0.finish()))
 }
 
 struct Hashing(Hasher);

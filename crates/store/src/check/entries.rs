@@ -1,5 +1,6 @@
 //! Layers' descriptions, and the small files that point to layers: build cache, diff IDs, leases.
 
+use super::fingerprint::FINGERPRINT;
 use super::images::{Record, label, reason};
 use super::{Checker, Repair, file_name};
 use crate::error::Result;
@@ -10,7 +11,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 /// What stands in a layer's directory.
-const PARTS: [&str; 4] = ["diff", "layer.json", "digests.json", "owners"];
+const PARTS: [&str; 5] = ["diff", "layer.json", "digests.json", "owners", FINGERPRINT];
 
 /// The file of an entry, and the layer it points to.
 type Entry = (PathBuf, Option<LayerId>);
@@ -40,6 +41,7 @@ impl Checker<'_> {
             }
             if self.is_whole(&id) {
                 self.digests_of(&id)?;
+                self.fingerprint_of(&id)?;
             }
         }
         Ok(())

@@ -32,6 +32,8 @@ pub(super) struct Proofs {
     pub(super) damaged_blobs: HashSet<Digest>,
     /// Layers that were compared with their blobs.
     compared: HashSet<LayerId>,
+    /// Layers that were packed again, and gave what they gave before.
+    pub(super) packed: HashSet<LayerId>,
     /// Layers that are right, or have a draft.
     sound: HashSet<LayerId>,
     /// Layers without their directory, and how that is said: their blobs may give it again.

@@ -4,6 +4,7 @@ use super::*;
 use crate::image::{Export, ImageRecord};
 use crate::layer::{Draft, HeldLayer, LayerInfo};
 use crate::{Selection, Store};
+use std::os::unix::fs::PermissionsExt;
 use wiac_layer::Form;
 use wiac_oci::digest::{DiffId, Digest};
 use wiac_oci::image::ImageConfig;
@@ -95,6 +96,12 @@ fn damage_is_found_and_mended() {
     });
     damaged(&["its files have 3 bytes, and had 5"], |store, _, layer| {
         fs::write(store.layer_diff(layer).join("file"), "123").expect("write");
+    });
+    damaged(&["fingerprint: is damaged"], |store, _, layer| {
+        fs::write(store.layer_directory(layer).join("fingerprint"), "sha256:12").expect("write");
+    });
+    damaged(&["layer", "than at an earlier check"], |store, _, layer| {
+        fs::write(store.layer_diff(layer).join("file"), "54321").expect("write");
     });
     damaged(
         &["name docker.io/library/app:latest: points to image"],
@@ -304,6 +311,19 @@ fn a_layer_that_packs_to_something_else_was_changed() {
         .update_digests(&layer, |digests| digests.add(tar))
         .expect("updated");
     assert!(problems(&store, CHECK)[0].contains("somebody changed its files"));
+}
+
+#[test]
+fn a_layer_is_compared_with_what_it_was_at_its_first_check() {
+    let (_dir, store, _, layer) = store();
+    let first_seen = || store.check(CHECK).expect("checked").first_seen;
+    let fingerprint = || fs::read_to_string(store.layer_directory(&layer).join("fingerprint")).expect("written down");
+    assert_eq!((first_seen(), first_seen()), (1, 0));
+    let before = fingerprint();
+    fs::set_permissions(store.layer_diff(&layer).join("file"), fs::Permissions::from_mode(0o400)).expect("chmod");
+    let found = problems(&store, CHECK);
+    assert!(found.len() == 1 && found[0].contains(before.trim()), "{found:?}");
+    assert_eq!(fingerprint(), before, "damage is no new beginning");
 }
 
 #[test]
