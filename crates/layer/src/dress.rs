@@ -7,7 +7,7 @@ use crate::path::magic_path;
 use crate::spot::Spot;
 use crate::tar::{Time, refuse};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, Gid, Mode, Timestamps, Uid, XattrFlags};
+use rustix::fs::{AtFlags, Gid, Mode, Stat, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -86,6 +86,12 @@ impl Dresser {
                 meta,
             )?;
         }
+        self.finish_unopened(spot, meta, made)
+    }
+
+    /// All but the owner.
+    fn finish_unopened(&mut self, spot: &Spot<'_>, meta: &Meta, made: Option<u32>) -> Result<()> {
+        let (parent, path) = (spot.parent.as_fd(), spot.path.as_slice());
         if made.is_some() && made != Some(meta.mode) {
             set_mode(parent, spot.name, meta.mode).at("set the mode of", &spot.path)?;
         }
@@ -98,6 +104,28 @@ impl Dresser {
         }
         let flags = AtFlags::SYMLINK_NOFOLLOW;
         rustix::fs::utimensat(parent, spot.name, &times(meta.modified), flags).at("set the time of", &spot.path)
+    }
+
+    /// The same for a file that has metadata already (`status`), which another header of the archive may change. What doesn't
+    /// change isn't touched: a change of owner takes set-id bits and capabilities away.
+    pub(crate) fn dress_again(&mut self, spot: &Spot<'_>, meta: &Meta, status: &Stat) -> Result<()> {
+        let recorded = self.record.get(&spot.path).map(|intended| (intended.uid, intended.gid));
+        let owner = recorded.unwrap_or((status.st_uid, status.st_gid));
+        let mut mode = status.st_mode & 0o7777;
+        if owner != (meta.uid, meta.gid) {
+            match self.policy {
+                OwnerPolicy::Set => {
+                    let (uid, gid) = (Uid::from_raw(meta.uid), Gid::from_raw(meta.gid));
+                    let flags = AtFlags::SYMLINK_NOFOLLOW;
+                    let result = rustix::fs::chownat(&spot.parent, spot.name, Some(uid), Some(gid), flags);
+                    owned(result, &spot.path, meta)?;
+                    mode &= 0o1777;
+                }
+                OwnerPolicy::Record => self.intend(&spot.path, meta, |_| {}),
+            }
+        }
+        // The owner is settled.
+        self.finish_unopened(spot, meta, Some(mode))
     }
 
     /// The owner to be set, where one must be; notes it where it can't be.

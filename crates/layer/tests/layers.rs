@@ -178,9 +178,13 @@ fn hard_links_reach_into_lower_layers() {
     shell(LOWER, dir.path());
     let (layer, low) = (dir.path().join("layer"), dir.path().join("low"));
     // Through a symlink of the lower layer, and absolute, as some tools write it.
+    let link = |path: &str, target: &str| {
+        let header = Header::new(path, b'1').link(target);
+        header.mode(0o4711).owner(5, 6).modified(1_609_459_200)
+    };
     let tar = Archive::new()
-        .hard_link("h", "/link/prog")
-        .hard_link("i", "d/prog")
+        .entry(link("h", "/link/prog"), b"")
+        .entry(link("i", "d/prog"), b"")
         .end();
     let unpacked = unpack_on(&tar, &layer, &[&low]).expect("unpacked");
     assert!(unpacked.depends_on_lower);
@@ -193,6 +197,50 @@ fn hard_links_reach_into_lower_layers() {
     let deleted = Archive::new().file(".wh.d", b"").hard_link("h", "d/prog").end();
     let error = unpack_on(&deleted, &dir.path().join("again"), &[&low]).expect_err("refused");
     assert!(error.to_string().contains("neither in this layer nor below"), "{error}");
+}
+
+/// Seen with podman 4.3 and containerd 1.6, whose unpacking docker's is like.
+#[test]
+fn the_header_of_a_hard_link_counts() {
+    let dir = scratch();
+    let layer = dir.path().join("layer");
+    let file = Header::new("f", b'0')
+        .mode(0o4755)
+        .owner(5, 6)
+        .modified(1_000_000_000)
+        .size(1);
+    let capability = b"\x01\0\0\x02\0\x20\0\0\0\0\0\0\0\0\0\0\0\0\0\0".as_slice();
+    let records = pax(&[("SCHILY.xattr.security.capability", capability)]);
+    let able = Header::new("g", b'0').owner(7, 8).modified(1_000_000_000).size(1);
+    let tar = Archive::new()
+        .entry(file, b"x")
+        .pax(&records)
+        .entry(able, b"y")
+        .entry(
+            Header::new("link", b'1')
+                .link("f")
+                .mode(0o2640)
+                .owner(7, 8)
+                .modified(1_100_000_000),
+            b"",
+        )
+        .entry(
+            Header::new("same", b'1').link("g").owner(7, 8).modified(1_200_000_000),
+            b"",
+        )
+        .end();
+    unpack_into(&tar, &layer).expect("unpacked");
+    for name in ["f", "link"] {
+        let node = node(&layer.join(name));
+        assert_eq!(
+            (node.mode, node.owner, node.time.0),
+            (0o2640, (7, 8), 1_100_000_000),
+            "{name}"
+        );
+    }
+    let able = node(&layer.join("g"));
+    assert_eq!((able.mode, able.time.0), (0o644, 1_200_000_000));
+    assert_eq!(able.xattrs, [("security.capability".to_owned(), capability.to_vec())]);
 }
 
 #[test]

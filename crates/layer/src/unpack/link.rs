@@ -3,9 +3,10 @@
 use super::{Unpacker, path};
 use crate::error::{Error, IoExt, Result};
 use crate::marks::{is_whiteout, status};
+use crate::meta::Meta;
 use crate::spot::Spot;
 use crate::tar::{Entry, bad, refuse, shown};
-use rustix::fs::{AtFlags, FileType};
+use rustix::fs::{AtFlags, FileType, statat};
 use rustix::io::Errno;
 
 impl Unpacker<'_> {
@@ -38,6 +39,20 @@ impl Unpacker<'_> {
         })?;
         if let Some(intended) = self.dresser.record.get(&target.path).cloned() {
             self.dresser.record.insert(&spot.path, intended);
+        }
+        self.take_metadata(spot, &target, entry)
+    }
+
+    /// Gives a file what the header of a link to it says, as docker, containerd and podman do: nearly always what it has.
+    fn take_metadata(&mut self, spot: &Spot<'_>, target: &Spot<'_>, entry: &Entry) -> Result<()> {
+        let meta = Meta::of(entry)?;
+        let status = statat(&spot.parent, spot.name, AtFlags::SYMLINK_NOFOLLOW).at("look at", &spot.path)?;
+        if FileType::from_raw_mode(status.st_mode) == FileType::Symlink {
+            return Ok(());
+        }
+        self.dresser.dress_again(spot, &meta, &status)?;
+        if let Some(intended) = self.dresser.record.get(&spot.path).cloned() {
+            self.dresser.record.insert(&target.path, intended);
         }
         Ok(())
     }

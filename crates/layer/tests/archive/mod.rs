@@ -35,6 +35,16 @@ impl Header {
         self.raw(100, format!("{mode:07o}\0").as_bytes())
     }
 
+    pub fn owner(self, uid: u32, gid: u32) -> Self {
+        self.raw(108, format!("{uid:07o}\0").as_bytes())
+            .raw(116, format!("{gid:07o}\0").as_bytes())
+    }
+
+    /// Seconds since 1970.
+    pub fn modified(self, seconds: u64) -> Self {
+        self.raw(136, format!("{seconds:011o}\0").as_bytes())
+    }
+
     pub fn link(self, target: &str) -> Self {
         self.raw(157, target.as_bytes())
     }
