@@ -12,7 +12,7 @@ use wiac_oci::image::ImageConfig;
 use wiac_oci::runtime::{ConsoleSize, Mount, Process, Rlimit, RuntimeConfig};
 use wiac_oci::user::lookup_user;
 use wiac_run::attach::Signals;
-use wiac_run::plan::{OverlayPaths, Rootfs, Settings};
+use wiac_run::plan::{OverlayPaths, Rootfs, STUB_ON_ROOT_ALONE, Settings};
 use wiac_run::user_namespace::UserNamespace;
 use wiac_run::{Container, ContainerRoot, Ended};
 use wiac_sys::root::Root;
@@ -34,7 +34,9 @@ pub struct Wishes {
     pub process: ProcessOverrides,
     /// Its network.
     pub network: Network,
-    /// Volumes.
+    /// Volumes: the container's own /etc/hosts and the like are mounted over what they have of that.
+    pub volumes: Vec<Mount>,
+    /// What is mounted after everything else.
     pub mounts: Vec<Mount>,
     /// Rows and columns of its terminal.
     pub size: Option<(u16, u16)>,
@@ -82,9 +84,8 @@ pub fn configure(stack: &LayerStack, image: &ImageConfig, wishes: &Wishes, files
     }
     grant(&mut config, wishes);
     network_files::write(files, &hostname, host_network, &wishes.hosts)?;
-    config
-        .mounts
-        .extend(network_files::NAMES.iter().map(|name| bind_file(files, name)));
+    config.mounts.extend(wishes.volumes.iter().cloned());
+    config.mounts.extend(network_mounts(files, &wishes.volumes));
     config.mounts.extend(wishes.mounts.iter().cloned());
     Ok(config)
 }
@@ -117,8 +118,20 @@ fn grant(config: &mut RuntimeConfig, wishes: &Wishes) {
     }
 }
 
-fn bind_file(files: &Path, name: &str) -> Mount {
-    Mount::bind(&files.join(name).to_string_lossy(), &format!("/etc/{name}"), &[])
+/// The mounts of resolv.conf, hosts and hostname, which lie in `files`. They come after `volumes`, as in docker and podman:
+/// a volume on /etc has the files that the container needs as well, or those of another machine. One that is the place
+/// of a volume itself is that volume. Where a volume has no such file docker and podman leave an empty one in
+/// the directory of the host; here the container has none then.
+fn network_mounts(files: &Path, volumes: &[Mount]) -> impl Iterator<Item = Mount> {
+    let mounts = network_files::NAMES.iter().map(|name| {
+        let source = files.join(name);
+        Mount::bind(
+            &source.to_string_lossy(),
+            &format!("/etc/{name}"),
+            &[STUB_ON_ROOT_ALONE],
+        )
+    });
+    mounts.filter(|mount| volumes.iter().all(|volume| volume.destination != mount.destination))
 }
 
 fn find_user(stack: &LayerStack, image: &ImageConfig, overrides: &ProcessOverrides) -> Result<wiac_oci::user::User> {

@@ -92,6 +92,7 @@ pub fn configure(
         },
         network: if run.no_network { Network::None } else { Network::Host },
         mounts,
+        volumes: Vec::new(),
         size: session.size,
         hosts: run.hosts.clone(),
         shm_size: run.shm_size,

@@ -11,7 +11,7 @@ mod terminal;
 use crate::io::ChildIo;
 use crate::monitor::Common;
 use crate::plan::Plan;
-use crate::plan::step::{InRoot, Step};
+use crate::plan::step::{InRoot, Step, Stub, TargetKind};
 use crate::protocol::{self, Call};
 use crate::target::{self, At, Failed};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -156,7 +156,7 @@ impl Child<'_> {
     }
 
     fn make_directory(&self, path: &InRoot) -> StepResult {
-        target::ensure(self.root()?, &path.0, crate::plan::step::TargetKind::Directory, false).map(drop)
+        target::ensure(self.root()?, &path.0, TargetKind::Directory, Stub::Elsewhere).map(drop)
     }
 
     fn write(&self, path: &CStr, value: &CStr) -> StepResult {

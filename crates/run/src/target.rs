@@ -2,10 +2,10 @@
 //!
 //! Everything here is child-safe: paths are built in buffers on the stack.
 
-use crate::plan::step::TargetKind;
+use crate::plan::step::{Stub, TargetKind};
 use crate::protocol::Call;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, StatxFlags};
 use rustix::io::Errno;
 use std::ffi::CStr;
 use wiac_sys::times;
@@ -53,30 +53,49 @@ pub fn open_with(root: BorrowedFd<'_>, path: &CStr, flags: OFlags) -> rustix::io
     }
 }
 
-/// Opens `path`, and makes it, with its missing parents, where it does not exist. With `keep_times` the modification
-/// time of the directory that gets a new entry is put back.
-pub fn ensure(root: BorrowedFd<'_>, path: &CStr, kind: TargetKind, keep_times: bool) -> Result<OwnedFd, Failed> {
+/// Opens `path`, and makes it as `stub` says, with its missing parents, where it does not exist. Where it may not be made
+/// the error is `XDEV`.
+pub fn ensure(root: BorrowedFd<'_>, path: &CStr, kind: TargetKind, stub: Stub) -> Result<OwnedFd, Failed> {
     match open(root, path) {
         Err(Errno::NOENT) => {}
         result => return result.at(Call::Openat2),
     }
-    if let Some(made) = make_in_parent(root, path, kind, keep_times)? {
+    let new = New {
+        kind,
+        keep_times: stub != Stub::Elsewhere,
+        mount: match stub {
+            Stub::OnRootAlone => Some(mount_of(root)?),
+            Stub::OnRoot | Stub::Elsewhere => None,
+        },
+    };
+    if let Some(made) = make_in_parent(root, path, new)? {
         return Ok(made);
     }
     let mut buffer = PathBuffer::new();
     buffer.push(path.to_bytes())?;
-    make(root, &mut buffer, kind, keep_times, MAX_LINKS)?;
+    make(root, &mut buffer, new, MAX_LINKS)?;
     open(root, path).at(Call::Openat2)
+}
+
+/// What is made where a target is missing.
+#[derive(Clone, Copy)]
+struct New {
+    kind: TargetKind,
+    /// The modification time of the directory that gets a new entry is put back.
+    keep_times: bool,
+    /// The only mount in which something may be made.
+    mount: Option<u64>,
+}
+
+/// The number of the mount that `place` lies in.
+fn mount_of(place: BorrowedFd<'_>) -> Result<u64, Failed> {
+    let status = rustix::fs::statx(place, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID).at(Call::Statx)?;
+    Ok(status.stx_mnt_id)
 }
 
 /// The common case of [`ensure`]: the parent exists. `None` where it doesn't, or where the last component is a symlink
 /// that leads to nothing.
-fn make_in_parent(
-    root: BorrowedFd<'_>,
-    path: &CStr,
-    kind: TargetKind,
-    keep_times: bool,
-) -> Result<Option<OwnedFd>, Failed> {
+fn make_in_parent(root: BorrowedFd<'_>, path: &CStr, new: New) -> Result<Option<OwnedFd>, Failed> {
     let end = path.to_bytes().iter().rposition(|&byte| byte == b'/');
     let mut buffer = PathBuffer::new();
     buffer.push(&path.to_bytes()[..end.unwrap_or(0)])?;
@@ -85,7 +104,7 @@ fn make_in_parent(
         result => result.at(Call::Openat2)?,
     };
     let name = &path[end.map_or(0, |end| end + 1)..];
-    match make_entry(parent.as_fd(), name, kind, keep_times) {
+    match make_entry(parent.as_fd(), name, new) {
         Err(Failed {
             errno: Errno::EXIST, ..
         }) => Ok(None),
@@ -136,14 +155,8 @@ impl PathBuffer {
     }
 }
 
-/// Makes every missing component of `path`; the last one as `kind`.
-fn make(
-    root: BorrowedFd<'_>,
-    path: &mut PathBuffer,
-    kind: TargetKind,
-    keep_times: bool,
-    links: u8,
-) -> Result<(), Failed> {
+/// Makes every missing component of `path`; the last one as `new`, those before as directories.
+fn make(root: BorrowedFd<'_>, path: &mut PathBuffer, new: New, links: u8) -> Result<(), Failed> {
     let mut parent = open(root, c"").at(Call::Openat2)?;
     let mut start = 0;
     while start < path.length {
@@ -159,14 +172,15 @@ fn make(
             Ok(found) => found,
             Err(Errno::NOENT) => {
                 let last = path.as_bytes()[end..].iter().all(|&b| b == b'/');
-                let kind = if last { kind } else { TargetKind::Directory };
-                let name = |path: &CStr| make_entry(parent.as_fd(), &path[start..], kind, keep_times);
+                let kind = if last { new.kind } else { TargetKind::Directory };
+                let new = New { kind, ..new };
+                let name = |path: &CStr| make_entry(parent.as_fd(), &path[start..], new);
                 match path.with_prefix(end, name) {
                     Ok(()) => path.with_prefix(end, |prefix| open(root, prefix)).at(Call::Openat2)?,
                     Err(Failed {
                         errno: Errno::EXIST, ..
                     }) => {
-                        return make_behind_link(root, path, (start, end), parent.as_fd(), kind, keep_times, links);
+                        return make_behind_link(root, path, (start, end), parent.as_fd(), new, links);
                     }
                     Err(failed) => return Err(failed),
                 }
@@ -189,8 +203,7 @@ fn make_behind_link(
     path: &mut PathBuffer,
     place: (usize, usize),
     parent: BorrowedFd<'_>,
-    kind: TargetKind,
-    keep_times: bool,
+    new: New,
     links: u8,
 ) -> Result<(), Failed> {
     if links == 0 {
@@ -212,17 +225,31 @@ fn make_behind_link(
     }
     target.push(&text[..length])?;
     target.push(&path.as_bytes()[end..])?;
-    make(root, &mut target, kind, keep_times, links - 1)
+    make(root, &mut target, new, links - 1)
 }
 
 /// Makes one entry `name` in `parent`.
-fn make_entry(parent: BorrowedFd<'_>, name: &CStr, kind: TargetKind, keep_times: bool) -> Result<(), Failed> {
-    let before = if keep_times {
+fn make_entry(parent: BorrowedFd<'_>, name: &CStr, new: New) -> Result<(), Failed> {
+    if let Some(mount) = new.mount
+        && mount_of(parent)? != mount
+    {
+        let errno = match rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
+            // A symlink is in the way: what it leads to may lie in the right one.
+            Ok(_) => Errno::EXIST,
+            Err(Errno::NOENT) => Errno::XDEV,
+            Err(errno) => errno,
+        };
+        return Err(Failed {
+            call: Call::Mknodat,
+            errno,
+        });
+    }
+    let before = if new.keep_times {
         Some(rustix::fs::fstat(parent).at(Call::Statx)?)
     } else {
         None
     };
-    match kind {
+    match new.kind {
         TargetKind::Directory => {
             rustix::fs::mkdirat(parent, name, Mode::from_raw_mode(0o755)).at(Call::Mkdirat)?;
         }
@@ -258,7 +285,7 @@ mod tests {
         std::fs::create_dir(dir.path().join("etc")).expect("mkdir");
         let before = std::fs::metadata(dir.path().join("etc")).expect("stat");
         let root = root_of(dir.path());
-        ensure(root.as_fd(), c"etc/a/b/hosts", TargetKind::File, true).expect("made");
+        ensure(root.as_fd(), c"etc/a/b/hosts", TargetKind::File, Stub::OnRoot).expect("made");
         assert!(dir.path().join("etc/a/b/hosts").is_file());
         let after = std::fs::metadata(dir.path().join("etc")).expect("stat");
         assert_eq!(
@@ -273,7 +300,7 @@ mod tests {
         std::fs::create_dir(dir.path().join("etc")).expect("mkdir");
         symlink("../../../run/resolve/stub.conf", dir.path().join("etc/resolv.conf")).expect("symlink");
         let root = root_of(dir.path());
-        ensure(root.as_fd(), c"etc/resolv.conf", TargetKind::File, true).expect("made");
+        ensure(root.as_fd(), c"etc/resolv.conf", TargetKind::File, Stub::OnRoot).expect("made");
         assert!(dir.path().join("run/resolve/stub.conf").is_file());
     }
 
@@ -283,7 +310,7 @@ mod tests {
         let outside = tempfile::tempdir().expect("tempdir");
         symlink(outside.path(), dir.path().join("data")).expect("symlink");
         let root = root_of(dir.path());
-        ensure(root.as_fd(), c"data/x", TargetKind::Directory, true).expect("made");
+        ensure(root.as_fd(), c"data/x", TargetKind::Directory, Stub::OnRoot).expect("made");
         assert!(!outside.path().join("x").exists());
         assert!(
             dir.path()
@@ -299,7 +326,7 @@ mod tests {
         symlink("b", dir.path().join("a")).expect("symlink");
         symlink("a", dir.path().join("b")).expect("symlink");
         let root = root_of(dir.path());
-        let failed = ensure(root.as_fd(), c"a/x", TargetKind::Directory, true).expect_err("loop");
+        let failed = ensure(root.as_fd(), c"a/x", TargetKind::Directory, Stub::OnRoot).expect_err("loop");
         assert_eq!(failed.errno, Errno::LOOP);
     }
 }

@@ -134,7 +134,7 @@ fn run_container(global: &Global, mut arguments: Arguments) -> Result<ExitCode, 
     let wishes = Wishes {
         process: overrides(&arguments, streams.terminal)?,
         network: arguments.network,
-        mounts: volumes.mounts,
+        volumes: volumes.mounts,
         size: streams.size,
         default_hostname: ground.id.clone(),
         ..Wishes::default()

@@ -1,7 +1,7 @@
 //! The child's mount steps: binds, new file systems, the change of root.
 
 use super::{Child, StepResult};
-use crate::plan::step::{Bind, Device, InRoot, NewMount, Target, TargetKind};
+use crate::plan::step::{Bind, Device, InRoot, NewMount, Stub, Target, TargetKind};
 use crate::protocol::Call;
 use crate::target::{self, At, Failed};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -120,7 +120,10 @@ impl Child<'_> {
         if let (Some(dev), Some(name)) = (&self.dev, name_in_dev(&target.path)) {
             return attach_in(tree.as_fd(), dev.as_fd(), name, target.kind);
         }
-        let place = target::ensure(self.root()?, &target.path.0, target.kind, target.on_root)?;
+        let place = match target::ensure(self.root()?, &target.path.0, target.kind, target.stub) {
+            Err(failed) if target.stub == Stub::OnRootAlone && failed.errno == Errno::XDEV => return Ok(()),
+            result => result?,
+        };
         match target.path.0.to_bytes() {
             b"dev" => self.dev = None,
             b"proc" => self.proc = None,

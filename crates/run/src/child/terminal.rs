@@ -1,7 +1,7 @@
 //! The child's terminal: made in the container's own devpts, its other side sent to the caller.
 
 use super::{Child, StepResult};
-use crate::plan::step::TargetKind;
+use crate::plan::step::{Stub, TargetKind};
 use crate::protocol::{self, Call};
 use crate::target::{self, At};
 use rustix::fd::{AsFd, OwnedFd};
@@ -40,7 +40,7 @@ impl Child<'_> {
     }
 
     fn show_as_console(&self, inside: &OwnedFd) -> StepResult {
-        let console = target::ensure(self.root()?, c"dev/console", TargetKind::File, false)?;
+        let console = target::ensure(self.root()?, c"dev/console", TargetKind::File, Stub::Elsewhere)?;
         super::mounts::clone_onto(inside.as_fd(), console.as_fd())
     }
 }

@@ -13,6 +13,8 @@ use std::path::PathBuf;
 use step::Step;
 use wiac_oci::runtime::RuntimeConfig;
 
+pub use mounts::STUB_ON_ROOT_ALONE;
+
 /// What the container's root directory is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rootfs {

@@ -2,7 +2,7 @@
 
 use super::Settings;
 use super::make::{c_path, c_string, in_root, invalid};
-use super::step::{Bind, Device, InRoot, NewMount, Step, Target, TargetKind};
+use super::step::{Bind, Device, InRoot, NewMount, Step, Stub, Target, TargetKind};
 use crate::error::Error;
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
@@ -29,6 +29,10 @@ const LINKS: [(&str, &str); 6] = [
     ("pts/ptmx", "dev/ptmx"),
     ("/proc/kcore", "dev/core"),
 ];
+
+/// The option of a bind whose target is made in the root file system alone ([`Stub::OnRootAlone`]). Options that begin so
+/// are for programs, not for the kernel (mount(8)).
+pub const STUB_ON_ROOT_ALONE: &str = "x-wiac.stub-on-root-alone";
 
 /// What the mounts depend on beside their entries.
 pub(super) struct MountTable {
@@ -74,11 +78,12 @@ pub(super) fn add(steps: &mut Vec<Step>, config: &RuntimeConfig, table: &MountTa
     let mut mounted: Vec<PathBuf> = Vec::new();
     for mount in &config.mounts {
         let destination = PathBuf::from(&mount.destination);
-        let on_root = !mounted
+        let in_mount = mounted
             .iter()
             .any(|above| destination.starts_with(above) && destination != *above);
+        let stub = if in_mount { Stub::Elsewhere } else { Stub::OnRoot };
         let is_dev = mount.kind.as_deref() == Some("tmpfs") && destination == Path::new("/dev");
-        if let Some(step) = plan_mount(mount, on_root, table)? {
+        if let Some(step) = plan_mount(mount, stub, table)? {
             steps.push(step);
             mounted.push(destination);
         }
@@ -124,12 +129,12 @@ fn bind_device(source: CString, path: InRoot) -> Bind {
         target: Target {
             path,
             kind: TargetKind::File,
-            on_root: false,
+            stub: Stub::Elsewhere,
         },
     }
 }
 
-fn plan_mount(mount: &Mount, on_root: bool, table: &MountTable) -> Result<Option<Step>, Error> {
+fn plan_mount(mount: &Mount, stub: Stub, table: &MountTable) -> Result<Option<Step>, Error> {
     let options = Options::parse(&mount.options);
     let kind = mount
         .kind
@@ -142,7 +147,11 @@ fn plan_mount(mount: &Mount, on_root: bool, table: &MountTable) -> Result<Option
     let target = Target {
         path,
         kind: TargetKind::Directory,
-        on_root,
+        stub: if options.stub_on_root_alone {
+            Stub::OnRootAlone
+        } else {
+            stub
+        },
     };
     match kind {
         "bind" => bind(mount, &options, target).map(Some),
@@ -238,6 +247,8 @@ struct Options {
     clear: u64,
     /// Bind mount; `true`: recursive.
     bind: Option<bool>,
+    /// [`STUB_ON_ROOT_ALONE`].
+    stub_on_root_alone: bool,
     data: Vec<(String, Option<String>)>,
 }
 
@@ -267,6 +278,7 @@ impl Options {
             "nosymfollow" | "rnosymfollow" => self.switch(attr::NOSYMFOLLOW, true),
             "bind" => self.bind = self.bind.or(Some(false)),
             "rbind" => self.bind = Some(true),
+            STUB_ON_ROOT_ALONE => self.stub_on_root_alone = true,
             // Everything is private in the container's mount namespace; these ask for nothing that is not so. And
             // z and Z, SELinux labels: nothing to do where there is no SELinux.
             "private" | "rprivate" | "slave" | "rslave" | "shared" | "rshared" | "unbindable" | "runbindable"

@@ -20,6 +20,18 @@ pub enum TargetKind {
     File,
 }
 
+/// Where a stub, a mount target that is missing and made, may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stub {
+    /// In the root file system itself, where its parents' times are put back.
+    OnRoot,
+    /// In a file system mounted by an earlier step.
+    Elsewhere,
+    /// As on the root, and nowhere else: a volume shows a directory of the host, in which nothing is left that nobody asked
+    /// for. Where the target is missing there, the mount is left out.
+    OnRootAlone,
+}
+
 /// The place in the container where something is mounted. A missing one is made: a stub.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
@@ -27,9 +39,8 @@ pub struct Target {
     pub path: InRoot,
     /// As what a stub is made.
     pub kind: TargetKind,
-    /// Whether a stub would land in the root file system itself, where its parents' times are put back, rather
-    /// than in a file system mounted by an earlier step.
-    pub on_root: bool,
+    /// Where that may be.
+    pub stub: Stub,
 }
 
 /// An overlay mount, topmost lower first, as the kernel wants it. The child opens the directories itself: the kernel

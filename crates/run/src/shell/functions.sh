@@ -38,6 +38,16 @@ file() {
     printf '%s\n' "$at"
 }
 
+# The same, but made in the root alone: a volume shows a directory of the host, in which nothing of this must stay.
+file_on_root() {
+    local at above
+    at=$(inside "$1")
+    above=$at
+    until [ -e "$above" ]; do above=${above%/*}; done
+    [ "$above" = "$at" ] || [ "$(stat --format=%m -- "$above")" = "$(stat --format=%m .)" ] || return 1
+    file "$1"
+}
+
 # Changes the attributes of a mount and of all below it: before util-linux 2.39, mount(8) takes them one by one.
 change_all() {
     local at

@@ -1,7 +1,7 @@
 //! Mounts inside the future root in shell. The working directory is the future root.
 
 use super::{Text, quote};
-use crate::plan::step::{Bind, Device, InRoot, NewMount, Target, TargetKind};
+use crate::plan::step::{Bind, Device, InRoot, NewMount, Stub, Target, TargetKind};
 use std::ffi::CString;
 use wiac_sys::mount::attr;
 
@@ -97,6 +97,13 @@ pub(super) fn bind(bind: &Bind, text: &mut Text) {
     let at = target(&bind.target);
     let kind = if bind.recursive { "--rbind" } else { "--bind" };
     let source = quote(bind.source.to_bytes());
+    if bind.target.stub == Stub::OnRootAlone {
+        text.line(&format!(
+            "if at=$(file_on_root {}); then mount {kind} {source} \"$at\"; fi",
+            path(&bind.target.path)
+        ));
+        return;
+    }
     let attributes = words(bind.set, bind.clear).join(",");
     if attributes.is_empty() {
         text.line(&format!("mount {kind} {source} {at}"));

@@ -82,3 +82,34 @@ fn a_directory_on_a_file_says_what_is_wrong() {
         .fails(125)
         .complains(&["a volume on /dev has to have one"]);
 }
+
+as_users!(a_volume_on_etc_has_the_containers_names_and_keeps_none: root, user, single);
+fn a_volume_on_etc_has_the_containers_names_and_keeps_none(place: &Place) {
+    place.image("app", "");
+    place.write("conf/hosts", "of another machine\n");
+    place.write("conf/hostname", "another\n");
+    place.symlink("../run/resolve/stub.conf", "conf/resolv.conf");
+    let look = "cat /etc/hostname; grep -c another /etc/hosts; test -e /etc/resolv.conf && echo resolves; ls /etc";
+    let words = ["-v", "./conf:/etc", "-h", "box", "app", "sh", "-c", look];
+    let expected = "box\n0\nresolves\nhostname\nhosts\nresolv.conf";
+    place.wiac(["run"]).args(words).succeeds().says(expected);
+    let script = place.wiac(["run", "--dry-run=shell"]).args(words).succeeds();
+    place.write("script.sh", &script.stdout);
+    let by_hand = || place.command(Path::new("/bin/bash")).arg("script.sh");
+    by_hand().succeeds().says(expected);
+    assert_eq!(place.read("conf/hosts"), "of another machine\n");
+    // What isn't there isn't made: the directory is the host's. docker and podman leave empty files in it.
+    place.mkdir("empty");
+    let words = ["-v", "./empty:/etc", "app", "ls", "/etc"];
+    place.wiac(["run"]).args(words).succeeds().says("");
+    let script = place.wiac(["run", "--dry-run=shell"]).args(words).succeeds();
+    place.write("script.sh", &script.stdout);
+    by_hand().succeeds().says("");
+    let left = std::fs::read_dir(place.path("empty")).expect("a directory").count();
+    assert_eq!(left, 0, "nothing is left in the host's directory");
+    // A volume in one's place is that one.
+    place
+        .wiac(["run", "-v", "./conf/hosts:/etc/hosts", "app", "cat", "/etc/hosts"])
+        .succeeds()
+        .says("of another machine");
+}
