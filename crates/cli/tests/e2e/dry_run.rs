@@ -121,6 +121,50 @@ fn odd_characters_by_hand() {
         .says("it's \"$HOME\" `x`\none two|$three|f'our||");
 }
 
+as_users!(paths_with_backslashes_by_hand: root, user);
+fn paths_with_backslashes_by_hand(place: &Place) {
+    place.busybox("base");
+    place.write("v\\x41 \\052/file", "of the host\n");
+    let words = [
+        "run",
+        "--dry-run=shell",
+        "-v",
+        "./v\\x41 \\052:/m\\x42,:ro",
+        "--lower",
+        "base",
+        "./lay\\x43er",
+    ];
+    let script = place
+        .wiac(words)
+        .args([
+            "sh",
+            "-c",
+            "cat /m*/file; touch /m*/file 2>/dev/null || echo read-only; grep -c ' /proc/sys ro,' /proc/self/mountinfo",
+        ])
+        .env("WIAC_DATA", place.path("da\\x44ta"))
+        .succeeds();
+    by_hand(place, &script).succeeds().says("of the host\nread-only\n1");
+    place.write("context/file", "copied\n");
+    place.write("context/.dockerignore", "ignored\n");
+    place.write("context/ignored", "");
+    let dockerfile = "FROM scratch AS made\nCOPY . /\nFROM bundle://sh,cat\nRUN --mount=from=made,target=/m cat /m/file >/read\n\
+        COPY --from=made --exclude=no* / /made/\n";
+    let script = place
+        .build("context", dockerfile)
+        .arg("--dry-run=shell")
+        .env("WIAC_DATA", place.path("da\\x44ta"))
+        .succeeds();
+    let to = "by,\\x45 (hand";
+    let said = by_hand(place, &script).arg(to).succeeds();
+    let chain = said.lines().last().copied().unwrap_or_default().to_owned();
+    let top = chain.split(':').next().unwrap_or_default();
+    assert_eq!(
+        std::fs::read_to_string(format!("{top}/made/file")).expect(top),
+        "copied\n"
+    );
+    assert!(!place.has(&format!("{to}/tmp")), "what was mounted is gone");
+}
+
 #[test]
 fn volumes_and_networks_by_hand() {
     let place = Place::root();

@@ -48,11 +48,25 @@ file_on_root() {
     file "$1"
 }
 
+# The places of the mounts at a path and below it, the outer ones first, in the array places. The kernel writes some
+# characters in octal.
+find_mounts() {
+    local top mounts mount at
+    top=$(realpath -- "$1")
+    places=()
+    mapfile -t mounts </proc/self/mountinfo
+    for mount in "${mounts[@]}"; do
+        read -r _ _ _ _ at _ <<<"$mount"
+        printf -v at %b "${at//\\/\\0}"
+        case $at/ in "$top"/*) places+=("$at") ;; esac
+    done
+}
+
 # Changes the attributes of a mount and of all below it: before util-linux 2.39, mount(8) takes them one by one.
 change_all() {
     local at
-    findmnt --list --noheadings --submounts --output TARGET --mountpoint "$(realpath -- "$2")" |
-        while IFS= read -r at; do mount -o "remount,bind,$1" -- "$at"; done
+    find_mounts "$2"
+    for at in "${places[@]}"; do mount -o "remount,bind,$1" -- "$at"; done
 }
 
 # Puts an empty directory or /dev/null over a path. What isn't there needs no hiding.

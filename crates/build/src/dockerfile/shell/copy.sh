@@ -33,7 +33,7 @@ gather_these() {
 
 # Leaves out what the pattern (an extended regular expression for the path from the directory on) matches.
 leave_out() {
-    find "$files" -mindepth 1 -regextype posix-extended -regex "$files/($1)" -prune -exec rm -rf -- {} +
+    (cd -- "$files" && find . -mindepth 1 -regextype posix-extended -regex "\./($1)" -prune -exec rm -rf -- {} +)
 }
 
 # Owner and mode of all that was gathered. An empty one means: as they are.

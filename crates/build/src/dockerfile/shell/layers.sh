@@ -13,9 +13,9 @@ begin() {
         chmod --reference="$to/layers/${lower%%:*}/" -- "$tmp/upper"
         touch --reference="$to/layers/${lower%%:*}/" -- "$tmp/upper"
     fi
-    # Short names, seen from here: mount(2) takes one page of options.
+    # Short names, seen from here: mount(2) takes one page of options, and overlayfs has its own mind about some characters.
     cd -- "$to/layers"
-    mount -t overlay -o "$options,lowerdir=$lower,upperdir=$tmp/upper,workdir=$tmp/work" overlay "$merged"
+    mount -t overlay -o "$options,lowerdir=$lower,upperdir=../tmp/upper,workdir=../tmp/work" overlay "$merged"
     cd -- "$merged"
     taken=0
 }

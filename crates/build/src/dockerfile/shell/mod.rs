@@ -185,7 +185,8 @@ impl Script<'_, '_> {
         ));
         self.text.line("cd -- \"$to\"");
         self.text.line(
-            "findmnt --list --noheadings --output TARGET | grep -F \"$tmp/\" | sort -r | xargs -r -d '\\n' umount --",
+            "find_mounts \"$tmp\"\n\
+             for ((last = ${#places[@]} - 1; last >= 0; last--)); do umount -- \"${places[last]}\"; done",
         );
         self.text.line("rm -rf -- \"$tmp\" \"$to/layers/empty\"");
         self.text.line(&format!(
