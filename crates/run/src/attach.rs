@@ -13,17 +13,24 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use wiac_sys::{ResultExt, signal};
+use wiac_sys::ResultExt;
+use wiac_sys::signal::{self, Received};
 
 const SIGHUP: i32 = 1;
 const SIGINT: i32 = 2;
 const SIGKILL: i32 = 9;
 const SIGTERM: i32 = 15;
+const SIGCONT: i32 = 18;
+const SIGTSTP: i32 = 20;
 const SIGWINCH: i32 = 28;
 
 /// What is passed on: HUP, INT, QUIT, USR1, USR2, ALRM, TERM, VTALRM, PROF, IO, PWR; WINCH as a change of the terminal's size.
-/// Signals that stop and continue are the shell's business with its job, and the rest tells of mistakes of one's own.
 const FORWARDED: [i32; 12] = [SIGHUP, SIGINT, 3, 10, 12, 14, SIGTERM, 26, 27, 29, 30, SIGWINCH];
+
+/// What is passed on beside those once there is a container: TRAP, ABRT, STKFLT, CONT, TSTP, XCPU, XFSZ and SYS. docker and
+/// podman pass on everything but CHLD, URG and PIPE. Here, what tells of an access or an instruction that went wrong stays
+/// a mistake of one's own, and TTIN and TTOU keep a job in the background off the terminal.
+const FORWARDED_TO_CONTAINERS: [i32; 8] = [5, 6, 16, SIGCONT, SIGTSTP, 24, 25, 31];
 
 /// Passed on as well: systemd as process 1, for one, is told by them to halt. glibc keeps the two before to itself (signal(7)).
 const REAL_TIME: RangeInclusive<i32> = 34..=64;
@@ -89,16 +96,25 @@ impl Signals {
 
     /// The next signal that asks the caller to end, if one has come; others are forgotten.
     pub fn next_request_to_end(&self) -> Option<i32> {
-        let request = std::iter::from_fn(|| self.next()).find(|number| *number != SIGWINCH);
+        let request = std::iter::from_fn(|| Some(self.next()?.number)).find(|number| *number != SIGWINCH);
         if request.is_some() {
             self.asked.store(true, Ordering::Release);
         }
         request
     }
 
-    /// The next signal's number, if one has come.
-    pub fn next(&self) -> Option<i32> {
+    /// The next signal, if one has come.
+    fn next(&self) -> Option<Received> {
         signal::read_one(&self.descriptor)
+    }
+
+    /// Catches, for a container that is there, what is passed on to containers alone.
+    fn catch_all(&self) -> Result<(), Error> {
+        signal::block(&FORWARDED_TO_CONTAINERS).call("sigprocmask", || "SIG_BLOCK")?;
+        let all = FORWARDED.into_iter().chain(REAL_TIME).chain(FORWARDED_TO_CONTAINERS);
+        let all: Vec<i32> = all.collect();
+        signal::read_others(&self.descriptor, &all).call("signalfd", || "")?;
+        Ok(())
     }
 }
 
@@ -118,12 +134,24 @@ impl Watch {
     }
 }
 
-/// Stays with `container` until it ends. Where it has a terminal, its output is shown, and standard input goes to it if
-/// `takes_input`.
+/// How a caller stays with its container.
+#[derive(Debug, Clone, Copy)]
+pub struct Manner {
+    /// Standard input goes to the container's terminal, where it has one.
+    pub takes_input: bool,
+    /// Signals are the container's; else they end this process, and the container with it.
+    pub passes_signals_on: bool,
+}
+
+/// Stays with `container` until it ends. Where it has a terminal, its output is shown.
 ///
 /// # Errors
 /// When the terminal can't be relayed or the end not awaited.
-pub fn attach(container: &mut Container, signals: &Signals, takes_input: bool) -> Result<Ended, Error> {
+pub fn attach(container: &mut Container, signals: &Signals, manner: Manner) -> Result<Ended, Error> {
+    let takes_input = manner.takes_input;
+    if manner.passes_signals_on {
+        signals.catch_all()?;
+    }
     let terminal = container
         .terminal()
         .map(|fd| fd.try_clone_to_owned())
@@ -135,10 +163,16 @@ pub fn attach(container: &mut Container, signals: &Signals, takes_input: bool) -
     };
     let _raw = relay.as_ref().filter(|_| takes_input).and_then(|_| RawMode::enter());
     let mut requests = Requests::default();
+    let mut ending = None;
     loop {
         let ended = wait_for_events(container, signals, relay.as_mut(), requests.time_left())?;
-        while let Some(number) = signals.next() {
-            requests.pass_on(number, container, relay.is_some());
+        while let Some(received) = signals.next() {
+            if manner.passes_signals_on || received.number == SIGWINCH {
+                requests.pass_on(received, container, relay.is_some());
+            } else {
+                ending = ending.or(Some(received.number));
+                container.signal(SIGKILL);
+            }
         }
         if ended {
             break;
@@ -151,7 +185,8 @@ pub fn attach(container: &mut Container, signals: &Signals, takes_input: bool) -
     if let Some(relay) = &mut relay {
         relay.drain();
     }
-    container.wait()
+    let ended = container.wait()?;
+    Ok(ending.map_or(ended, Ended::Signal))
 }
 
 /// Waits until something happens and relays the terminal; `true` when the container has ended.
@@ -190,17 +225,24 @@ struct Requests {
 }
 
 impl Requests {
-    fn pass_on(&mut self, number: i32, container: &Container, has_terminal: bool) {
+    fn pass_on(&mut self, received: Received, container: &Container, has_terminal: bool) {
+        let number = received.number;
         if number == SIGWINCH {
             return follow_size(container);
         }
         if matches!(number, SIGINT | SIGTERM) {
             self.to_end += 1;
         }
-        if number == SIGHUP && has_terminal {
+        if number == SIGHUP && has_terminal && terminal_is_gone() {
             self.deadline.get_or_insert(Instant::now() + GRACE);
         }
         container.signal(if self.to_end >= PATIENCE { SIGKILL } else { number });
+        // A key on the terminal is for the job that the shell has in the foreground, and this process is of it: the
+        // shell waits for it to stop. docker and podman go on, and the shell doesn't come back.
+        if number == SIGTSTP && received.by_kernel {
+            // What can't be stopped goes on.
+            let _ = signal::stop_self();
+        }
     }
 
     fn time_left(&self) -> Option<Duration> {
@@ -214,6 +256,14 @@ impl Requests {
             container.signal(SIGKILL);
         }
     }
+}
+
+/// Whether the window of the caller's terminal was closed: SIGHUP may as well be somebody's request to read the
+/// configuration anew.
+fn terminal_is_gone() -> bool {
+    let streams = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
+    let is_gone = |stream| tcgetattr(stream).is_err_and(|errno| errno == rustix::io::Errno::IO);
+    streams.into_iter().any(is_gone)
 }
 
 /// Gives the container's terminal the size of the caller's.

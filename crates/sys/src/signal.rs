@@ -1,7 +1,7 @@
 //! Signals: blocking, reading them from a descriptor, and giving a payload the defaults.
 
 use crate::error::check;
-use rustix::fd::{FromRawFd, OwnedFd};
+use rustix::fd::{AsRawFd, FromRawFd, OwnedFd};
 use rustix::io::Result;
 
 /// The highest signal number of Linux on x86 and ARM.
@@ -59,14 +59,50 @@ pub fn descriptor(signals: &[i32]) -> Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// The next pending signal's number from a [`descriptor`]; `None` when there is none. Child-safe.
-pub fn read_one(descriptor: &OwnedFd) -> Option<i32> {
+/// Reads other `signals` (which should be blocked) from a [`descriptor`] from now on, and from all its copies.
+pub fn read_others(descriptor: &OwnedFd, signals: &[i32]) -> Result<()> {
+    let set = set_of(signals);
+    // SAFETY: `set` is initialised, and the descriptor open.
+    let result = unsafe { libc::signalfd(descriptor.as_raw_fd(), &raw const set, 0) };
+    check(result.into()).map(drop)
+}
+
+/// A signal that came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Received {
+    /// Which.
+    pub number: i32,
+    /// The kernel sent it, for a key on the terminal as an example, and no process.
+    pub by_kernel: bool,
+}
+
+/// The next pending signal from a [`descriptor`]; `None` when there is none.
+pub fn read_one(descriptor: &OwnedFd) -> Option<Received> {
     let mut info = [0u8; size_of::<libc::signalfd_siginfo>()];
-    match rustix::io::read(descriptor, &mut info) {
-        // The number is the structure's first field.
-        Ok(n) if n == info.len() => i32::try_from(u32::from_ne_bytes([info[0], info[1], info[2], info[3]])).ok(),
-        _ => None,
+    let read = rustix::io::read(descriptor, &mut info);
+    if read != Ok(info.len()) {
+        return None;
     }
+    // The structure begins with ssi_signo, ssi_errno and ssi_code.
+    let field = |at: usize| i32::from_ne_bytes([info[at], info[at + 1], info[at + 2], info[at + 3]]);
+    Some(Received {
+        number: field(0),
+        by_kernel: field(8) == libc::SI_KERNEL,
+    })
+}
+
+/// Stops this process as a key on the terminal does: not at all where nobody could let it go on again (an orphaned process
+/// group, setpgid(2)). Returns when it goes on.
+pub fn stop_self() -> Result<()> {
+    let stop = set_of(&[libc::SIGTSTP]);
+    // SAFETY: a signal to this thread, of which the action is the default one.
+    unsafe { libc::raise(libc::SIGTSTP) };
+    let change = |how| {
+        // SAFETY: `stop` is initialised; a NULL old set is allowed.
+        check(unsafe { libc::sigprocmask(how, &raw const stop, std::ptr::null_mut()) }.into())
+    };
+    change(libc::SIG_UNBLOCK)?;
+    change(libc::SIG_BLOCK).map(drop)
 }
 
 /// Gives two signals their default action that a program may start without: a write to a closed pipe ends the process,

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use wiac_build::container::{self, Workspace};
 use wiac_build::debug::{Session, configure, kept};
 use wiac_layer::merged::LayerStack;
-use wiac_run::attach::{Signals, attach};
+use wiac_run::attach::{Manner, Signals, attach};
 use wiac_run::plan::SeccompChoice;
 use wiac_run::{Container, Plan};
 use wiac_store::FailureRecord;
@@ -87,7 +87,11 @@ pub(crate) fn open(data: &Data, signals: &Signals, id: &str, words: &[String]) -
         }
         Err(error) => return Err(Failure::new(start_hint::with_hint(&error))),
     };
-    Ok(exit_code(attach(&mut container, signals, true)?.exit_code()))
+    let manner = Manner {
+        takes_input: true,
+        passes_signals_on: true,
+    };
+    Ok(exit_code(attach(&mut container, signals, manner)?.exit_code()))
 }
 
 fn find(data: &Data, id: &str) -> Result<FailureRecord, Failure> {

@@ -9,7 +9,6 @@ use crate::data::{self, Data};
 use crate::error::{CONTAINER_NOT_RUN, Failure, exit_code};
 use crate::exit::ExitCode;
 use crate::pulling::Pulling;
-use crate::terminal::Streams;
 use crate::volumes::Volumes;
 use crate::{Global, ending, environment, network, start_hint, terminal};
 use clap::Args;
@@ -20,7 +19,8 @@ use wiac_build::container::{self, Network, Wishes};
 use wiac_layer::Form;
 use wiac_oci::convert::ProcessOverrides;
 use wiac_oci::runtime::RuntimeConfig;
-use wiac_run::attach::{Signals, attach};
+use wiac_run::attach::{Manner, Signals, attach};
+use wiac_run::io::Io;
 use wiac_run::plan::Settings;
 use wiac_run::{Container, Plan};
 
@@ -76,6 +76,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true",
         default_value_t = false, hide_default_value = true, action = clap::ArgAction::Set)]
     read_only: bool,
+    /// Pass signals on to the command; without it they end the container
+    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        default_value_t = true, hide_default_value = true, action = clap::ArgAction::Set)]
+    sig_proxy: bool,
     /// The network: host or none
     #[arg(long, visible_alias = "net", value_name = "NETWORK", default_value = "host", value_parser = network::parse)]
     network: Network,
@@ -150,7 +154,18 @@ fn run_container(global: &Global, mut arguments: Arguments) -> Result<ExitCode, 
         drop(dry_layer);
         return Ok(printed?);
     }
-    let (container, code) = execute(plan, &runtime, streams, &signals, &ground, data.store.form())?;
+    let manner = Manner {
+        takes_input: streams.takes_input,
+        passes_signals_on: arguments.sig_proxy,
+    };
+    let (container, code) = execute(
+        plan,
+        &runtime,
+        streams.io,
+        (&signals, manner),
+        &ground,
+        data.store.form(),
+    )?;
     ground.clear(container);
     Ok(code)
 }
@@ -247,12 +262,12 @@ fn plan(data: &Data, ground: &Ground, wishes: &Wishes) -> Result<(Plan, RuntimeC
 fn execute(
     plan: Plan,
     runtime: &RuntimeConfig,
-    streams: Streams,
-    signals: &Signals,
+    io: Io,
+    (signals, manner): (&Signals, Manner),
     ground: &Ground,
     form: Form,
 ) -> Result<(Container, ExitCode), Failure> {
-    let mut container = match Container::run(plan, streams.io) {
+    let mut container = match Container::run(plan, io) {
         Ok(container) => container,
         Err(wiac_run::Error::Exec { errno, root }) => {
             let mut why = container::explain_start(runtime, errno, root.as_ref());
@@ -271,9 +286,7 @@ fn execute(
             "wiac: warning: {error}; going on without it (a seccomp filter around wiac, as podman's, may forbid it)"
         );
     }
-    let code = attach(&mut container, signals, streams.takes_input)
-        .map_err(not_run)?
-        .exit_code();
+    let code = attach(&mut container, signals, manner).map_err(not_run)?.exit_code();
     if let Some(reason) = container::explain_end(&ground.seen(), form, runtime, code) {
         eprintln!("wiac: {reason}");
     }

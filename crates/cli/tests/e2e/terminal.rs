@@ -113,6 +113,19 @@ fn a_window_that_closes_ends_the_container() {
     crate::harness::leftovers::assert_nothing_within(std::time::Duration::from_secs(2), place.dir(), &marker);
 }
 
+#[test]
+fn a_hangup_that_somebody_sends_is_the_commands() {
+    let place = crate::harness::Place::root();
+    place.busybox("base");
+    let script = "trap 'echo told; sleep 2; exit 5' HUP; echo ready; while :; do sleep 0.05; done";
+    let mut terminal = place
+        .wiac(["run", "./base", "./layer", "sh", "-c", script])
+        .on_terminal(24, 80);
+    terminal.shows("ready").gets(rustix::process::Signal::HUP);
+    terminal.shows("told");
+    terminal.ends(5);
+}
+
 as_users!(in_the_background_it_has_none_and_goes_on: root, user, single);
 fn in_the_background_it_has_none_and_goes_on(place: &Place) {
     place.busybox("base");
@@ -131,6 +144,25 @@ fn in_the_background_it_has_none_and_goes_on(place: &Place) {
         .filter(|line| line.starts_with("is ") || *line == "went on")
         .collect();
     assert_eq!(said, ["is 1", "went on", "is 0", "went on"], "{screen}");
+}
+
+as_users!(the_key_that_stops_a_job_stops_it: root, user);
+fn the_key_that_stops_a_job_stops_it(place: &Place) {
+    place.busybox("base");
+    let wiac = crate::harness::tools::wiac().display();
+    // Where the output isn't the terminal, the container has none, and the key is for the whole job.
+    let script = format!(
+        "set -m; {wiac} run -v ./shared:/shared --lower base ./layer sh -c 'trap \"echo told\" TSTP; echo ready >&2; while ! test -e /shared/end; do sleep 0.05; done' | \
+         cat; jobs; touch shared/end; fg"
+    );
+    let shell = place.command(std::path::Path::new("/bin/bash"));
+    let mut terminal = shell
+        .args(["-uc", &script])
+        .env("WIAC_DATA", place.data())
+        .on_terminal(24, 80);
+    terminal.shows("ready").types("\u{1a}").shows("Stopped");
+    let screen = terminal.ends(0);
+    assert!(screen.lines().any(|line| line.trim() == "told"), "{screen}");
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Standard streams, signals, and the network.
 
-use crate::harness::leftovers::wait_until;
+use crate::harness::leftovers::{descendants, wait_until};
 use crate::harness::{Place, as_users};
+use std::path::Path;
 
 as_users!(without_a_network_there_is_only_loopback: root, user, single);
 fn without_a_network_there_is_only_loopback(place: &Place) {
@@ -39,7 +40,9 @@ fn without_a_network_there_is_only_loopback(place: &Place) {
 as_users!(signals_reach_the_command: root, user, single);
 fn signals_reach_the_command(place: &Place) {
     place.image("app", "");
-    for name in ["TERM", "INT", "HUP", "USR1", "ALRM", "37"] {
+    for name in [
+        "TERM", "INT", "HUP", "USR1", "ALRM", "37", "TSTP", "CONT", "ABRT", "XCPU",
+    ] {
         let script =
             format!("trap 'echo got {name}; exit 33' {name}; touch /ready/{name}; while :; do sleep 0.05; done");
         let call = place.wiac(["run", "-v", "./ready:/ready", "app", "sh", "-c", &script]);
@@ -47,6 +50,32 @@ fn signals_reach_the_command(place: &Place) {
         wait_until("the container is ready", || place.has(&format!("ready/{name}")));
         running.gets_by_name(name);
         assert_eq!(running.exit_code(), 33, "{name}");
+    }
+}
+
+as_users!(signals_that_are_not_passed_on_end_the_container: root, user, single);
+fn signals_that_are_not_passed_on_end_the_container(place: &Place) {
+    place.image("app", "");
+    for (name, code) in [("TERM", 143), ("USR1", 138), ("ABRT", 134)] {
+        let script = format!("trap 'exit 33' {name}; touch /ready/{name}; while :; do sleep 0.05; done");
+        let call = place.wiac([
+            "run",
+            "--sig-proxy=false",
+            "-v",
+            "./ready:/ready",
+            "app",
+            "sh",
+            "-c",
+            &script,
+        ]);
+        let mut running = call.in_background();
+        wait_until("the container is ready", || place.has(&format!("ready/{name}")));
+        let container = *descendants(running.pid()).last().expect("a process");
+        running.gets_by_name(name);
+        assert_eq!(running.exit_code(), code, "{name}");
+        wait_until("the container is gone", || {
+            !Path::new(&format!("/proc/{container}")).exists()
+        });
     }
 }
 
