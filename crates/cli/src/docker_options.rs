@@ -1,156 +1,14 @@
 //! Options and commands of docker that wiac doesn't have yet: known by name, so that the message can say so.
 
 mod commands;
+mod names;
 
 use crate::commands::table::{COMMANDS, Entry};
 use crate::error::Failure;
 use clap::Arg;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use names::{BUILD, RUN};
 use std::ffi::OsString;
-
-/// `docker run`'s options that aren't there yet.
-const RUN: [&str; 94] = [
-    "--add-host",
-    "--annotation",
-    "--attach",
-    "-a",
-    "--blkio-weight",
-    "--blkio-weight-device",
-    "--cap-add",
-    "--cap-drop",
-    "--cgroup-parent",
-    "--cgroupns",
-    "--cidfile",
-    "--cpu-count",
-    "--cpu-percent",
-    "--cpu-period",
-    "--cpu-quota",
-    "--cpu-rt-period",
-    "--cpu-rt-runtime",
-    "--cpu-shares",
-    "-c",
-    "--cpus",
-    "--cpuset-cpus",
-    "--cpuset-mems",
-    "--detach",
-    "-d",
-    "--detach-keys",
-    "--device",
-    "--device-cgroup-rule",
-    "--device-read-bps",
-    "--device-read-iops",
-    "--device-write-bps",
-    "--device-write-iops",
-    "--disable-content-trust",
-    "--dns",
-    "--dns-option",
-    "--dns-search",
-    "--domainname",
-    "--env-file",
-    "--expose",
-    "--gpus",
-    "--group-add",
-    "--health-cmd",
-    "--health-interval",
-    "--health-retries",
-    "--health-start-interval",
-    "--health-start-period",
-    "--health-timeout",
-    "--init",
-    "--io-maxbandwidth",
-    "--io-maxiops",
-    "--ip",
-    "--ip6",
-    "--ipc",
-    "--isolation",
-    "--kernel-memory",
-    "--label",
-    "-l",
-    "--label-file",
-    "--link",
-    "--link-local-ip",
-    "--log-driver",
-    "--log-opt",
-    "--mac-address",
-    "--memory",
-    "-m",
-    "--memory-reservation",
-    "--memory-swap",
-    "--memory-swappiness",
-    "--mount",
-    "--network-alias",
-    "--no-healthcheck",
-    "--oom-kill-disable",
-    "--oom-score-adj",
-    "--pid",
-    "--pids-limit",
-    "--privileged",
-    "--publish",
-    "-p",
-    "--publish-all",
-    "-P",
-    "--quiet",
-    "-q",
-    "--restart",
-    "--runtime",
-    "--security-opt",
-    "--shm-size",
-    "--sig-proxy",
-    "--stop-signal",
-    "--stop-timeout",
-    "--storage-opt",
-    "--sysctl",
-    "--tmpfs",
-    "--ulimit",
-    "--userns",
-    "--uts",
-];
-
-/// `docker build`'s options that aren't there yet.
-const BUILD: [&str; 42] = [
-    "--add-host",
-    "--allow",
-    "--annotation",
-    "--attest",
-    "--build-context",
-    "--builder",
-    "--cache-from",
-    "--cache-to",
-    "--call",
-    "--cgroup-parent",
-    "--compress",
-    "--cpu-period",
-    "--cpu-quota",
-    "--cpu-shares",
-    "-c",
-    "--cpuset-cpus",
-    "--cpuset-mems",
-    "--check",
-    "--iidfile",
-    "--isolation",
-    "--label",
-    "--load",
-    "--memory",
-    "-m",
-    "--memory-swap",
-    "--policy",
-    "--metadata-file",
-    "--no-cache-filter",
-    "--output",
-    "-o",
-    "--platform",
-    "--progress",
-    "--provenance",
-    "--pull",
-    "--sbom",
-    "--secret",
-    "--security-opt",
-    "--shm-size",
-    "--ssh",
-    "--squash",
-    "--ulimit",
-    "--volume",
-];
 
 /// An unknown option that docker knows is one that isn't there yet; any other error stays clap's.
 pub(crate) fn explain(error: &clap::Error, arguments: &[OsString]) -> Failure {
@@ -218,9 +76,9 @@ fn said_otherwise(option: &str) -> Option<Failure> {
     Some(Failure::usage(format!("{name} isn't there: {ours}")))
 }
 
-/// The options of `run` that are there.
-fn run_here() -> Vec<String> {
-    let mut commands = COMMANDS.iter().filter(|entry| entry.name == "run").map(Entry::command);
+/// The long options of a command that are there.
+fn here(name: &str) -> Vec<String> {
+    let mut commands = COMMANDS.iter().filter(|entry| entry.name == name).map(Entry::command);
     let command = commands.next().map(|mut command| {
         command.build();
         command
@@ -235,7 +93,7 @@ fn run_here() -> Vec<String> {
 /// An option of `run` that isn't there.
 fn unknown_run_option(word: &str) -> Failure {
     not_there_yet(word, &RUN).unwrap_or_else(|| {
-        let here = run_here();
+        let here = here("run");
         let names = RUN.iter().copied().chain(here.iter().map(String::as_str));
         let nearest = wiac_suggest::nearest(word, names.filter(|name| name.starts_with("--")));
         let hint = nearest
@@ -264,7 +122,11 @@ fn not_there_yet(option: &str, known: &[&str]) -> Option<Failure> {
     } else {
         bundled()
     };
-    found.map(|name| Failure::usage(format!("{name} isn't there yet: docker has it, wiac doesn't so far")))
+    found.map(|name| {
+        Failure::usage(format!(
+            "{name} isn't there yet: docker or podman has it, wiac doesn't so far"
+        ))
+    })
 }
 
 #[cfg(test)]
@@ -272,8 +134,29 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_there_is_not_said_to_be_missing() {
+        for (command, missing) in [("run", &RUN[..]), ("build", &BUILD[..])] {
+            let here = here(command);
+            assert!(here.len() > 20, "{here:?}");
+            let both: Vec<&&str> = missing
+                .iter()
+                .filter(|name| here.iter().any(|has| has == *name))
+                .collect();
+            assert!(both.is_empty(), "{command}: {both:?}");
+        }
+    }
+
+    #[test]
     fn options_of_docker_are_known() {
-        for option in ["--memory", "--memory=1g", "-d", "-dit", "--privileged"] {
+        for option in [
+            "--memory",
+            "--memory=1g",
+            "-d",
+            "-dit",
+            "--privileged",
+            "--volumes-from=x",
+            "--umask=077",
+        ] {
             let failure = format!("{:?}", unknown_run_option(option));
             assert!(failure.contains("isn't there yet"), "{option}: {failure}");
         }

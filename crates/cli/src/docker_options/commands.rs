@@ -3,7 +3,7 @@
 use crate::error::Failure;
 
 /// What there is instead.
-const OTHERWISE: [(&str, &str); 20] = [
+const OTHERWISE: [(&str, &str); 24] = [
     ("builder", "wiac cache and wiac prune --cache"),
     ("buildx", "wiac build and wiac cache"),
     ("bud", "wiac build"),
@@ -24,12 +24,49 @@ const OTHERWISE: [(&str, &str); 20] = [
     ("stop", "kill(1), which wiac run passes on"),
     ("kill", "kill(1), which wiac run passes on"),
     ("version", "wiac --version"),
+    ("from", "FROM in a Dockerfile, and wiac build"),
+    ("add", "ADD in a Dockerfile, or wiac copy, into a layer directory"),
+    ("umount", "nothing: a container's mounts end with it"),
+    ("unmount", "nothing: a container's mounts end with it"),
 ];
 
 /// What isn't there.
-const NOT_YET: [&str; 21] = [
-    "attach", "compose", "context", "create", "events", "exec", "generate", "kube", "logs", "network", "pause",
-    "plugin", "pod", "port", "rename", "secret", "stats", "swarm", "unpause", "volume", "wait",
+const NOT_YET: [&str; 35] = [
+    "attach",
+    "auto-update",
+    "checkpoint",
+    "compose",
+    "config",
+    "context",
+    "create",
+    "events",
+    "exec",
+    "generate",
+    "healthcheck",
+    "init",
+    "kube",
+    "logs",
+    "machine",
+    "network",
+    "node",
+    "pause",
+    "play",
+    "plugin",
+    "pod",
+    "port",
+    "quadlet",
+    "rename",
+    "secret",
+    "service",
+    "stack",
+    "stats",
+    "swarm",
+    "trust",
+    "unpause",
+    "unshare",
+    "update",
+    "volume",
+    "wait",
 ];
 
 /// What to say of a word that is no command of ours, if it is one of theirs.
