@@ -140,8 +140,8 @@ fn prepare(place: &Place, directory: &Path, name: &str) -> Outcome {
     std::fs::create_dir_all(context.join("root/etc"))?;
     std::fs::copy(place.program("busybox"), bin.join("busybox"))?;
     for applet in [
-        "sh", "cat", "chmod", "chown", "cp", "echo", "env", "find", "grep", "id", "ln", "ls", "mkdir", "mv", "pwd",
-        "rm", "sort", "stat", "test", "touch", "tr", "true",
+        "sh", "awk", "cat", "chmod", "chown", "cp", "df", "echo", "env", "find", "grep", "id", "ln", "ls", "mkdir",
+        "mkfifo", "mv", "pwd", "rm", "rmdir", "sort", "stat", "tail", "test", "touch", "tr", "true",
     ] {
         std::os::unix::fs::symlink("busybox", bin.join(applet))?;
     }
