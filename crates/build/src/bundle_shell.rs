@@ -102,6 +102,13 @@ fn head(closure: &Closure, root: &Path, destination: &Path) -> String {
             "\n# {library} is found only after ldconfig has run in the bundle.\n"
         );
     }
+    for program in &closure.needs_proc {
+        let program = on_one_line(&program.display().to_string());
+        let _ = write!(
+            text,
+            "\n# {program} finds libraries by its own place ($ORIGIN), which it learns from /proc: a chroot needs one.\n"
+        );
+    }
     text
 }
 

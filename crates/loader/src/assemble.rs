@@ -24,6 +24,7 @@ pub(crate) struct Assembly {
     indices: HashMap<OsString, usize>,
     pub programs: Vec<Program>,
     pub needs_ldconfig: Vec<PathBuf>,
+    pub needs_proc: Vec<PathBuf>,
     pub incomplete: Vec<Error>,
 }
 
@@ -35,6 +36,7 @@ impl Assembly {
             programs: self.programs,
             objects: self.objects,
             needs_ldconfig: self.needs_ldconfig,
+            needs_proc: self.needs_proc,
             incomplete: self.incomplete,
         }
     }

@@ -17,6 +17,9 @@ pub struct Closure {
     /// Libraries found only through ld.so.conf, in a root without a cache: they won't be found before ldconfig has run
     /// there (in the source root no more than in the result).
     pub needs_ldconfig: Vec<PathBuf>,
+    /// Programs that have libraries found by where they lie themselves (`$ORIGIN`): their loader reads /proc/self/exe for
+    /// that, and finds nothing where no /proc is mounted.
+    pub needs_proc: Vec<PathBuf>,
     /// What ELF files below an added directory lack to start. The files themselves are in the closure: such a tree often
     /// holds plugins for other systems, which nobody means to use.
     pub incomplete: Vec<Error>,

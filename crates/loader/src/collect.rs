@@ -266,6 +266,7 @@ impl<'r> Collector<'r> {
         }
         let object = self.assembly.linked(&mut self.files.walk, &linked);
         self.configuration(&linked, &dialect, object);
+        self.own_place(&linked);
         Ok(object)
     }
 
@@ -358,6 +359,17 @@ impl<'r> Collector<'r> {
             variant: None,
             source: Place::Path,
         })
+    }
+
+    /// Notes a program that has to know its own place.
+    fn own_place(&mut self, linked: &Linked) {
+        let Some((program, libraries)) = linked.members.split_first() else {
+            return;
+        };
+        let known = &mut self.assembly.needs_proc;
+        if libraries.iter().any(|library| program.found_beside(library)) && !known.contains(&program.found) {
+            known.push(program.found.clone());
+        }
     }
 
     /// Adds the loader's own files, where libraries would not be found without them: glibc's cache, musl's path file.

@@ -8,7 +8,7 @@ use crate::dialect::{Dialect, Glibc, Musl};
 use crate::elf::{Elf, ElfError};
 use crate::error::{Error, Tried, TriedResult};
 use crate::files::Files;
-use crate::tokens::{Expanded, Meanings, expand};
+use crate::tokens::{Expanded, Meanings, expand, names_origin};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -35,6 +35,8 @@ pub(crate) struct Member {
     origin: PathBuf,
     rpath: Vec<Expanded>,
     runpath: Vec<Expanded>,
+    /// The directories among those that depend on where the object itself lies.
+    beside: Vec<PathBuf>,
 }
 
 /// A library that was found.
@@ -86,6 +88,11 @@ impl Member {
         // An object's DT_RPATH counts only where it has no DT_RUNPATH. musl knows no difference but this.
         let (rpath, runpath) = (list(&elf.rpath), list(&elf.runpath));
         let rpath = if elf.runpath.is_some() { Vec::new() } else { rpath };
+        let text = elf.runpath.as_ref().or(elf.rpath.as_ref());
+        let parts = text.into_iter().flat_map(|text| text.split(|byte| *byte == b':'));
+        let beside = parts.filter(|part| names_origin(part));
+        let beside = beside.flat_map(|part| dialect.directories(part, &origin, elf.architecture, cwd));
+        let beside = beside.map(|one| one.path).collect();
         Self {
             found: candidate.found,
             resolved: candidate.resolved,
@@ -94,8 +101,15 @@ impl Member {
             origin,
             rpath,
             runpath,
+            beside,
             elf,
         }
+    }
+
+    /// Whether `library` was found by where this object lies.
+    pub fn found_beside(&self, library: &Self) -> bool {
+        let directory = library.found.parent();
+        self.beside.iter().any(|path| Some(path.as_path()) == directory)
     }
 }
 

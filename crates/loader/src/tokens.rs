@@ -28,6 +28,12 @@ const MAX_MEANINGS: usize = 32;
 /// The longest path that a meaning may become (PATH_MAX): every further one couldn't be opened.
 const MAX_PATH: usize = 4096;
 
+/// Whether the meaning of `text` depends on where the object lies.
+pub(crate) fn names_origin(text: &[u8]) -> bool {
+    let behind_dollar = |at: usize| text[at] == b'$' && matches!(token(&text[at + 1..]), Some((Token::Origin, _)));
+    (0..text.len()).any(behind_dollar)
+}
+
 /// Every meaning of `text`: those for certain machines before the baseline. Other names behind a `$` stand for themselves.
 pub(crate) fn expand(text: &[u8], meanings: &Meanings<'_>) -> Vec<Expanded> {
     let mut results = vec![(Vec::new(), None)];
@@ -130,6 +136,7 @@ mod tests {
     #[test]
     fn replaces_both_forms() {
         assert_eq!(all("$ORIGIN/../b"), ["/opt/a/../b"]);
+        assert!(names_origin(b"/x/${ORIGIN}/..") && !names_origin(b"/x/$LIB/$ORIGINS$"));
         assert_eq!(all("${ORIGIN}x"), ["/opt/ax"]);
         assert_eq!(all("/$LIB"), ["/lib/x86_64-linux-gnu", "/lib64"]);
         assert_eq!(all("/p/${PLATFORM}"), ["/p/haswell (haswell)", "/p/x86_64"]);

@@ -112,6 +112,18 @@ fn tokens_in_search_paths_and_names() {
         "/opt/a/lib/x86_64-linux-gnu/x86_64/sub/libb.so",
     ];
     assert_eq!(tree.libraries("p"), expected);
+    assert_eq!(tree.closure("p").needs_proc, [std::path::PathBuf::from("/bin/p")]);
+}
+
+#[test]
+fn a_library_that_knows_its_own_place_needs_no_proc() {
+    let tree = Tree::new()
+        .elf("/opt/bin/p", &program().runpath("$ORIGIN/none:/opt/lib").needs("liba.so"))
+        .link("/bin/p", "/opt/bin/p")
+        .elf("/opt/lib/liba.so", &elf().runpath("$ORIGIN").needs("libb.so"))
+        .elf("/opt/lib/libb.so", &elf());
+    assert_eq!(tree.libraries("p"), ["/opt/lib/liba.so", "/opt/lib/libb.so"]);
+    assert!(tree.closure("p").needs_proc.is_empty());
 }
 
 #[test]

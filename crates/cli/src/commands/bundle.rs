@@ -92,6 +92,14 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<ExitCode, Failure> {
             std::fs::create_dir_all(&destination)
                 .map_err(|error| Failure::new(format!("can't make {}: {}", destination.display(), words(&error))))?;
             bundle::place(&place, &closure, &destination, Ownership::Keep)?;
+            for program in &closure.needs_proc {
+                eprintln!(
+                    "wiac: warning: {} finds libraries by its own place ($ORIGIN), which it learns from /proc: before a \
+                     chroot, mkdir {to}/proc && mount -t proc proc {to}/proc (wiac run has one)",
+                    program.display(),
+                    to = destination.display()
+                );
+            }
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -164,6 +164,13 @@ fn libraries_are_found_as_the_loader_finds_them() {
         .mentions("libanswer.so.1 => /opt/lib/libanswer.so.1");
     place
         .wiac(["bundle", "--root", "first", "/opt/bin/app", "second"])
-        .succeeds();
+        .succeeds()
+        .complains(&[
+            "/opt/bin/app finds libraries by its own place ($ORIGIN)",
+            "mkdir second/proc && mount",
+        ]);
     place.wiac(["run", "./second", "./layer", "/opt/bin/app"]).fails(42);
+    place.host("chroot second /opt/bin/app").fails(127);
+    let with_proc = "mkdir second/proc && mount -t proc proc second/proc && chroot second /opt/bin/app";
+    place.host(&format!("unshare --mount bash -c '{with_proc}'")).fails(42);
 }
