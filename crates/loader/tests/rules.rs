@@ -118,7 +118,10 @@ fn tokens_in_search_paths_and_names() {
 #[test]
 fn a_library_that_knows_its_own_place_needs_no_proc() {
     let tree = Tree::new()
-        .elf("/opt/bin/p", &program().runpath("$ORIGIN/none:/opt/lib").needs("liba.so"))
+        .elf(
+            "/opt/bin/p",
+            &program().runpath("$ORIGIN/none:/opt/lib").needs("liba.so"),
+        )
         .link("/bin/p", "/opt/bin/p")
         .elf("/opt/lib/liba.so", &elf().runpath("$ORIGIN").needs("libb.so"))
         .elf("/opt/lib/libb.so", &elf());

@@ -5,6 +5,7 @@ use crate::data::Data;
 use crate::error::{Failure, words};
 use crate::located::locate;
 use crate::pulling::Pulling;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use wiac_build::bundle;
 use wiac_build::commit;
@@ -184,6 +185,7 @@ fn throw_away(temporary: &Temporary, stack: &LayerStack) -> Result<Workspace, Fa
 /// The directories of the chain, topmost first.
 fn chain_directories(lowers: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     let mut directories = Vec::with_capacity(lowers.len());
+    let mut seen = Vec::with_capacity(lowers.len());
     for lower in lowers {
         let meta = std::fs::metadata(lower)
             .map_err(|error| Failure::usage(format!("lower directory {}: {}", lower.display(), words(&error))))?;
@@ -193,6 +195,14 @@ fn chain_directories(lowers: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
                 lower.display()
             )));
         }
+        let identity = (meta.dev(), meta.ino());
+        if seen.contains(&identity) {
+            return Err(Failure::usage(format!(
+                "lower directory {}: it is in the chain already, and overlayfs takes a directory once",
+                lower.display()
+            )));
+        }
+        seen.push(identity);
         directories.push(crate::environment::absolute(lower)?);
     }
     Ok(directories)
@@ -232,8 +242,28 @@ fn open_container_layer(data: &Data, layer: &Path, locks: &mut Vec<Lock>) -> Res
         Lock::unless_used(&layer)?
             .ok_or_else(|| Failure::usage(format!("{} is in use by another container", layer.display())))?,
     );
+    refuse_foreign_work(&layer)?;
     commit::recover(&data.store, &layer)?;
     Ok(layer)
+}
+
+/// overlayfs deletes what is in `work/work` whenever it is mounted. Its own gives nobody a right; another one is somebody's
+/// work.
+fn refuse_foreign_work(layer: &Path) -> Result<(), Failure> {
+    let path = layer.join("work/work");
+    let Ok(status) = path.metadata() else {
+        return Ok(());
+    };
+    let is_own = status.permissions().mode() & 0o777 == 0;
+    let is_empty = || std::fs::read_dir(&path).is_ok_and(|mut entries| entries.next().is_none());
+    if is_own || is_empty() {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "{} can't be a container layer: overlayfs would delete what is in {}; name another directory",
+        layer.display(),
+        path.display()
+    )))
 }
 
 /// The directories of a container layer, made where missing; what it runs on is recorded in it.

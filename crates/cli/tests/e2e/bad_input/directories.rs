@@ -34,6 +34,11 @@ fn lower_directories(place: &Place) {
         125,
         &["./base:base: \"base\" doesn't begin with /, ./ or ../", "--lower"],
     );
+    complains(
+        place.sh("./base:./base/../base", "./layer", "true"),
+        125,
+        &["lower directory ./base/../base: it is in the chain already"],
+    );
     complains(place.sh("./base", "", "true"), 125, &["a directory has no name"]);
     complains(
         place.wiac(["run", "--lower", "", "./layer", "true"]),
@@ -49,6 +54,28 @@ fn lower_directories(place: &Place) {
         !place.has("layer/container.json"),
         "nothing is recorded for what can't run"
     );
+}
+
+as_users!(a_directory_with_work_of_somebodys_is_no_container_layer: root, user);
+fn a_directory_with_work_of_somebodys_is_no_container_layer(place: &Place) {
+    place.busybox("base");
+    place.write("home/work/work/precious", "kept\n");
+    complains(
+        place.sh("./base", "./home", "true"),
+        125,
+        &[
+            "home can't be a container layer: overlayfs would delete what is in",
+            "home/work/work",
+        ],
+    );
+    assert_eq!(place.read("home/work/work/precious"), "kept\n");
+    assert!(!place.has("home/diff"), "nothing was made");
+    // One's own goes again and again, whatever else is there.
+    place.write("layer/work/beside", "");
+    for _ in 0..2 {
+        place.sh("./base", "./layer", "true").succeeds();
+    }
+    assert!(place.has("layer/work/beside"));
 }
 
 as_users!(a_chain_that_contains_itself: root, user);
