@@ -5,8 +5,10 @@ use wiac_run::Error;
 const EPERM: i32 = 1;
 const ENOENT: i32 = 2;
 const EAGAIN: i32 = 11;
+const EACCES: i32 = 13;
 const ENODEV: i32 = 19;
 const EINVAL: i32 = 22;
+const EROFS: i32 = 30;
 const ENOSPC: i32 = 28;
 const ELOOP: i32 = 40;
 
@@ -37,6 +39,24 @@ pub(crate) fn hint(error: &Error) -> Option<&'static str> {
         {
             Some("one of the two is a directory and the other isn't: a directory goes on a directory, a file on a file")
         }
+        Error::Step { call, errno, .. } if makes_targets(call.name()) => of_missing_target(errno.raw_os_error()),
+        _ => None,
+    }
+}
+
+/// The calls by which a place to mount on is made where there is none.
+fn makes_targets(call: &str) -> bool {
+    matches!(call, "mkdirat" | "mknodat")
+}
+
+fn of_missing_target(errno: i32) -> Option<&'static str> {
+    match errno {
+        EROFS => Some(
+            "there is nothing of that name yet, and the file system there is read-only: make it in the volume's directory on \
+             the host, or leave :ro out",
+        ),
+        // /proc and /sys let nobody make anything.
+        ENOENT | EPERM | EACCES => Some("there is nothing of that name, and nothing can be made there"),
         _ => None,
     }
 }

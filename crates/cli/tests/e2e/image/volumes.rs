@@ -77,6 +77,24 @@ fn a_directory_on_a_file_says_what_is_wrong() {
             .fails(125)
             .complains(&["a directory goes on a directory, a file on a file"]);
     }
+    let beneath = ["-v", "./file:/v/new", "app", "true"];
+    place
+        .wiac(["run", "-v", "./directory:/v:ro"])
+        .args(beneath)
+        .fails(125)
+        .complains(&[
+            "can't mount",
+            "on /v/new",
+            "make it in the volume's directory on the host, or leave :ro out",
+        ]);
+    place
+        .wiac(["run", "-w", "/v/new", "-v", "./directory:/v:ro", "app", "true"])
+        .fails(125)
+        .complains(&["can't make the working directory /v/new", "leave :ro out"]);
+    place
+        .wiac(["run", "-v", "./directory:/proc/new", "app", "true"])
+        .fails(125)
+        .complains(&["on /proc/new", "nothing can be made there"]);
     place
         .wiac(["run", "-v", "./directory:/dev", "app", "true"])
         .fails(125)
