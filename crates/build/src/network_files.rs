@@ -2,7 +2,8 @@
 
 use crate::error::{IoExt, Result};
 use std::fmt::Write as _;
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 /// What stands in the container's /etc/hosts beside its own name where it doesn't share the host's network.
@@ -35,6 +36,8 @@ pub(crate) fn write(directory: &Path, hostname: &str, host_network: bool, more: 
     for (name, text) in NAMES.iter().zip(texts) {
         let path = directory.join(name);
         fs::write(&path, text).on("write", &path)?;
+        // Whatever umask the caller has: users of the container read them too.
+        fs::set_permissions(&path, Permissions::from_mode(0o644)).on("protect", &path)?;
     }
     Ok(())
 }

@@ -430,3 +430,14 @@ fn a_working_directory_can_not_lead_out() {
         assert!(!std::path::Path::new("/tmp/wiac-e2e-escape").exists(), "{name}");
     }
 }
+
+as_users!(users_of_a_container_resolve_names_whatever_the_callers_umask: root, user);
+fn users_of_a_container_resolve_names_whatever_the_callers_umask(place: &Place) {
+    place.busybox("base");
+    let read = "cat /etc/resolv.conf /etc/hosts /etc/hostname >/dev/null && umask";
+    place
+        .wiac(["run", "-u", "1000:1000", "./base", "./layer", "sh", "-c", read])
+        .after("umask 077")
+        .succeeds()
+        .says("0022");
+}
