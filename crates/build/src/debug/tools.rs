@@ -6,6 +6,8 @@ use crate::copy::Ownership;
 use crate::error::{Error, IoExt, Result};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use wiac_loader::{Closure, DEFAULT_PATH, EntryKind};
 use wiac_run::shell::quote;
@@ -32,11 +34,17 @@ pub(super) struct Tools {
 /// # Errors
 /// The host has no shell, or what the disk says.
 pub(super) fn make(place: &Path, seen: &Path) -> Result<Tools> {
+    open_to_all(place, 0o755)?;
     match closure(&["busybox"]) {
         // Nothing but itself: it needs no library.
         Ok(closure) if files(&closure).len() == 1 => busybox(&closure, place, seen),
         _ => through_loader(place, seen),
     }
+}
+
+/// The container's user may be anybody, and the caller's umask may leave nothing to others.
+fn open_to_all(path: &Path, mode: u32) -> Result<()> {
+    std::fs::set_permissions(path, Permissions::from_mode(mode)).on("change the mode of", path)
 }
 
 fn closure(names: &[&str]) -> Result<Closure> {
@@ -56,6 +64,7 @@ fn files(closure: &Closure) -> Vec<&Path> {
 fn busybox(closure: &Closure, place: &Path, seen: &Path) -> Result<Tools> {
     let programs = place.join("bin");
     std::fs::create_dir(&programs).on("create", &programs)?;
+    open_to_all(&programs, 0o755)?;
     let own = programs.join("busybox");
     for file in files(closure) {
         std::fs::copy(file, &own).on("copy", file)?;
@@ -119,6 +128,7 @@ fn through_loader(place: &Path, seen: &Path) -> Result<Tools> {
     }
     let file = place.join("functions");
     std::fs::write(&file, functions).on("write", &file)?;
+    open_to_all(&file, 0o644)?;
     Ok(Tools {
         command: shell,
         // sh(1): read by a shell that talks to somebody.

@@ -60,6 +60,15 @@ fn an_image_without_a_shell(place: &Place) {
     debug(place, &["last", "/only/false"]).fails(1);
 }
 
+as_users!(another_user_has_a_shell_too_whatever_the_callers_umask: root, user);
+fn another_user_has_a_shell_too_whatever_the_callers_umask(place: &Place) {
+    place.busybox("context/root");
+    let dockerfile = "FROM scratch\nCOPY root/bin/busybox /only/false\nUSER 1000\nRUN [\"/only/false\"]\n";
+    place.build("context", dockerfile).fails(1);
+    let call = debug(place, &[]).after("umask 077");
+    call.stdin("id -u; exit 3\n").fails(3).says("1000");
+}
+
 as_users!(only_so_many_are_kept: root, user);
 fn only_so_many_are_kept(place: &Place) {
     context(place);
