@@ -5,6 +5,7 @@ use crate::data::Data;
 use crate::error::{Failure, words};
 use crate::located::locate;
 use crate::pulling::Pulling;
+use rustix::fs::Mode;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use wiac_build::bundle;
@@ -254,7 +255,8 @@ fn refuse_foreign_work(layer: &Path) -> Result<(), Failure> {
     let Ok(status) = path.metadata() else {
         return Ok(());
     };
-    let is_own = status.permissions().mode() & 0o777 == 0;
+    let rights = Mode::RWXU | Mode::RWXG | Mode::RWXO;
+    let is_own = !Mode::from_raw_mode(status.permissions().mode()).intersects(rights);
     let is_empty = || std::fs::read_dir(&path).is_ok_and(|mut entries| entries.next().is_none());
     if is_own || is_empty() {
         return Ok(());
