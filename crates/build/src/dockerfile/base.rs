@@ -114,7 +114,8 @@ impl Worker<'_, '_> {
             self.shared.keep(bundle.layer.lock);
             return Ok((vec![bundle.layer.id], bundle.config, bundle.cached));
         }
-        let mut base = lock(&self.shared.images).find(name, platform)?;
+        let found = lock(&self.shared.images).find(name, platform);
+        let mut base = found.map_err(|error| self.or_stage(name, error))?;
         base.config.fit_history(base.layers.len());
         self.shared.hold(&base.layers)?;
         let found = platform_of(&base.config);
@@ -123,6 +124,18 @@ impl Worker<'_, '_> {
             self.shared.tell(Event::Warning(&message));
         }
         Ok((base.layers, base.config, true))
+    }
+
+    /// What isn't to be had as an image may be the mistyped name of a stage.
+    fn or_stage(&self, name: &str, error: Error) -> Error {
+        let stages = &self.shared.dockerfile.stages;
+        let names = stages.iter().filter_map(|stage| stage.name.as_deref());
+        match (error, wiac_suggest::nearest(name, names)) {
+            (Error::Wrong { message, .. }, Some(nearest)) => {
+                Error::wrong_with_hint(message, format!("did you mean the stage {nearest}?"))
+            }
+            (error, _) => error,
+        }
     }
 
     /// Carries out what the base recorded, right after FROM. An error is FROM's.

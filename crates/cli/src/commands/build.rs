@@ -143,6 +143,12 @@ pub(crate) struct Arguments {
     /// Keep the image in the store, as is done anyway
     #[arg(long)]
     load: bool,
+    /// false, as docker has it: nothing is attested in any case
+    #[arg(long, value_name = "false", value_parser = values::nothing_attested, hide = true)]
+    provenance: Option<bool>,
+    /// The same
+    #[arg(long, value_name = "false", value_parser = values::nothing_attested, hide = true)]
+    sbom: Option<bool>,
     /// Push the image under each of its names
     #[arg(long, requires = "tag")]
     push: bool,

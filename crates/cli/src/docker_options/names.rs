@@ -146,7 +146,7 @@ pub(super) const RUN: [&str; 141] = [
 ];
 
 /// `build`'s.
-pub(super) const BUILD: [&str; 68] = [
+pub(super) const BUILD: [&str; 66] = [
     "--all-platforms",
     "--attest",
     "--builder",
@@ -191,13 +191,11 @@ pub(super) const BUILD: [&str; 68] = [
     "--os-version",
     "--pid",
     "--policy",
-    "--provenance",
     "--retry",
     "--retry-delay",
     "--rewrite-timestamp",
     "--runtime",
     "--runtime-flag",
-    "--sbom",
     "--security-opt",
     "--skip-unused-stages",
     "--source-date-epoch",

@@ -230,6 +230,14 @@ pub(super) fn labels(written: &[String]) -> Result<BTreeMap<String, String>, Fai
     written.iter().map(pair).collect()
 }
 
+/// The value of `--provenance` and `--sbom`: only none is to be had, which builds for other tools ask for.
+pub(super) fn nothing_attested(text: &str) -> Result<bool, String> {
+    match text {
+        "false" => Ok(false),
+        _ => Err("attestations aren't there yet: false is what can be asked for".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

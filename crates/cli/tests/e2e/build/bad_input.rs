@@ -50,6 +50,33 @@ fn errors_point_at_their_place() {
         .complains(&["biuld", "did you mean build"]);
 }
 
+#[test]
+fn a_mistyped_stage_is_not_only_an_image_that_is_not_there() {
+    let place = Place::root();
+    for line in [
+        "FROM biulder",
+        "FROM scratch\nCOPY --from=biulder / /",
+        "FROM bundle://sh\nRUN --mount=from=biulder,target=/x true",
+    ] {
+        place
+            .build("context", &format!("FROM scratch AS builder\n{line}\n"))
+            .arg("--pull=never")
+            .fails(1)
+            .complains(&["no image is called \"biulder\"", "did you mean the stage builder?"]);
+    }
+}
+
+#[test]
+fn nothing_is_attested() {
+    let place = Place::root();
+    let build = || place.build("context", "FROM bundle://sh\n");
+    build().args(["--provenance=false", "--sbom", "false"]).succeeds();
+    build()
+        .arg("--provenance=mode=max")
+        .fails(125)
+        .complains(&["--provenance", "attestations aren't there yet"]);
+}
+
 as_users!(what_can_t_be_copied_is_named: root, user);
 fn what_can_t_be_copied_is_named(place: &Place) {
     context(place);
