@@ -35,7 +35,7 @@ pub(crate) fn hint(error: &Error) -> Option<&'static str> {
             "that takes /dev/null: a volume on /dev has to have one, or mount into /dev what is needed there alone",
         ),
         Error::Step { what, call, errno, .. }
-            if errno.raw_os_error() == EINVAL && call.name() == "move_mount" && what.starts_with("mount /") =>
+            if errno.raw_os_error() == EINVAL && call.name() == "move_mount" && what.starts_with("mount ") =>
         {
             Some("one of the two is a directory and the other isn't: a directory goes on a directory, a file on a file")
         }

@@ -173,8 +173,8 @@ fn make(root: BorrowedFd<'_>, path: &mut PathBuffer, new: New, links: u8) -> Res
             Err(Errno::NOENT) => {
                 let last = path.as_bytes()[end..].iter().all(|&b| b == b'/');
                 let kind = if last { new.kind } else { TargetKind::Directory };
-                let new = New { kind, ..new };
-                let name = |path: &CStr| make_entry(parent.as_fd(), &path[start..], new);
+                let entry = New { kind, ..new };
+                let name = |path: &CStr| make_entry(parent.as_fd(), &path[start..], entry);
                 match path.with_prefix(end, name) {
                     Ok(()) => path.with_prefix(end, |prefix| open(root, prefix)).at(Call::Openat2)?,
                     Err(Failed {
@@ -302,6 +302,16 @@ mod tests {
         let root = root_of(dir.path());
         ensure(root.as_fd(), c"etc/resolv.conf", TargetKind::File, Stub::OnRoot).expect("made");
         assert!(dir.path().join("run/resolve/stub.conf").is_file());
+    }
+
+    #[test]
+    fn what_lies_behind_a_dangling_link_is_of_the_kind_asked_for() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        std::fs::create_dir(dir.path().join("var")).expect("mkdir");
+        symlink("/run", dir.path().join("var/run")).expect("symlink");
+        let root = root_of(dir.path());
+        ensure(root.as_fd(), c"var/run/deep/socket", TargetKind::File, Stub::OnRoot).expect("made");
+        assert!(dir.path().join("run/deep/socket").is_file());
     }
 
     #[test]

@@ -78,6 +78,17 @@ fn a_directory_with_work_of_somebodys_is_no_container_layer(place: &Place) {
     assert!(place.has("layer/work/beside"));
 }
 
+as_users!(a_file_in_the_place_of_a_file_system_says_so: root, single);
+fn a_file_in_the_place_of_a_file_system_says_so(place: &Place) {
+    place.busybox("base");
+    place.write("top/proc", "");
+    complains(
+        place.sh("./top:./base", "./layer", "true"),
+        125,
+        &["can't mount proc on /proc", "a directory goes on a directory"],
+    );
+}
+
 as_users!(a_chain_that_contains_itself: root, user);
 fn a_chain_that_contains_itself(place: &Place) {
     place.busybox("base");

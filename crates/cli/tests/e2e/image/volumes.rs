@@ -65,6 +65,16 @@ fn a_missing_directory_is_made_for_a_container_that_runs(place: &Place) {
     assert_eq!(place.read("new/deep/file"), "x\n");
 }
 
+as_users!(a_volume_behind_a_link_that_leads_nowhere_yet: root, user, single);
+fn a_volume_behind_a_link_that_leads_nowhere_yet(place: &Place) {
+    place.image("app", "RUN mkdir -p /var && ln -s /run /var/run");
+    place.write("file", "here\n");
+    place
+        .wiac(["run", "-v", "./file:/var/run/deep/file", "app", "cat", "/run/deep/file"])
+        .succeeds()
+        .says("here");
+}
+
 #[test]
 fn a_directory_on_a_file_says_what_is_wrong() {
     let place = Place::root();
