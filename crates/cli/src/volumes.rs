@@ -31,7 +31,11 @@ impl Volumes {
     /// What can't be understood; two for one place.
     pub(crate) fn parse(texts: &[String]) -> Result<Self, Failure> {
         let mut mounts: Vec<Mount> = Vec::with_capacity(texts.len());
-        for text in texts {
+        for (number, text) in texts.iter().enumerate() {
+            // Said twice in the same words is said once, as in docker: arguments are put together from several sources.
+            if texts[..number].contains(text) {
+                continue;
+            }
             let mount = parse(text)?;
             if mounts.iter().any(|other| other.destination == mount.destination) {
                 return Err(Failure::usage(format!(
@@ -215,6 +219,8 @@ mod tests {
         let volumes = parse_all(&["/usr:/a/b/c", "/tmp:/z", "/etc:/a", "/opt:/a/b"]).expect("volumes");
         let places: Vec<&str> = volumes.mounts.iter().map(|mount| mount.destination.as_str()).collect();
         assert_eq!(places, ["/z", "/a", "/a/b", "/a/b/c"]);
+        let twice = parse_all(&["/usr:/a", "/tmp:/z", "/usr:/a"]).expect("volumes");
+        assert_eq!(twice.mounts.len(), 2);
         assert!(refusal(&["/usr:/a", "/tmp:/a/"]).contains("/a is the place of another volume too"));
     }
 
