@@ -12,6 +12,20 @@ pub(crate) fn now() -> i64 {
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
+/// A moment: seconds since 1970, and the nanoseconds after them.
+pub(crate) type Moment = (i64, u32);
+
+/// The moment of an RFC 3339 time; `None` for what is none. What comes after nine digits of a second is dropped.
+pub(crate) fn precisely(text: &str) -> Option<Moment> {
+    let fraction = text.split_once('.').map_or("", |(_, rest)| rest);
+    let digits = fraction
+        .bytes()
+        .take_while(u8::is_ascii_digit)
+        .chain(std::iter::repeat(b'0'));
+    let nanoseconds = digits.take(9).fold(0, |sum, digit| sum * 10 + u32::from(digit - b'0'));
+    Some((seconds(text)?, nanoseconds))
+}
+
 /// Seconds since 1970 of an RFC 3339 time; `None` for what is none. Fractions of a second are dropped.
 pub(crate) fn seconds(text: &str) -> Option<i64> {
     let (date, time) = text.split_once(['T', 't', ' '])?;

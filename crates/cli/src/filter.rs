@@ -1,6 +1,6 @@
 //! `--filter`: which images are meant, as docker and podman write it.
 
-use crate::dates;
+use crate::dates::{self, Moment};
 use crate::error::Failure;
 use crate::shown::Shown;
 
@@ -14,14 +14,16 @@ enum Condition {
         value: Option<String>,
         has: bool,
     },
-    /// Made before this second. As in docker, neither is an image that doesn't say when it was made: `prune` would delete
+    /// Made before this moment. As in docker, neither is an image that doesn't say when it was made: `prune` would delete
     /// what is new.
-    Before(i64),
+    Before(Moment),
+    /// The same of a second since 1970.
+    Until(i64),
     /// Made after it.
-    Since(i64),
+    Since(Moment),
 }
 
-/// Conditions that all have to hold.
+/// Conditions that all have to hold, but of several for references, as in docker, one.
 #[derive(Debug, Default)]
 pub(crate) struct Filters {
     conditions: Vec<Condition>,
@@ -40,10 +42,10 @@ const NAMES: [&str; 8] = [
 ];
 
 impl Filters {
-    /// Reads `NAME=VALUE`. `created` tells when the image that is named was made.
+    /// Reads `NAME=VALUE`. `made` tells when the image that is named was made; nothing is older or newer than one that doesn't say.
     pub(crate) fn parse(
         written: &[String],
-        mut created: impl FnMut(&str) -> Result<i64, Failure>,
+        mut made: impl FnMut(&str) -> Result<Option<Moment>, Failure>,
     ) -> Result<Self, Failure> {
         let mut filters = Self::default();
         for text in written {
@@ -55,9 +57,9 @@ impl Filters {
                 "dangling" => Condition::Dangling(truth(text, value)?),
                 "label" => label(value, true),
                 "label!" => label(value, false),
-                "before" => Condition::Before(created(value)?),
-                "since" | "after" => Condition::Since(created(value)?),
-                "until" => Condition::Before(dates::moment(value, dates::now()).ok_or_else(|| {
+                "before" => Condition::Before(made(value)?.unwrap_or((i64::MIN, 0))),
+                "since" | "after" => Condition::Since(made(value)?.unwrap_or((i64::MAX, 0))),
+                "until" => Condition::Until(dates::moment(value, dates::now()).ok_or_else(|| {
                     Failure::usage(format!(
                         "--filter {text}: expected an age like 24h, or a time like 2026-01-31T12:00:00Z"
                     ))
@@ -83,7 +85,11 @@ impl Filters {
 
     /// Whether the image is meant.
     pub(crate) fn takes(&self, image: &Shown) -> bool {
-        self.conditions.iter().all(|condition| condition.holds(image))
+        let is_reference = |condition: &&Condition| matches!(condition, Condition::Reference(_));
+        let mut references = self.conditions.iter().filter(is_reference).peekable();
+        let is_named = references.peek().is_none() || references.any(|condition| condition.holds(image));
+        let mut others = self.conditions.iter().filter(|condition| !is_reference(condition));
+        is_named && others.all(|condition| condition.holds(image))
     }
 
     /// Whether this name of an image is meant: the filter for references applies to each of them.
@@ -99,7 +105,7 @@ impl Filters {
     /// The age condition alone, where it is all that can be asked.
     pub(crate) fn until(&self) -> Option<i64> {
         self.conditions.iter().find_map(|condition| match condition {
-            Condition::Before(second) => Some(*second),
+            Condition::Until(second) => Some(*second),
             _ => None,
         })
     }
@@ -114,8 +120,9 @@ impl Condition {
                 let found = image.config.config.labels.get(name);
                 found.is_some_and(|found| value.as_ref().is_none_or(|value| value == found)) == *has
             }
-            Self::Before(second) => image.made().is_some_and(|made| made < *second),
-            Self::Since(second) => image.made().is_some_and(|made| made > *second),
+            Self::Before(moment) => image.made().is_some_and(|made| made < *moment),
+            Self::Until(second) => image.made().is_some_and(|made| made < (*second, 0)),
+            Self::Since(moment) => image.made().is_some_and(|made| made > *moment),
         }
     }
 }
@@ -215,7 +222,7 @@ mod tests {
             layers: Vec::new(),
         };
         let takes = |filter: &str, created| {
-            let filters = Filters::parse(&[filter.to_owned()], |_| Ok(1_000)).expect("a filter");
+            let filters = Filters::parse(&[filter.to_owned()], |_| Ok(Some((1_000, 500)))).expect("a filter");
             filters.takes(&image(created))
         };
         for filter in ["until=24h", "before=other", "since=other"] {
@@ -224,6 +231,9 @@ mod tests {
         assert!(takes("until=24h", Some("2020-01-01T00:00:00Z")));
         assert!(takes("before=other", Some("1970-01-01T00:00:00Z")));
         assert!(takes("since=other", Some("2020-01-01T00:00:00Z")));
+        assert!(takes("before=other", Some("1970-01-01T00:16:40.0000004Z")));
+        assert!(takes("since=other", Some("1970-01-01T00:16:40.0000006Z")));
+        assert!(!takes("since=other", Some("1970-01-01T00:16:40.0000005Z")));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use wiac_template::Template;
 const MAPS: [&str; 5] = ["Labels", "Annotations", "Volumes", "ExposedPorts", "Label"];
 
 /// How nothing is printed by docker and podman, which know the types of these fields.
-const EMPTY: [(&str, &str); 18] = [
+const EMPTY: [(&str, &str); 20] = [
     ("Env", "[]"),
     ("Entrypoint", "[]"),
     ("Cmd", "[]"),
@@ -24,6 +24,8 @@ const EMPTY: [(&str, &str); 18] = [
     ("Volumes", "map[]"),
     ("ExposedPorts", "map[]"),
     ("Healthcheck", "<nil>"),
+    ("HealthCheck", "<nil>"),
+    ("NamesHistory", "[]"),
     ("StopSignal", ""),
     ("Created", ""),
     ("Digest", ""),

@@ -1,7 +1,7 @@
 //! Images as commands show them: configuration, names, layers with their directories, wherever they are kept.
 
 use crate::data::Data;
-use crate::dates;
+use crate::dates::{self, Moment};
 use crate::error::Failure;
 use crate::located::{Origin, locate};
 use serde_json::{Value, json};
@@ -49,12 +49,12 @@ pub(crate) struct ShownLayer {
 impl Shown {
     /// When it was made, in seconds since 1970; 0 where it doesn't say.
     pub(crate) fn created(&self) -> i64 {
-        self.made().unwrap_or(0)
+        self.made().map_or(0, |(second, _)| second)
     }
 
-    /// The same; nothing where it doesn't say.
-    pub(crate) fn made(&self) -> Option<i64> {
-        self.config.created.as_deref().and_then(dates::seconds)
+    /// The same, precisely; nothing where it doesn't say.
+    pub(crate) fn made(&self) -> Option<Moment> {
+        self.config.created.as_deref().and_then(dates::precisely)
     }
 
     /// How long ago that was, in docker's words.
@@ -184,7 +184,7 @@ impl<'d> Reader<'d> {
                 Err(error) => return Err(error.into()),
             }
         }
-        images.sort_by_key(|image| (std::cmp::Reverse(image.created()), image.id.clone()));
+        images.sort_by_key(|image| (std::cmp::Reverse(image.made()), image.id.clone()));
         Ok(images)
     }
 

@@ -90,6 +90,7 @@ fn rows(image: &Shown, arguments: &Arguments) -> Vec<Value> {
             "CreatedBy": created_by,
             "Size": size,
             "Comment": step.comment.clone().unwrap_or_default(),
+            "Tags": Vec::<String>::new(),
         })
     };
     steps.iter().rev().zip(ids).map(row).collect()

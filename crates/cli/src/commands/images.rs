@@ -6,7 +6,7 @@ use crate::filter::Filters;
 use crate::format::{self, Format};
 use crate::shown::{Reader, Shown, or_null, repository_and_tag};
 use crate::{Global, data, dates};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 
@@ -46,9 +46,24 @@ pub(crate) struct Arguments {
     /// Print no heading
     #[arg(short, long)]
     noheading: bool,
+    /// In which order: created (the newest first), id, repository, size, tag
+    #[arg(long, value_name = "FIELD", default_value = "created", hide_default_value = true)]
+    sort: Order,
     /// reference=PATTERN, dangling=BOOL, label=NAME[=VALUE], before=IMAGE, since=IMAGE, until=AGE
     #[arg(short, long, value_name = "NAME=VALUE")]
     filter: Vec<String>,
+}
+
+/// What comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Order {
+    /// The newest.
+    Created,
+    Id,
+    Repository,
+    /// The smallest.
+    Size,
+    Tag,
 }
 
 /// Runs the command.
@@ -57,17 +72,18 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
     let format = Format::parse(arguments.format.as_deref(), default)?;
     let data = data::open(global)?;
     let mut reader = Reader::new(&data)?;
-    let mut filters = Filters::parse(&arguments.filter, |name| Ok(reader.find(name)?.created()))?;
+    let mut filters = Filters::parse(&arguments.filter, |name| Ok(reader.find(name)?.made()))?;
     if let Some(reference) = &arguments.reference {
         filters.add_reference(reference);
     }
     let all = reader.all()?;
     let shared = shared_sizes(&all);
-    let images: Vec<(&Shown, u64)> = all
+    let mut images: Vec<(&Shown, u64)> = all
         .iter()
         .zip(shared)
         .filter(|(image, _)| filters.takes(image))
         .collect();
+    sort(&mut images, arguments.sort);
     if arguments.quiet {
         let ids: Vec<String> = images
             .iter()
@@ -76,13 +92,32 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
         format::write(&ids.concat())?;
         return Ok(ExitCode::SUCCESS);
     }
-    let rows: Vec<Value> = images
+    let mut rows: Vec<Value> = images
         .iter()
         .flat_map(|(image, shared)| rows(image, *shared, &filters, arguments.no_trunc))
         .collect();
+    // An image may have several names.
+    let name = |row: &Value, field: &str| row[field].as_str().unwrap_or_default().to_owned();
+    match arguments.sort {
+        Order::Repository => rows.sort_by_key(|row| name(row, "Repository")),
+        Order::Tag => rows.sort_by_key(|row| name(row, "Tag")),
+        Order::Created | Order::Id | Order::Size => {}
+    }
     let json = || images.iter().map(|(image, shared)| to_json(image, *shared)).collect();
     format.print(&COLUMNS, &rows, json, !arguments.noheading)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Puts images, which come the newest first, in order.
+fn sort(images: &mut [(&Shown, u64)], order: Order) {
+    let first = |image: &Shown| image.names.iter().map(|name| repository_and_tag(name)).min();
+    match order {
+        Order::Created => {}
+        Order::Id => images.sort_by_key(|(image, _)| image.id.clone()),
+        Order::Size => images.sort_by_key(|(image, _)| image.size()),
+        Order::Repository => images.sort_by_key(|(image, _)| first(image)),
+        Order::Tag => images.sort_by_key(|(image, _)| first(image).map(|(_, tag)| tag)),
+    }
 }
 
 /// The bytes of each image's layers that another image has too.
@@ -133,6 +168,14 @@ fn rows(image: &Shown, shared: u64, filters: &Filters, no_trunc: bool) -> Vec<Va
             "Names": image.names,
             "Labels": image.config.config.labels,
             "Dangling": image.names.is_empty(),
+            "RepoTags": image.tags(),
+            "RepoDigests": image.digests,
+            "CreatedTime": dates::at(image.created()),
+            // What podman's and docker's templates have beside: no image here has a parent, and nobody counts containers.
+            "ParentId": "",
+            "Containers": "N/A",
+            "ReadOnly": false,
+            "History": image.names.join(", "),
         })
     };
     names.iter().map(row).collect()

@@ -41,11 +41,21 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
     super::all_or(failed)
 }
 
-/// Templates of docker and podman see Go's name of the id, which is another one than JSON's.
+/// Templates of docker and podman see Go's name of the id, which is another one than JSON's, and fields of theirs that say
+/// nothing of an image here: which image it was committed on, and by which docker.
 fn with_go_names(mut images: Vec<Value>) -> Vec<Value> {
     for image in images.iter_mut().filter_map(Value::as_object_mut) {
         if let Some(id) = image.get("Id").cloned() {
             image.insert("ID".to_owned(), id);
+        }
+        for (field, value) in [
+            ("Parent", Value::from("")),
+            ("DockerVersion", Value::from("")),
+            ("Version", Value::from("")),
+            ("NamesHistory", image.get("RepoTags").cloned().unwrap_or_default()),
+            ("HealthCheck", image["Config"]["Healthcheck"].clone()),
+        ] {
+            image.insert(field.to_owned(), value);
         }
     }
     images

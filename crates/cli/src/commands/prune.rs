@@ -57,7 +57,7 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
             "--filter {filter}: prune knows until=…, label=… and label!=…"
         )));
     }
-    let filters = Filters::parse(&arguments.filter, |_| Ok(0))?;
+    let filters = Filters::parse(&arguments.filter, |_| Ok(None))?;
     if !arguments.force && !arguments.dry_run && !is_confirmed(arguments)? {
         return Ok(ExitCode::SUCCESS);
     }

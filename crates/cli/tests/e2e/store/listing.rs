@@ -109,6 +109,7 @@ fn templates_for_podman_and_docker_do() {
         "{{range .Names}}<{{.}}>{{end}}",
         "{{.CreatedAt}}",
         "{{json .Labels}}",
+        "{{.RepoTags}} {{.CreatedTime}} {{.ParentId}}|{{.ReadOnly}} {{.History}}",
     ] {
         let theirs = podman(&place, ["images", "--format", template]).succeeds();
         place
@@ -125,6 +126,7 @@ fn templates_for_podman_and_docker_do() {
         "{{len .History}} {{join .RepoTags \",\"}}",
         "{{.ID}} {{index .Config.Labels \"nobody\"}}|{{.Config.Labels.nobody}}",
         "{{.Config.Entrypoint}} {{.Config.Volumes}} {{json .Config.Volumes}} {{.Config.StopSignal}}",
+        "{{.Parent}}|{{.NamesHistory}} {{.HealthCheck}}",
     ] {
         let theirs = podman(&place, ["image", "inspect", "--format", template, "app:1"]).succeeds();
         let ours = place.wiac(["inspect", "--format", template, "localhost/app:1"]);
@@ -186,8 +188,8 @@ fn tables_are_dockers(place: &Place) {
 #[test]
 fn filters_and_patterns() {
     let place = Place::root();
-    place.image("one", "LABEL kind=a");
-    place.image("two", "LABEL kind=b");
+    place.image("one", "LABEL kind=a\nRUN echo 1 >/one");
+    place.image("two", "LABEL kind=b\nRUN echo 2 >/two");
     place.build("nameless", "FROM one\nENV X=1").succeeds();
     let names = |arguments: &[&str]| {
         let format = ["images", "--format", "{{.Repository}}"];
@@ -203,9 +205,19 @@ fn filters_and_patterns() {
     assert_eq!(names(&["-f", "reference=t*"]), "two");
     assert_eq!(names(&["one"]), "one");
     assert_eq!(names(&["one:v9"]), "");
-    // Made in this order, in different moments.
-    assert!(!names(&["-f", "since=one"]).contains("one"));
-    assert!(!names(&["-f", "before=two"]).contains("two"));
+    // Made in this order, within a second mostly; what has no step of its own is as old as its base.
+    assert_eq!(names(&["-f", "since=one"]), "two");
+    assert_eq!(names(&["-f", "before=two"]), "<none> one");
+    // Of several references one, as docker and podman have it.
+    assert_eq!(names(&["-f", "reference=one", "-f", "reference=t*"]), "one two");
+    let ordered = |order: &str| {
+        let said = place
+            .wiac(["images", "--format", "{{.Repository}}", "--sort", order])
+            .succeeds();
+        said.lines().join(" ")
+    };
+    assert!(ordered("created").starts_with("two "));
+    assert_eq!(ordered("repository"), "<none> one two");
     place
         .wiac(["images", "-f", "labl=x"])
         .fails(125)
