@@ -41,6 +41,11 @@ impl Platform {
         self.distance(other).is_some()
     }
 
+    /// Whether Go, by whose names images go, knows the architecture.
+    pub fn is_known(&self) -> bool {
+        ARCHITECTURES.contains(&self.architecture.as_str())
+    }
+
     /// How many variants older it is than what is wanted; `None` where it isn't meant.
     fn distance(&self, other: &Self) -> Option<u32> {
         if self.os != other.os || self.architecture != other.architecture {
@@ -68,13 +73,13 @@ impl Platform {
     }
 }
 
-/// Go's name of an architecture.
 /// Architectures that Linux runs on, by Go's names (go tool dist list, and those of containerd's platforms).
 const ARCHITECTURES: [&str; 19] = [
     "386", "amd64", "arm", "armbe", "arm64", "arm64be", "loong64", "mips", "mipsle", "mips64", "mips64le", "ppc",
     "ppc64", "ppc64le", "riscv", "riscv64", "s390x", "sparc64", "wasm",
 ];
 
+/// Go's name of an architecture.
 fn go_name(architecture: &str) -> &str {
     match architecture {
         "x86_64" | "x86-64" => "amd64",
@@ -133,7 +138,8 @@ impl FromStr for Platform {
 
     fn from_str(text: &str) -> Result<Self, PlatformError> {
         let wrong = || PlatformError(text.to_owned());
-        let parts: Vec<&str> = text.split('/').collect();
+        let lower = text.to_ascii_lowercase();
+        let parts: Vec<&str> = lower.split('/').collect();
         if parts.iter().any(|part| part.is_empty()) {
             return Err(wrong());
         }
@@ -146,7 +152,7 @@ impl FromStr for Platform {
             _ => return Err(wrong()),
         };
         Ok(Self {
-            os: os.to_ascii_lowercase(),
+            os: os.to_owned(),
             architecture: go_name(architecture).to_owned(),
             variant,
             ..Self::default()

@@ -26,10 +26,19 @@ pub(crate) fn nested(value: &Value) -> String {
             entries.sort_by_key(|(key, _)| *key);
             let words: Vec<String> = entries
                 .into_iter()
-                .map(|(key, value)| format!("{key}:{}", nested(value)))
+                .map(|(key, value)| format!("{key}:{}", in_map(value)))
                 .collect();
             format!("map[{}]", words.join(" "))
         }
+    }
+}
+
+/// What is empty in a map is a set's nothing in the configuration of images (`ExposedPorts`, `Volumes`), which prints as a
+/// struct without fields.
+fn in_map(value: &Value) -> String {
+    match value {
+        Value::Object(map) if map.is_empty() => "{}".to_owned(),
+        other => nested(other),
     }
 }
 

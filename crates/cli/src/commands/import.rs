@@ -22,7 +22,7 @@ pub(crate) struct Arguments {
     #[arg(value_name = "FILE|DIR|-")]
     source: PathBuf,
     /// Name the image
-    #[arg(value_name = "NAME", value_parser = super::new_name)]
+    #[arg(value_name = "NAME", value_parser = crate::place::new_name)]
     name: Option<Reference>,
     /// Apply a Dockerfile instruction to the configuration: CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, USER, WORKDIR…
     #[arg(short, long, value_name = "INSTRUCTION")]
@@ -40,6 +40,7 @@ pub(crate) struct Arguments {
 
 /// Runs the command.
 pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Failure> {
+    check_platform(arguments.platform.as_ref())?;
     let source = source(&arguments.source)?;
     let data = data::open(global)?;
     let created = wiac_oci::time::now();
@@ -56,6 +57,23 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
     }
     println!("{}", image.id);
     Ok(ExitCode::SUCCESS)
+}
+
+/// What no machine could run is refused, as docker does; an architecture nobody knows may be new.
+fn check_platform(platform: Option<&Platform>) -> Result<(), Failure> {
+    let Some(platform) = platform else { return Ok(()) };
+    if platform.os != "linux" {
+        return Err(Failure::usage(format!(
+            "--platform {platform}: an image here is for Linux: linux/ARCH[/VARIANT]"
+        )));
+    }
+    if !platform.is_known() {
+        eprintln!(
+            "wiac: warning: --platform {platform}: no architecture is known by the name {:?}",
+            platform.architecture
+        );
+    }
+    Ok(())
 }
 
 /// What is read: opened as the user, before any namespace is entered.

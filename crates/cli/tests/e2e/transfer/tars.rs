@@ -85,6 +85,14 @@ fn an_import_is_configured(place: &Place) {
         .wiac(["import", "-c", "CMMD x", "root.tar", "wrong"])
         .fails(1)
         .complains(&["did you mean CMD"]);
+    for (change, words) in [("FROM x", "FROM can't be used here"), ("# x", "no instruction in it")] {
+        let said = place.wiac(["import", "-c", change, "root.tar", "wrong"]).fails(1);
+        said.complains(&[words]);
+    }
+    place
+        .wiac(["import", "--platform", "foo/bar", "root.tar", "wrong"])
+        .fails(125)
+        .complains(&["--platform foo/bar", "for Linux"]);
     place.write("text", "no tar at all\n".repeat(100));
     place
         .wiac(["import", "text", "wrong"])
@@ -101,6 +109,50 @@ fn an_import_is_configured(place: &Place) {
         .complains(&["there is nothing in it"]);
     place.wiac(["run", "wrong", "true"]).fails(125);
     assert_whole(place, "data");
+}
+
+#[test]
+fn an_import_is_configured_as_by_podman_and_docker() {
+    let place = Place::root();
+    let _unmounted = Unmounted(&place);
+    place.busybox("tree");
+    place.host("tar -C tree -cf root.tar .").succeeds();
+    // podman's form; several at once are docker's.
+    let changes = ["CMD=/bin/sh", "ENV=A=b=c", "label=x=y", "WORKDIR=/bin", "EXPOSE=80"];
+    let options = || changes.iter().flat_map(|change| ["-c", change]);
+    podman(&place)
+        .arg("import")
+        .args(options())
+        .args(["root.tar", "app"])
+        .succeeds();
+    place
+        .wiac(["import"])
+        .args(options())
+        .args(["root.tar", "app"])
+        .succeeds();
+    let template =
+        "{{json .Config.Env}} {{.Config.Cmd}} {{.Config.Labels}} {{.Config.WorkingDir}} {{.Config.ExposedPorts}}";
+    let theirs = podman(&place)
+        .args(["image", "inspect", "-f", template, "app"])
+        .succeeds();
+    place
+        .wiac(["inspect", "-f", template, "app"])
+        .succeeds()
+        .says(theirs.text());
+    let lines = "ENV A=1\nENV PATH=$PATH:/x";
+    place.wiac(["import", "-c", lines, "root.tar", "lines"]).succeeds();
+    let env = place
+        .wiac(["inspect", "-f", "{{json .Config.Env}}", "lines"])
+        .succeeds();
+    env.mentions("\"A=1\"").mentions("/bin:/x\"");
+    let platform = ["import", "-q", "--platform", "linux/ARM64/v8", "root.tar", "arm"];
+    place.wiac(platform).succeeds();
+    let said = place.wiac(["inspect", "-f", "{{.Architecture}}/{{.Variant}}", "arm"]);
+    said.succeeds().says("arm64/v8");
+    let said = place
+        .wiac(["import", "--platform", "linux/amd46", "root.tar", "odd"])
+        .succeeds();
+    said.complains(&["warning", "\"amd46\""]);
 }
 
 #[test]
