@@ -2,6 +2,7 @@
 
 use crate::data::Data;
 use crate::error::Failure;
+use crate::place;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
@@ -59,8 +60,13 @@ pub(crate) fn locate(data: &Data, text: &str) -> Result<Located, Failure> {
     if let Some(reference) = wiac_foreign::parse(text) {
         return elsewhere(data, &reference?);
     }
-    let (id, record) = find(data, text)?;
-    stored(data, id, record)
+    match find(data, text) {
+        Ok((id, record)) => stored(data, id, record),
+        Err(wiac_store::Error::NoSuchImage { .. }) if place::inside(text).is_some() => Err(Failure::new(format!(
+            "{text}: this command takes images of the store alone; wiac load {text} brings it there"
+        ))),
+        Err(error) => place::refuse_daemon(text).and(Err(error.into())),
+    }
 }
 
 /// Finds an image of our store: by its name as docker reads it, or by what a short name means in registries.conf, as it

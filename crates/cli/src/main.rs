@@ -24,6 +24,7 @@ mod images;
 mod kernel;
 mod located;
 mod network;
+mod place;
 mod progress;
 mod pulling;
 mod refetch;

@@ -3,6 +3,7 @@
 use crate::data::Data;
 use crate::error::Failure;
 use crate::located::{Located, find, locate, stored};
+use crate::place;
 use crate::registry::{RegistryOptions, pull};
 use clap::{Args, ValueEnum};
 use wiac_oci::manifest::Platform;
@@ -62,6 +63,9 @@ impl Pulling {
         if let Some(id) = self.of_an_index(data, text)? {
             return locate(data, id.as_str());
         }
+        if let Some(located) = self.in_files(data, text)? {
+            return Ok(located);
+        }
         // What lies in another tool's store is that tool's to pull; what is no name (an id) can't be.
         let is_name = wiac_foreign::parse(text).is_none() && text.parse::<Reference>().is_ok();
         if !is_name || self.pull == Policy::Never {
@@ -83,6 +87,16 @@ impl Pulling {
                 .map_err(|failure| Failure::new(format!("{error}, and it can't be pulled: {failure}"))),
             (_, Err(error)) => Err(error.into()),
         }
+    }
+
+    /// An image in files comes into the store, as with wiac load. A name that is here is meant more likely.
+    fn in_files(&self, data: &Data, text: &str) -> Result<Option<Located>, Failure> {
+        let Some(inside) = place::inside(text).filter(|_| find(data, text).is_err()) else {
+            return place::refuse_daemon(text).map(|()| None);
+        };
+        let platform = self.platform.clone().unwrap_or_else(Platform::host);
+        let (loaded, _) = inside.load(data, &platform)?;
+        locate(data, loaded.image.id.as_str()).map(Some)
     }
 
     /// Where a name stands for images of several platforms: the one for the platform that is asked for.

@@ -72,7 +72,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     no_cache: bool,
     /// Name the image
-    #[arg(short, long, value_name = "NAME", value_parser = super::new_name)]
+    #[arg(short, long, value_name = "NAME", value_parser = crate::place::new_name)]
     tag: Vec<Reference>,
     /// The network of RUN: host or none
     #[arg(long, value_name = "NETWORK", default_value = "host", value_parser = crate::network::parse)]

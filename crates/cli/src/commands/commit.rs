@@ -19,7 +19,7 @@ pub(crate) struct Arguments {
     #[arg(value_name = "CONTAINERLAYER")]
     layer: PathBuf,
     /// Name the image
-    #[arg(value_name = "NAME", value_parser = super::new_name)]
+    #[arg(value_name = "NAME", value_parser = crate::place::new_name)]
     name: Option<Reference>,
     /// Apply a Dockerfile instruction to the configuration: CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, USER, WORKDIR…
     #[arg(short, long, value_name = "INSTRUCTION")]

@@ -2,6 +2,7 @@
 
 use crate::error::Failure;
 use crate::exit::ExitCode;
+use crate::place::{self, Inside, Place};
 use crate::{Global, data};
 use clap::Args;
 use std::fs::File;
@@ -16,7 +17,8 @@ use wiac_store::transfer::{Archive, Incoming, load};
 // What may be written; clap makes the help of the comments below.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// Read this file or directory instead of standard input: an OCI image layout, what docker save wrote, or a directory of skopeo's (dir:)
+    /// Read this file or directory instead of standard input: an OCI image layout, what docker save wrote, or a directory of skopeo's (dir:).
+    /// One image of several is named as in wiac transfer: oci:DIR:NAME, oci-archive:FILE:NAME, docker-archive:FILE:NAME
     #[arg(short, long, value_name = "PATH")]
     input: Option<PathBuf>,
     /// The same
@@ -29,7 +31,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     platform: Option<Platform>,
     /// Name the image; only where there is one image in it
-    #[arg(short, long, value_name = "NAME", value_parser = super::new_name)]
+    #[arg(short, long, value_name = "NAME", value_parser = crate::place::new_name)]
     tag: Vec<Reference>,
 }
 
@@ -37,9 +39,13 @@ pub(crate) struct Arguments {
 pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Failure> {
     let data = data::open(global)?;
     let input = arguments.input.as_ref().or(arguments.path.as_ref());
-    let archive = open(&data.store, input.map(PathBuf::as_path))?;
+    let inside = input.and_then(|path| written_as_place(path));
+    let archive = match &inside {
+        Some(inside) => inside.open(&data)?,
+        None => open(&data.store, input.map(PathBuf::as_path))?,
+    };
     let platform = arguments.platform.clone().unwrap_or_else(Platform::host);
-    let mut images = archive.images(&platform)?;
+    let mut images = archive.images_called(&platform, inside.and_then(|inside| inside.called))?;
     if let Some(asked) = &arguments.platform {
         images
             .iter()
@@ -57,8 +63,27 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
     Ok(ExitCode::SUCCESS)
 }
 
+/// A place in skopeo's words, unless a file is called so.
+fn written_as_place(path: &Path) -> Option<Inside<'_>> {
+    place::inside(path.to_str()?).filter(|_| !path.exists())
+}
+
+/// What is no file, but is somewhere else.
+fn refuse_other_places(path: &Path) -> Result<(), Failure> {
+    let Some(text) = path.to_str().filter(|_| !path.exists()) else {
+        return Ok(());
+    };
+    let remedy = match place::parse(text) {
+        Place::Registry(name) => format!("wiac pull {name} fetches it"),
+        Place::Name(_) if wiac_foreign::parse(text).is_some() => format!("wiac tag {text} NAME copies it from there"),
+        _ => return place::refuse_unknown(text, true),
+    };
+    Err(Failure::usage(format!("{text}: wiac load reads files; {remedy}")))
+}
+
 fn open(store: &Store, path: Option<&Path>) -> Result<Archive, Failure> {
     if let Some(path) = path.filter(|path| *path != Path::new("-")) {
+        refuse_other_places(path)?;
         return Ok(Archive::open_path(store, path)?);
     }
     let input = std::io::stdin();

@@ -36,7 +36,6 @@ use crate::error::Failure;
 use crate::exit::ExitCode;
 use clap::ValueEnum;
 use std::path::Path;
-use wiac_oci::reference::Reference;
 
 /// What `--dry-run` prints instead of doing anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -49,15 +48,6 @@ pub(crate) enum DryRun {
 pub(crate) fn chain<'p>(directories: impl Iterator<Item = &'p Path>) -> String {
     let escaped = directories.map(|path| path.to_string_lossy().replace('\\', "\\\\").replace(':', "\\:"));
     escaped.collect::<Vec<_>>().join(":")
-}
-
-/// A name for an image: one with a digest would let anything pass for what has that digest.
-pub(crate) fn new_name(text: &str) -> Result<Reference, String> {
-    let name: Reference = text.parse().map_err(|error| format!("{error}"))?;
-    match name.digest() {
-        None => Ok(name),
-        Some(_) => Err("a digest belongs to a manifest and can't be given: name a tag".to_owned()),
-    }
 }
 
 /// The end of a command that did all it could: success, or each failure told.

@@ -1,8 +1,10 @@
 //! `wiac pull`: images from registries.
 
 use super::tags::meaning;
+use crate::data::Data;
 use crate::error::Failure;
 use crate::exit::ExitCode;
+use crate::place;
 use crate::registry::{RegistryOptions, pull};
 use crate::{Global, data};
 use clap::Args;
@@ -12,7 +14,7 @@ use wiac_registry::Client;
 // What may be written; clap makes the help of the comments below.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// Images by name
+    /// Images by name; of files: oci:DIR[:NAME], oci-archive:FILE[:NAME], docker-archive:FILE[:NAME], dir:DIR
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<String>,
     /// Every tag of the repositories
@@ -39,6 +41,9 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
         arguments.images.clone()
     };
     for name in &names {
+        if pull_elsewhere(&data, name, &platform, arguments.quiet)? {
+            continue;
+        }
         let pulled = pull(&data, &client, name, &platform, arguments.quiet)?;
         let own = Platform::of(&data.store.image(&pulled.image.id)?.config);
         if !platform.takes(&own) && !own.architecture.is_empty() {
@@ -57,6 +62,25 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
         println!("{}", pulled.image.id);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What isn't in a registry: files are loaded, as podman's pull does; true where it was that.
+fn pull_elsewhere(data: &Data, text: &str, platform: &Platform, quiet: bool) -> Result<bool, Failure> {
+    if wiac_foreign::parse(text).is_some() {
+        return Err(Failure::usage(format!(
+            "{text}: it is used where it lies; wiac tag {text} NAME makes a copy of it"
+        )));
+    }
+    place::refuse_daemon(text)?;
+    let Some(inside) = place::inside(text) else {
+        return Ok(false);
+    };
+    let (loaded, names) = inside.load(data, platform)?;
+    for name in names.iter().filter(|_| !quiet) {
+        eprintln!("{text}: {}", name.clone().with_default_tag().familiar());
+    }
+    println!("{}", loaded.image.id);
+    Ok(true)
 }
 
 /// The names of all tags of repositories.

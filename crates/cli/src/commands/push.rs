@@ -6,6 +6,7 @@ use crate::data::Data;
 use crate::error::Failure;
 use crate::exit::ExitCode;
 use crate::located::meant;
+use crate::place::{self, Change};
 use crate::registry::RegistryOptions;
 use crate::transfers::Transfers;
 use crate::{Global, data};
@@ -153,6 +154,7 @@ fn push(data: &Data, arguments: &Arguments, image: &str, to: &Reference) -> Resu
 /// The name to push under: the given one, or the image's own. `docker://NAME` is how skopeo and podman write one.
 fn destination(arguments: &Arguments) -> Result<Reference, Failure> {
     let text = arguments.destination.as_ref().unwrap_or(&arguments.image);
+    refuse_other_places(arguments, text)?;
     let text = text.strip_prefix("docker://").unwrap_or(text);
     let reference: Reference = text.parse().map_err(|error| {
         Failure::usage(format!(
@@ -163,12 +165,38 @@ fn destination(arguments: &Arguments) -> Result<Reference, Failure> {
     Ok(reference.with_default_tag())
 }
 
+/// What podman's push writes to files would be taken for a name of docker.io's.
+fn refuse_other_places(arguments: &Arguments, text: &str) -> Result<(), Failure> {
+    if arguments.destination.is_some() {
+        place::refuse_other_tools(text, Change::Add)?;
+        place::refuse_unknown(text, false)?;
+    }
+    if arguments.destination.is_some() && place::inside(text).is_some() {
+        return Err(Failure::usage(format!(
+            "{text}: wiac push sends to registries alone; wiac transfer {} {text} writes it there",
+            arguments.image
+        )));
+    }
+    Ok(())
+}
+
 /// A name of ours that has this manifest where it was pushed.
 fn note_name(data: &Data, to: &Reference, id: &wiac_store::LocalId, digest: &Digest) -> Result<(), Failure> {
     if data.store.find_name(&to.to_string())?.as_ref() == Some(id) {
         data.store.name_manifest(to, id, Some(digest))?;
     }
     Ok(())
+}
+
+/// Says before anything is sent that the name has the digest of something else.
+pub(super) fn refuse_other_digest(to: &Reference, digest: &Digest) -> Result<(), Failure> {
+    match to.digest() {
+        Some(other) if other != digest => Err(Failure::usage(format!(
+            "{}: what goes there has the digest {digest}; leave the digest out, or name a tag",
+            to.familiar()
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// Sends an image, and those for other platforms first: each under its digest, and the index last.
@@ -179,6 +207,7 @@ pub(super) fn send_index(
     outgoing: &OutgoingIndex,
     quiet: bool,
 ) -> Result<(), Failure> {
+    refuse_other_digest(to, &outgoing.descriptor().digest)?;
     let Some((descriptor, index)) = &outgoing.index else {
         return outgoing
             .images

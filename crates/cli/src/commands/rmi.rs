@@ -4,6 +4,7 @@ use crate::data::Data;
 use crate::error::Failure;
 use crate::exit::ExitCode;
 use crate::located::find;
+use crate::place::{self, Change};
 use crate::{Global, data, format};
 use clap::Args;
 use std::fmt::Write as _;
@@ -75,6 +76,7 @@ fn tell(report: &mut String, id: &LocalId, removed: &Removed) {
 
 /// Takes one name or image away; `None` where it isn't there and nobody minds.
 fn remove(data: &Data, text: &str, force: bool) -> Result<Option<(LocalId, Removed)>, Failure> {
+    place::refuse_other_tools(text, Change::Delete)?;
     if let Some(name) = full_name(data, text)?
         && let Some(removed) = data.store.remove_name(&name, false)?
     {

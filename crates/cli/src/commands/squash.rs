@@ -16,7 +16,7 @@ pub(crate) struct Arguments {
     #[arg(value_name = "IMAGE")]
     image: String,
     /// Name the result; it may be the image's own name
-    #[arg(value_name = "NAME", value_parser = super::new_name)]
+    #[arg(value_name = "NAME", value_parser = crate::place::new_name)]
     name: Option<Reference>,
     /// A note for the history
     #[arg(short, long, value_name = "TEXT")]

@@ -14,18 +14,12 @@ pub(crate) struct Arguments {
     #[arg(value_name = "IMAGE")]
     image: String,
     /// Names it gets; one that another image has is taken from it
-    #[arg(value_name = "NAME", required = true)]
+    #[arg(value_name = "NAME", required = true, value_parser = crate::place::new_name)]
     names: Vec<Reference>,
 }
 
 /// Runs the command.
 pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Failure> {
-    if let Some(name) = arguments.names.iter().find(|name| name.digest().is_some()) {
-        return Err(Failure::usage(format!(
-            "{}: a digest belongs to a manifest and can't be given: name a tag",
-            name.familiar()
-        )));
-    }
     let data = data::open(global)?;
     let located = locate(&data, &arguments.image)?;
     let copied;

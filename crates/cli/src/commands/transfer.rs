@@ -7,11 +7,11 @@ use crate::data::Data;
 use crate::error::Failure;
 use crate::exit::ExitCode;
 use crate::located::{Located, Origin, copy_into_store};
+use crate::place::{self, Change, Inside, Place};
 use crate::refetch::missing_blobs;
 use crate::registry::{RegistryOptions, fetch_found};
 use crate::{Global, data};
 use clap::Args;
-use std::path::Path;
 use wiac_oci::digest::Digest;
 use wiac_oci::manifest::{Descriptor, Platform};
 use wiac_oci::reference::Reference;
@@ -19,7 +19,7 @@ use wiac_registry::{Client, Fetched};
 use wiac_store::HeldImage;
 use wiac_store::blobs::HeldBlob;
 use wiac_store::temporary::Temporary;
-use wiac_store::transfer::{Archive, Artifact, BlobSource, Format, Wanted, load, prepare_index, save_to};
+use wiac_store::transfer::{Archive, Artifact, BlobSource, Wanted, load, prepare_index, save_to};
 
 // What may be written; clap makes the help of the comments below.
 #[derive(Debug, Args)]
@@ -61,31 +61,14 @@ impl Arguments {
     }
 }
 
-/// A place where images are.
-#[derive(Debug, PartialEq, Eq)]
-enum Place<'t> {
-    /// A registry.
-    Registry(&'t str),
-    /// An image layout or an archive, and what the image is called in it.
-    File(Format, &'t str, Option<&'t str>),
-    /// A name of the store, or of another tool's.
-    Name(&'t str),
-}
-
 /// Runs the command.
 pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let to = place(&arguments.destination);
-    if matches!(to, Place::Name(name) if wiac_foreign::parse(name).is_some()) {
-        return Err(Failure::usage(format!(
-            "{}: wiac never writes to another tool's store; write an archive and let that tool load it",
-            arguments.destination
-        )));
-    }
-    for text in [&arguments.source, &arguments.destination] {
-        refuse_transport(text, text == &arguments.source)?;
-    }
+    let to = place::parse(&arguments.destination);
+    place::refuse_other_tools(&arguments.destination, Change::Add)?;
+    place::refuse_unknown(&arguments.source, true)?;
+    place::refuse_unknown(&arguments.destination, false)?;
     if arguments.registry.creds.is_some()
-        && let (Place::Registry(from), Place::Registry(to)) = (place(&arguments.source), &to)
+        && let (Place::Registry(from), Place::Registry(to)) = (place::parse(&arguments.source), &to)
         && from.parse::<Reference>()?.registry() != to.parse::<Reference>()?.registry()
     {
         return Err(Failure::usage(
@@ -94,6 +77,7 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
     }
     let data = data::open(global)?;
     let from = open(&data, arguments)?;
+    from.refuse_other_digest(&to)?;
     if let Some(artifact) = from.artifact(arguments.all)? {
         from.pass(&data, arguments, artifact, &to)?;
         return Ok(ExitCode::SUCCESS);
@@ -105,39 +89,6 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
         forget(&data, image)?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn place(text: &str) -> Place<'_> {
-    for (prefix, format) in [
-        ("oci:", Format::OciDirectory),
-        ("dir:", Format::OciDirectory),
-        ("oci-archive:", Format::OciArchive),
-        ("docker-archive:", Format::DockerArchive),
-    ] {
-        if let Some(path) = text.strip_prefix(prefix) {
-            // A colon may be part of a path that is there.
-            return match path.split_once(':').filter(|_| !Path::new(path).exists()) {
-                Some((path, name)) => Place::File(format, path, Some(name)),
-                None => Place::File(format, path, None),
-            };
-        }
-    }
-    match text.strip_prefix("docker://") {
-        Some(name) => Place::Registry(name),
-        None => Place::Name(text),
-    }
-}
-
-/// Says what to write in the place of other tools' transports (containers-transports(5)) that aren't there.
-fn refuse_transport(text: &str, is_source: bool) -> Result<(), Failure> {
-    let remedy = match text.split_once(':').map_or("", |(transport, _)| transport) {
-        "docker-daemon" if is_source => "docker-storage:NAME reads its images where they lie",
-        "docker-daemon" => "write docker-archive:FILE, and let docker load it",
-        "dir" if !is_source => "write an image layout: oci:DIR",
-        "ostree" | "sif" | "tarball" | "atomic" => "wiac transfer --help lists the places there are",
-        _ => return Ok(()),
-    };
-    Err(Failure::usage(format!("{text}: there is no such place here; {remedy}")))
 }
 
 /// What is transferred.
@@ -157,12 +108,12 @@ struct Source {
 /// Where it comes from, looked at so far that it is known what it is.
 enum Opened<'t> {
     Registry(Client, Reference, Box<Fetched>),
-    File(Archive, &'t str, Option<&'t str>),
+    File(Archive, Inside<'t>),
     Name(&'t str),
 }
 
 fn open<'t>(data: &Data, arguments: &'t Arguments) -> Result<Opened<'t>, Failure> {
-    Ok(match place(&arguments.source) {
+    Ok(match place::parse(&arguments.source) {
         Place::Name(name) => Opened::Name(name),
         Place::Registry(name) => {
             let reference = name.parse::<Reference>()?.with_default_tag();
@@ -170,11 +121,32 @@ fn open<'t>(data: &Data, arguments: &'t Arguments) -> Result<Opened<'t>, Failure
             let found = client.manifest(&reference)?;
             Opened::Registry(client, reference, Box::new(found))
         }
-        Place::File(_, path, name) => Opened::File(Archive::open_path(&data.store, Path::new(path))?, path, name),
+        Place::File(inside) => Opened::File(inside.open(data)?, inside),
     })
 }
 
 impl Opened<'_> {
+    /// Says before anything is copied that a name has the digest of something else: who asks for that digest must get what
+    /// has it. What goes to a registry may be packed on the way: its digest is compared before it is sent.
+    fn refuse_other_digest(&self, to: &Place<'_>) -> Result<(), Failure> {
+        let Place::Name(name) = to else { return Ok(()) };
+        let reference: Reference = name.parse()?;
+        match (reference.digest(), self) {
+            (None, _) => Ok(()),
+            (Some(digest), Self::Registry(_, from, found)) if found.descriptor.digest != *digest => {
+                Err(Failure::usage(format!(
+                    "{name}: {} has the digest {}",
+                    from.familiar(),
+                    found.descriptor.digest
+                )))
+            }
+            (Some(_), Self::Registry(..)) => Ok(()),
+            (Some(_), _) => Err(Failure::usage(format!(
+                "{name}: a digest belongs to a manifest and can't be given: name a tag"
+            ))),
+        }
+    }
+
     /// What it is, if not an image; whatever it is, where all of it is to go.
     fn artifact(&self, is_whole: bool) -> Result<Option<Artifact>, Failure> {
         match self {
@@ -188,9 +160,10 @@ impl Opened<'_> {
                 let names = vec![reference.clone()];
                 Ok(artifact.map(|artifact| Artifact { names, ..artifact }))
             }
-            Self::File(archive, path, name) => match Artifact::in_archive(archive, *name, is_whole)? {
+            Self::File(archive, inside) => match Artifact::in_archive(archive, inside.called, is_whole)? {
                 None if is_whole => Err(Failure::new(format!(
-                    "{path}: --all takes an image layout with one image in it, or by its name: oci:{path}:NAME"
+                    "{0}: --all takes an image layout with one image in it, or by its name: oci:{0}:NAME",
+                    inside.path.display()
                 ))),
                 found => Ok(found),
             },
@@ -218,6 +191,7 @@ impl Opened<'_> {
                     to: &to,
                     quiet: arguments.quiet,
                 };
+                super::push::refuse_other_digest(&to, &artifact.descriptor.digest)?;
                 let blobs: Vec<_> = artifact.blobs.iter().collect();
                 target.send_blobs(source, from, &blobs)?;
                 for (part, bytes) in &artifact.parts {
@@ -227,11 +201,11 @@ impl Opened<'_> {
                 client.put_manifest(&to, &artifact.descriptor.media_type, &artifact.manifest)?;
                 Ok(())
             }
-            Place::File(format, path, name) => {
-                if let Some(name) = name {
+            Place::File(inside) => {
+                if let Some(name) = inside.called {
                     artifact.call(name);
                 }
-                Ok(artifact.save(source, *format, Path::new(path))?)
+                Ok(artifact.save(source, inside.format, inside.path)?)
             }
             Place::Name(_) if arguments.all => Err(Failure::usage(
                 "--all: the store takes one platform of what lies elsewhere; leave it out, or name a registry (docker://) or a \
@@ -267,16 +241,10 @@ fn read(data: &Data, arguments: &Arguments, from: Opened<'_>) -> Result<Source, 
             let pulled = fetch_found(data, &client, (&reference, *found), &platform, arguments.quiet)?;
             (pulled.image, Some(pulled.digest), vec![reference])
         }
-        Opened::File(archive, path, name) => {
-            let images = archive.images_called(&platform, name)?;
-            let [image] = images.as_slice() else {
-                return Err(Failure::new(format!(
-                    "{path}: there are {} images in it; name one behind the path ({path}:NAME), or take them all with wiac load",
-                    images.len()
-                )));
-            };
-            let loaded = load(&data.store, image, &archive, data.owner_policy())?;
-            (loaded.image, loaded.manifest, image.names.clone())
+        Opened::File(archive, inside) => {
+            let image = inside.only_image(&archive, &platform)?;
+            let loaded = load(&data.store, &image, &archive, data.owner_policy())?;
+            (loaded.image, loaded.manifest, image.names)
         }
     };
     let record = data.store.image(&image.id)?;
@@ -308,16 +276,20 @@ fn write(data: &Data, arguments: &Arguments, source: &mut Source, to: &Place<'_>
             let outgoing = prepare_index(&data.store, &source.wanted, &packing, &room)?;
             super::push::send_index(data, &client, &reference, &outgoing, arguments.quiet)
         }
-        Place::File(format, path, name) => {
-            if let Some(name) = name {
-                source.wanted.call(name, *format)?;
+        Place::File(inside) => {
+            if let Some(name) = inside.called {
+                source.wanted.call(name, inside.format)?;
             }
             let wanted = std::slice::from_ref(&source.wanted);
-            save_to(&data.store, wanted, *format, &packing, Path::new(path))?;
+            save_to(&data.store, wanted, inside.format, &packing, inside.path)?;
             Ok(())
         }
         Place::Name(name) => {
-            let reference: Reference = name.parse()?;
+            let mut reference: Reference = name.parse()?;
+            if let Some(digest) = reference.digest() {
+                // As with wiac pull: nobody has looked what the tag beside it means.
+                reference = format!("{}@{digest}", reference.name()).parse()?;
+            }
             let id = match (&source.wanted.id, source.held.first()) {
                 (Some(id), _) => id.clone(),
                 (None, Some(located)) => copied(data, &arguments.source, located)?.id,
@@ -348,25 +320,4 @@ fn forget(data: &Data, image: HeldImage) -> Result<(), Failure> {
         data.store.remove_image(&id)?;
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn places_are_told_by_what_stands_before() {
-        assert_eq!(place("docker://a/b"), Place::Registry("a/b"));
-        assert_eq!(place("oci:dir"), Place::File(Format::OciDirectory, "dir", None));
-        assert_eq!(
-            place("oci:dir:a.example/b:1"),
-            Place::File(Format::OciDirectory, "dir", Some("a.example/b:1"))
-        );
-        assert_eq!(
-            place("docker-archive:/x.tar"),
-            Place::File(Format::DockerArchive, "/x.tar", None)
-        );
-        assert_eq!(place("localhost:5000/x"), Place::Name("localhost:5000/x"));
-        assert_eq!(place("containers-storage:x"), Place::Name("containers-storage:x"));
-    }
 }

@@ -2,6 +2,7 @@
 
 use crate::error::Failure;
 use crate::exit::ExitCode;
+use crate::place::{self, Change};
 use crate::{Global, data, format};
 use clap::Args;
 
@@ -27,7 +28,11 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
                     format::write(&format!("Untagged: {}\n", super::rmi::familiar(&name)))?;
                 }
             }
-            _ => failed.push(super::rmi::no_such_name(&data, text)),
+            _ => failed.push(
+                place::refuse_other_tools(text, Change::Untag)
+                    .err()
+                    .unwrap_or_else(|| super::rmi::no_such_name(&data, text)),
+            ),
         }
     }
     super::all_or(failed)

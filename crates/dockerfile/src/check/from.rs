@@ -75,8 +75,17 @@ fn asked_platform(stage: &Stage, word: &Word, platform: &Expanded, globals: &Glo
     }
 }
 
-/// What stands before a base that isn't an image's name alone: a bundle, an image in another tool's store.
-const ELSEWHERE: [&str; 3] = ["bundle://", "containers-storage:", "docker-storage:"];
+/// What stands before a base that isn't an image's name alone: a bundle, an image in another tool's store or in files.
+const ELSEWHERE: [&str; 8] = [
+    "bundle://",
+    "containers-storage:",
+    "docker-storage:",
+    "docker://",
+    "oci:",
+    "oci-archive:",
+    "docker-archive:",
+    "dir:",
+];
 
 /// Whether the text has the form of an image's name, or names something else that can be a base.
 fn is_reference(text: &str) -> bool {

@@ -37,6 +37,7 @@ fn each_check_finds_what_it_should() {
         ("ARG V=1\nFROM x:$V\n", ""),
         ("FROM containers-storage:[overlay@/var/store]localhost/x\n", ""),
         ("FROM docker-storage:x:1\n", ""),
+        ("FROM oci-archive:/Some.tar:x:1\n", ""),
         ("FROM x\nWORKDIR a\nWORKDIR b\n", "WorkdirRelativePath@2"),
         ("FROM x\nWORKDIR /a\nWORKDIR b\n", ""),
         ("FROM scratch\nENV A=1\nCOPY $A $B /\n", "UndefinedVar@3"),

@@ -6,7 +6,7 @@
 use super::Archive;
 use super::incoming::{DOCUMENT_LIMIT, Incoming};
 use crate::error::{Error, Result};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use wiac_oci::reference::Reference;
 
 /// The list of images.
@@ -22,7 +22,13 @@ pub(super) struct Entry {
     #[serde(default)]
     pub(super) repo_tags: Option<Vec<String>>,
     /// The names of its layers' tars, base first.
+    #[serde(default, deserialize_with = "none_if_null")]
     pub(super) layers: Vec<String>,
+}
+
+/// Go writes an empty list as `null`.
+fn none_if_null<'d, D: Deserializer<'d>>(deserializer: D) -> std::result::Result<Vec<String>, D::Error> {
+    Option::<Vec<String>>::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 /// Whether the archive is one of docker's.
@@ -43,6 +49,35 @@ pub(super) fn images(archive: &Archive) -> Result<Vec<Incoming>> {
         return Err(wrong("there is no image in it".to_owned()));
     }
     entries.into_iter().map(|entry| image(archive, entry)).collect()
+}
+
+/// Keeps those that are called so, each under that name alone: another may be an image's that was loaded before. `@NUMBER`
+/// is one by its place in the list, under all its names.
+///
+/// # Errors
+/// Where nothing is called so.
+pub(super) fn choose(images: &mut Vec<Incoming>, called: &str) -> Result<(), String> {
+    if let Some(number) = called.strip_prefix('@') {
+        let count = images.len();
+        let number = number.parse().ok().filter(|number: &usize| *number < count);
+        let number = number.ok_or_else(|| format!("there is no {called} in it: its {count} images count from @0"))?;
+        *images = vec![images.swap_remove(number)];
+        return Ok(());
+    }
+    let names: Vec<String> = images
+        .iter()
+        .flat_map(|image| &image.names)
+        .map(Reference::familiar)
+        .collect();
+    let full = called.parse::<Reference>().ok().map(Reference::with_default_tag);
+    for image in images.iter_mut() {
+        image.names.retain(|known| Some(known) == full.as_ref());
+    }
+    images.retain(|image| !image.names.is_empty());
+    if images.is_empty() {
+        return Err(format!("nothing is called {called:?} in it; there is {names:?}"));
+    }
+    Ok(())
 }
 
 fn image(archive: &Archive, entry: Entry) -> Result<Incoming> {

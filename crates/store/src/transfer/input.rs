@@ -16,7 +16,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tar_core::parse::{Limits, Parser};
 use wiac_layer::compression::{Compression, decoder};
 use wiac_oci::manifest::Platform;
-use wiac_oci::reference::Reference;
 
 /// A header of a tar.
 const TAR_BLOCK: u64 = 512;
@@ -69,7 +68,7 @@ impl Archive {
         self.images_called(platform, None)
     }
 
-    /// The same of what is called so, where a name is given.
+    /// The same of what is called so, where a name is given; `@` and a number, from 0, is an image by its place.
     ///
     /// # Errors
     /// As [`Self::images`]; where nothing is called so.
@@ -78,19 +77,12 @@ impl Archive {
             return self.layout_with_names(platform, called);
         }
         if skopeo_directory::is_skopeo_directory(self)? {
-            return Ok(vec![skopeo_directory::image(self)?]);
+            return Ok(vec![skopeo_directory::image(self, platform)?]);
         }
         if docker_archive::is_docker_archive(self)? {
             let mut images = docker_archive::images(self)?;
             if let Some(name) = called {
-                let full = name.parse::<Reference>().ok().map(Reference::with_default_tag);
-                images.retain(|image| image.names.iter().any(|known| Some(known) == full.as_ref()));
-                if images.is_empty() {
-                    return Err(Error::archive(
-                        self.shown(),
-                        format!("nothing is called {name:?} in it"),
-                    ));
-                }
+                docker_archive::choose(&mut images, name).map_err(|reason| Error::archive(self.shown(), reason))?;
             }
             return Ok(images);
         }
@@ -108,7 +100,13 @@ impl Archive {
 
     /// docker writes both kinds at once. The layout has the manifests; names may stand in the list alone.
     fn layout_with_names(&self, platform: &Platform, called: Option<&str>) -> Result<Vec<Incoming>> {
-        let mut images = layout::images(self, platform, called)?;
+        let mut images = match (layout::images(self, platform, called), called) {
+            (Err(error), Some(name)) if docker_archive::is_docker_archive(self)? => {
+                let mut all = self.layout_with_names(platform, None)?;
+                return docker_archive::choose(&mut all, name).map(|()| all).map_err(|_| error);
+            }
+            (images, _) => images?,
+        };
         if docker_archive::is_docker_archive(self)?
             && images.iter().any(|image| image.names.is_empty())
             && let Ok(listed) = docker_archive::images(self)

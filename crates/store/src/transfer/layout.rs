@@ -28,6 +28,9 @@ pub(super) fn is_layout(archive: &Archive) -> Result<bool> {
 pub(super) fn images(archive: &Archive, platform: &Platform, called: Option<&str>) -> Result<Vec<Incoming>> {
     let index = index(archive, called)?;
     let layout = Layout { archive, platform };
+    if index.manifests.is_empty() {
+        return Err(Error::archive(archive.shown(), "there is no image in it"));
+    }
     let mut picked = Vec::new();
     for (name, group) in by_name(index.manifests) {
         picked.push((name, layout.pick(&group, 0)?));
@@ -98,13 +101,12 @@ fn index(archive: &Archive, called: Option<&str>) -> Result<Index> {
     let mut index: Index =
         serde_json::from_slice(&text).map_err(|error| wrong(format!("index.json can't be read: {error}")))?;
     if let Some(name) = called {
-        let names: Vec<&String> = index
-            .manifests
-            .iter()
-            .filter_map(|entry| entry.annotations.get(ANNOTATION_REF_NAME))
-            .collect();
+        let names: Vec<&String> = index.manifests.iter().filter_map(shown_name).collect();
         let there = format!("{names:?}");
-        index.manifests.retain(|entry| is_called(entry, name));
+        let mut number = 0..;
+        index
+            .manifests
+            .retain(|entry| number.next().is_some_and(|number| is_called(entry, number, name)));
         if index.manifests.is_empty() {
             return Err(wrong(format!("nothing is called {name:?} in it; there is {there}")));
         }
@@ -139,8 +141,17 @@ fn name_of(descriptor: &Descriptor) -> Option<Reference> {
     is_its_own.then_some(name)
 }
 
-/// Whether an entry is called so.
-fn is_called(entry: &Descriptor, name: &str) -> bool {
+/// How an entry is called in messages: in full, where it says that.
+fn shown_name(entry: &Descriptor) -> Option<&String> {
+    let full = entry.annotations.get(ANNOTATION_IMAGE_NAME);
+    full.or_else(|| entry.annotations.get(ANNOTATION_REF_NAME))
+}
+
+/// Whether an entry, the one with this number, is called so: `@NUMBER`, `@DIGEST` or a name.
+fn is_called(entry: &Descriptor, number: usize, name: &str) -> bool {
+    if let Some(text) = name.strip_prefix('@') {
+        return text == entry.digest.as_str() || text.parse() == Ok(number);
+    }
     let has = |key: &str| entry.annotations.get(key).map(String::as_str);
     let full = name
         .parse::<Reference>()

@@ -4,7 +4,8 @@
 use super::Archive;
 use super::incoming::{DOCUMENT_LIMIT, Incoming, describe, parse_manifest};
 use crate::error::{Error, Result};
-use wiac_oci::manifest::media_type;
+use wiac_oci::manifest::{Index, Platform, media_type};
+use wiac_oci::platform::choose;
 
 /// What says that a directory is of this kind.
 const VERSION: &str = "version";
@@ -20,17 +21,25 @@ pub(super) fn is_skopeo_directory(archive: &Archive) -> Result<bool> {
     Ok(version.is_some_and(|text| text.starts_with(VERSION_BEGINS)))
 }
 
-/// The image in it.
+/// The image in it; of several platforms', which skopeo copy --all leaves there, the one for `platform`.
 ///
 /// # Errors
-/// Documents that are missing, can't be read or don't fit.
-pub(super) fn image(archive: &Archive) -> Result<Incoming> {
+/// Documents that are missing, can't be read or don't fit; where there is none for the platform.
+pub(super) fn image(archive: &Archive, platform: &Platform) -> Result<Incoming> {
     let shown = archive.shown().display().to_string();
     let document = |name: &str, what: &str| {
         let bytes = archive.read(name, DOCUMENT_LIMIT)?;
         bytes.ok_or_else(|| Error::archive(archive.shown(), format!("{what} ({name}) is missing: it isn't whole")))
     };
-    let manifest = document(MANIFEST, "its manifest")?;
+    let mut manifest = document(MANIFEST, "its manifest")?;
+    if let Some(index) = as_index(&manifest) {
+        let wrong = |reason: String| Error::archive(archive.shown(), reason);
+        let chosen = choose(&index.manifests, platform).map_err(wrong)?;
+        let name = format!("{}.manifest.json", chosen.digest.hex());
+        manifest = document(&name, "a manifest")?;
+        let damaged = |error| wrong(format!("a manifest ({name}) is damaged: {error}"));
+        chosen.digest.verify(&manifest).map_err(damaged)?;
+    }
     let parsed = parse_manifest(&shown, &manifest)?;
     let config = document(parsed.config.digest.hex(), "its configuration")?;
     let media_type = parsed.media_type.as_deref().unwrap_or(media_type::MANIFEST);
@@ -41,4 +50,11 @@ pub(super) fn image(archive: &Archive) -> Result<Incoming> {
         }
     }
     Ok(image)
+}
+
+/// The document as an index, where it is one.
+fn as_index(document: &[u8]) -> Option<Index> {
+    serde_json::from_slice::<Index>(document)
+        .ok()
+        .filter(|index| !index.manifests.is_empty())
 }

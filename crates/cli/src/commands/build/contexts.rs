@@ -3,11 +3,12 @@
 use super::input::{self, Fetched};
 use crate::data::Data;
 use crate::error::Failure;
+use crate::place;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use wiac_oci::manifest::Platform;
 use wiac_store::HeldImage;
-use wiac_store::transfer::{Archive, load};
+use wiac_store::transfer::load;
 
 /// What the names mean.
 #[derive(Default)]
@@ -59,30 +60,18 @@ pub(super) fn contexts(data: &Data, written: &[String]) -> Result<Contexts, Fail
     Ok(contexts)
 }
 
-/// `PATH[:TAG|@DIGEST]`.
+/// `PATH[:NAME|@DIGEST]`.
 fn load_layout(data: &Data, text: &str, wrong: &dyn Fn(&str) -> Failure) -> Result<HeldImage, Failure> {
-    let (path, wanted) = match text.split_once('@') {
-        Some((path, digest)) => (path, Some(digest)),
-        None if Path::new(text).exists() => (text, None),
-        None => text
-            .rsplit_once(':')
-            .map_or((text, None), |(path, tag)| (path, Some(tag))),
+    let (rest, digest) = match text.split_once('@').filter(|_| !Path::new(text).exists()) {
+        Some((rest, digest)) => (rest, Some(format!("@{digest}"))),
+        None => (text, None),
     };
-    let archive = Archive::open_path(&data.store, Path::new(path))?;
-    let images = archive.images(&Platform::host())?;
-    let fits = |image: &wiac_store::transfer::Incoming| {
-        let Some(wanted) = wanted else { return true };
-        let has_tag = |name: &wiac_oci::reference::Reference| name.to_string().ends_with(&format!(":{wanted}"));
-        image.names.iter().any(has_tag)
-            || image
-                .manifest
-                .as_ref()
-                .is_some_and(|(descriptor, _)| descriptor.digest.to_string() == wanted)
-    };
-    let mut fitting = images.iter().filter(|image| fits(image));
-    match (fitting.next(), fitting.next()) {
-        (Some(only), None) => Ok(load(&data.store, only, &archive, data.owner_policy())?.image),
-        (None, _) => Err(wrong("there is no such image in it")),
-        (Some(_), Some(_)) => Err(wrong("there are several images in it; name one by :TAG")),
+    let written = format!("oci:{rest}");
+    let inside = place::inside(&written).ok_or_else(|| wrong("it is no layout"))?;
+    let archive = inside.open(data)?;
+    let images = archive.images_called(&Platform::host(), digest.as_deref().or(inside.called))?;
+    match images.as_slice() {
+        [only] => Ok(load(&data.store, only, &archive, data.owner_policy())?.image),
+        _ => Err(wrong("there are several images in it; name one by :TAG")),
     }
 }

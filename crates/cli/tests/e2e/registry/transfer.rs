@@ -240,6 +240,44 @@ fn images_of_a_layout_have_names() {
 }
 
 #[test]
+fn nothing_is_sent_under_the_digest_of_something_else() {
+    let (place, registry) = (Place::root(), Registry::start());
+    place.image("app", "CMD [\"echo\", \"here\"]");
+    let remote = |name: &str| format!("docker://{}", registry.name(name));
+    place.wiac(["transfer", "-q", "app", &remote("one")]).succeeds();
+    let digest = digest_of(&place, &registry.name("one"));
+    let other = format!("sha256:{}", "0".repeat(64));
+    let with = |name: &str, digest: &str| format!("{name}@{digest}");
+    wiac_on(&place, "via", ["transfer", &remote("one"), &with("x", &other)])
+        .fails(125)
+        .complains(&[&other, &digest]);
+    for source in ["app", "oci:layout"] {
+        place.wiac(["transfer", "app", "oci:layout"]).succeeds();
+        place
+            .wiac(["transfer", source, &with("x", &other)])
+            .fails(125)
+            .complains(&["name a tag"]);
+    }
+    for arguments in [
+        ["transfer", "app", &with(&remote("two"), &other)],
+        ["push", "app", &with(&registry.name("two"), &other)],
+    ] {
+        place.wiac(arguments).fails(125).complains(&[&other, &digest]);
+    }
+    place.wiac(["tags", &registry.name("two")]).fails(1);
+    assert_eq!(wiac_on(&place, "via", ["images", "-aq"]).succeeds().text(), "");
+    // What has the digest is called by it.
+    wiac_on(&place, "via", ["transfer", "-q", &remote("one"), &with("x:1", &digest)]).succeeds();
+    wiac_on(&place, "via", ["run", &with("x", &digest)])
+        .succeeds()
+        .says("here");
+    place
+        .wiac(["push", "-q", "app", &with(&registry.name("two"), &digest)])
+        .succeeds();
+    assert_whole(&place, "via");
+}
+
+#[test]
 fn a_password_is_for_one_side_alone() {
     let (place, registry, other) = (Place::root(), Registry::start(), Registry::with_user("ann", "w0rd"));
     place.image("app", "");

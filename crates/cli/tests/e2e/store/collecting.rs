@@ -43,6 +43,29 @@ fn what_isnt_there_cant_be_taken_away() {
 }
 
 #[test]
+fn other_tools_images_are_theirs_to_take_away() {
+    let place = Place::root();
+    place.image("app", "");
+    for (arguments, words) in [
+        (["rmi", "docker-storage:x:1"], "docker rmi x:1 deletes it"),
+        (["rmi", "containers-storage:x"], "podman rmi x deletes it"),
+        (["untag", "containers-storage:x"], "podman untag x takes the name away"),
+        (["load", "containers-storage:x"], "wiac tag containers-storage:x NAME"),
+        (["pull", "docker-storage:x"], "wiac tag docker-storage:x NAME"),
+    ] {
+        let said = place.wiac(arguments).fails(125);
+        said.complains(&[arguments[1], words]);
+    }
+    for (to, words) in [
+        ("containers-storage:x", "wiac save NAME | podman load"),
+        ("oci-archive:x.tar", "wiac transfer app oci-archive:x.tar"),
+        ("docker-daemon:x", "let docker load it"),
+    ] {
+        place.wiac(["push", "app", to]).fails(125).complains(&[to, words]);
+    }
+}
+
+#[test]
 fn names_that_cant_be() {
     let place = Place::root();
     place.image("app", "");
@@ -52,6 +75,18 @@ fn names_that_cant_be() {
         .complains(&["did you mean \"upper\"?"]);
     let digest = format!("x@sha256:{}", "a".repeat(64));
     place.wiac(["tag", "app", &digest]).fails(125).complains(&["digest"]);
+    // They say where an image is, and would never be found again.
+    for name in [
+        "containers-storage:x",
+        "docker-storage:x",
+        "oci:x",
+        "oci-archive:x.tar",
+        "docker-daemon:x",
+    ] {
+        place.wiac(["tag", "app", name]).fails(125).complains(&[name]);
+    }
+    place.wiac(["tag", "app", "docker.io/library/oci:x"]).succeeds();
+    place.wiac(["run", "oci:x", "echo", "here"]).succeeds().says("here");
     place
         .wiac(["tag", "ap", "x"])
         .fails(1)

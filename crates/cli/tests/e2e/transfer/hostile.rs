@@ -259,6 +259,8 @@ fn what_is_no_image_of_ours() {
         &["there is no image in it", "for a root filesystem use wiac import"],
     );
     refused(&place, "nothing", &["there is no image in it"]);
+    Layout::new(&place, "no-entry").index(&[]);
+    refused(&place, "no-entry", &["there is no image in it"]);
     refused(&place, "empty", &["empty"]);
     place.write("text", "This is no archive.\n".repeat(100));
     refused(&place, "text", &["no tar"]);

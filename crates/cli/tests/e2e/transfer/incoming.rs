@@ -4,7 +4,7 @@ use super::layout::{CONFIG, INDEX, LAYER, Layout, MANIFEST, architecture, config
 use super::peers::{Docker, Unmounted, buildah, podman, skopeo, umoci};
 use super::rich::{self, Rich, assert_same, below_root, listing, shown};
 use super::{assert_whole, json, wiac_on};
-use crate::harness::Place;
+use crate::harness::{Place, as_users};
 
 /// Loads a file or directory into a data directory of its own, and compares what came in with the image.
 fn load_and_compare(place: &Place, rich: &Rich, expected: &str, file: &str) {
@@ -223,7 +223,80 @@ fn an_image_for_several_machines() {
         .wiac(["load", "--platform=linux/riscv64", "many"])
         .fails(1)
         .complains(&["there is no image for linux/riscv64 in it, only for linux/s390x"]);
+    // skopeo's own directories hold such an index, too.
+    skopeo(&place)
+        .args(["copy", "--all", "-q", "oci:many", "dir:flat"])
+        .succeeds();
+    place
+        .wiac(["load", "--platform=linux/s390x", "-t", "flat", "flat"])
+        .succeeds();
+    assert_eq!(architecture_of("flat"), "s390x");
+    place.wiac(["load", "-t", "flat", "flat"]).succeeds();
+    assert_eq!(architecture_of("flat"), architecture());
     assert_whole(&place, "data");
+}
+
+as_users!(one_of_several_is_named_as_skopeo_does: root, user);
+fn one_of_several_is_named_as_skopeo_does(place: &Place) {
+    for word in ["one", "two"] {
+        place.image(word, &format!("CMD [\"echo\", \"{word}\"]"));
+    }
+    place.wiac(["save", "-o", "both.tar", "one", "two"]).succeeds();
+    let format = ["--format", "docker-archive"];
+    place
+        .wiac(["save", "-o", "docker.tar", "one", "two"])
+        .args(format)
+        .succeeds();
+    for word in ["one", "two"] {
+        let to = format!("oci:layout:v-{word}");
+        place.wiac(["transfer", word, &to]).succeeds();
+    }
+    let said = wiac_on(place, "loaded", ["load", "docker-archive:docker.tar:two"]).succeeds();
+    assert_eq!(said.text(), "Loaded image: two:latest");
+    wiac_on(place, "loaded", ["run", "one"]).fails(125);
+    for (number, from) in [
+        "oci:layout:v-two",
+        "oci:layout:@1",
+        "oci-archive:both.tar:two:latest",
+        "docker-archive:docker.tar:two",
+        "docker-archive:docker.tar:@1",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let data = &format!("data-{number}");
+        wiac_on(place, data, ["load", "-q", "-i", from]).succeeds();
+        assert_eq!(
+            wiac_on(place, data, ["images", "-q"]).succeeds().lines().len(),
+            1,
+            "{from}"
+        );
+        wiac_on(place, "run", ["run", from]).succeeds().says("two");
+        let dockerfile = format!("FROM {from}\nRUN true\n");
+        let built = place.build("context", &dockerfile).succeeds();
+        assert!(!built.stderr.contains("warning"), "{from}: {}", built.stderr);
+        wiac_on(place, "pulled", ["pull", "-q", from]).succeeds();
+    }
+    wiac_on(place, "pulled", ["run", "two"]).succeeds().says("two");
+    for (from, words) in [
+        ("oci:layout", "2 images in it"),
+        ("oci:layout:v-three", "there is [\"v-one\", \"v-two\"]"),
+        (
+            "docker-archive:docker.tar:three",
+            "there is [\"one:latest\", \"two:latest\"]",
+        ),
+        ("docker-archive:docker.tar:@2", "its 2 images count from @0"),
+        ("oci:", "a path belongs behind"),
+        ("docker-daemon:one", "docker-storage:NAME"),
+    ] {
+        wiac_on(place, "run", ["run", from]).fails(125).complains(&[words]);
+    }
+    let said = wiac_on(place, "run", ["inspect", "oci:layout:v-two"]).fails(1);
+    said.complains(&["wiac load oci:layout:v-two"]);
+    let context = ["--build-context", "lib=oci-layout://layout:v-two"];
+    place.build("context", "FROM lib\nRUN true\n").args(context).succeeds();
+    assert_whole(place, "run");
+    assert_whole(place, "pulled");
 }
 
 #[test]
