@@ -67,8 +67,8 @@ pub enum Reason {
     /// A digest that is none.
     #[error("{0}")]
     Digest(#[from] DigestError),
-    /// 64 hexadecimal digits: an image's id.
-    #[error("64 hexadecimal digits are an image id, not a name")]
+    /// 64 hexadecimal digits, or some behind `sha256:`: an image's id. A name of that form would be found in its place.
+    #[error("it is an image id, not a name")]
     Id,
 }
 
@@ -153,7 +153,8 @@ impl Reference {
 
     /// The whole reference as people write it: `alpine:3.20`.
     pub fn familiar(&self) -> String {
-        self.with_suffixes(self.familiar_name())
+        let text = self.with_suffixes(self.familiar_name());
+        if is_id(&text) { self.to_string() } else { text }
     }
 
     /// What is asked of the registry's `manifests/`: the digest, or the tag, or `latest`.
@@ -209,7 +210,7 @@ impl From<Reference> for String {
 }
 
 fn parse(text: &str) -> Result<Reference, Reason> {
-    if text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+    if is_id(text) {
         return Err(Reason::Id);
     }
     let (name, digest) = match text.split_once('@') {
@@ -239,6 +240,14 @@ fn parse(text: &str) -> Result<Reference, Reason> {
         tag,
         digest,
     })
+}
+
+fn is_id(text: &str) -> bool {
+    let is_hex = |text: &str| text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    match text.strip_prefix("sha256:") {
+        Some(digits) => !digits.is_empty() && is_hex(digits),
+        None => text.len() == 64 && is_hex(text),
+    }
 }
 
 /// The part before the first slash is a registry if it can't be part of a repository.

@@ -46,6 +46,15 @@ fn names_are_completed_and_shortened() {
 }
 
 #[test]
+fn an_image_id_is_no_name() {
+    for text in [HEX, &format!("sha256:{HEX}"), "sha256:e3b0c44298fc"] {
+        assert_eq!(text.parse::<Reference>().unwrap_err().reason, Reason::Id, "{text}");
+    }
+    let name = "docker.io/library/sha256:e3b0";
+    assert_eq!(name.parse::<Reference>().unwrap().familiar(), name);
+}
+
+#[test]
 fn digests_and_tags() {
     let reference: Reference = format!("alpine:3@sha256:{HEX}").parse().unwrap();
     assert_eq!(reference.tag(), Some("3"));

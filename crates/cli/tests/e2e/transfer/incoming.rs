@@ -385,6 +385,34 @@ fn nothing_passes_for_another_digest() {
     place.host("tar -C saved -cf forged.tar .").succeeds();
     place.wiac(["load", "-i", "forged.tar"]).succeeds();
     assert_eq!(names().len(), 1);
+    // Nor is anything called by an image's id: who writes one gets that image.
+    let of = |name: &str| {
+        place
+            .wiac(["inspect", "-f", "{{.Id}}", name])
+            .succeeds()
+            .text()
+            .to_owned()
+    };
+    let id = of(&own);
+    place.image("other", "");
+    for name in [format!("sha256:{id}"), format!("sha256:{}", &id[..12])] {
+        place
+            .wiac(["tag", "other", &name])
+            .fails(125)
+            .complains(&["an image id"]);
+        let list = place.read("saved/manifest.json").replace(&foreign, &name);
+        place.write("renamed/manifest.json", list);
+        place
+            .host("cp -rn saved/. renamed && tar -C renamed -cf renamed.tar .")
+            .succeeds();
+        place
+            .wiac(["load", "-i", "renamed.tar"])
+            .fails(1)
+            .complains(&["an image id"]);
+        layout.index(&[named(&image, &name)]);
+        place.wiac(["load", "layout"]).succeeds();
+        assert_eq!(of(&name), id);
+    }
     for command in [
         &["load", "-i", "saved.tar", "-t", &foreign][..],
         &["import", "layer.tar", &foreign],
