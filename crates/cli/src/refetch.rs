@@ -4,8 +4,10 @@
 use crate::data::Data;
 use crate::error::Failure;
 use crate::registry::RegistryOptions;
+use wiac_oci::digest::DiffId;
 use wiac_oci::manifest::{Descriptor, Manifest};
 use wiac_oci::reference::Reference;
+use wiac_store::LayerId;
 use wiac_store::blobs::HeldBlob;
 use wiac_store::transfer::{Wanted, regain_blob};
 
@@ -35,7 +37,7 @@ pub(crate) fn missing_blobs(data: &Data, images: &[Wanted]) -> Result<Vec<HeldBl
 
 /// The newest manifest that an image came or went with, and what isn't here of its layers' blobs; `None` where it was made
 /// here, or all is here.
-fn missing(data: &Data, image: &Wanted) -> Result<Option<(Descriptor, Vec<Descriptor>)>, Failure> {
+fn missing(data: &Data, image: &Wanted) -> Result<Option<(Descriptor, Vec<Missing>)>, Failure> {
     let Some(id) = &image.id else { return Ok(None) };
     let Some(export) = data.store.export(id)? else {
         return Ok(None);
@@ -52,11 +54,22 @@ fn missing(data: &Data, image: &Wanted) -> Result<Option<(Descriptor, Vec<Descri
             continue;
         }
         let mut missing = Vec::new();
+        let mut diff_ids = image.record.config.rootfs.diff_ids.iter();
         for (blob, layer) in manifest.layers.into_iter().zip(&image.record.layers) {
             // What was made here is packed, unless the whole image came in: then its bytes are known by its manifest.
-            let came_in = is_from_elsewhere || data.store.layer_info(layer)?.unpacked_from.is_some();
-            if came_in && data.store.hold_blob(&blob.digest)?.is_none() {
-                missing.push(blob);
+            let named = diff_ids.next().filter(|_| is_from_elsewhere).cloned();
+            let diff_id = match named {
+                Some(diff_id) => Some(diff_id),
+                None => data.store.layer_info(layer)?.unpacked_from,
+            };
+            if let Some(diff_id) = diff_id
+                && data.store.hold_blob(&blob.digest)?.is_none()
+            {
+                missing.push(Missing {
+                    blob,
+                    layer: layer.clone(),
+                    diff_id,
+                });
             }
         }
         return Ok((!missing.is_empty()).then_some((descriptor, missing)));
@@ -73,21 +86,23 @@ fn origin(data: &Data, image: &Wanted) -> Result<Option<Reference>, Failure> {
     Ok(came.find_map(|name| name.name.parse().ok()))
 }
 
-fn fetch(data: &Data, name: &Reference, manifest: &Descriptor, blobs: &[Descriptor]) -> Result<Vec<HeldBlob>, Failure> {
+/// A blob that isn't here, of a layer that is.
+struct Missing {
+    blob: Descriptor,
+    layer: LayerId,
+    /// The hash of the layer's tar.
+    diff_id: DiffId,
+}
+
+fn fetch(data: &Data, name: &Reference, manifest: &Descriptor, blobs: &[Missing]) -> Result<Vec<HeldBlob>, Failure> {
     // Who we are to the place an image goes to is nothing that the place it came from needs to know.
     let client = RegistryOptions::default().client(data.caller.uid);
     let reference: Reference = format!("{}@{}", name.name(), manifest.digest).parse()?;
     let mut held = Vec::new();
-    for blob in blobs {
+    for Missing { blob, layer, diff_id } in blobs {
         let from = client.blob(&reference, blob, 0)?;
-        let fetched = regain_blob(&data.store, blob, from)?;
-        held.push(fetched.ok_or_else(|| {
-            Failure::new(format!(
-                "{} gives other bytes than those of blob {}",
-                name.registry(),
-                blob.digest.short()
-            ))
-        })?);
+        let fetched = regain_blob(&data.store, (layer, diff_id), blob, Box::new(from));
+        held.extend(fetched.map_err(|error| Failure::new(format!("{}: {error}", name.registry())))?);
     }
     eprintln!("{}: {} blobs fetched again", name.familiar(), held.len());
     Ok(held)

@@ -155,6 +155,18 @@ impl Incoming {
     }
 }
 
+impl Incoming {
+    /// What messages call one of its layers.
+    pub(super) fn layer_name(&self, number: usize) -> String {
+        let digest = self.layers.get(number).map_or_else(String::new, |layer| {
+            let descriptor = layer.descriptor.as_ref();
+            let digest = descriptor.map_or(layer.diff_id.digest(), |descriptor| &descriptor.digest);
+            format!(" ({})", digest.short())
+        });
+        format!("{}: layer {} of {}{digest}", self.shown, number + 1, self.layers.len())
+    }
+}
+
 /// Reads the manifest of an image of one platform, and refuses what is none.
 pub(crate) fn parse_manifest(shown: &str, bytes: &[u8]) -> Result<Manifest> {
     let manifest: Manifest = serde_json::from_slice(bytes)

@@ -293,7 +293,7 @@ impl<'a> Loading<'a> {
             unpack::unpack(tar, &directory, &options).map_err(|error| error.to_string())
         });
         let (streamed, unpacked) = streamed.map_err(|wrong| Failed {
-            error: Error::image(self.name(layer, number), wrong.reason),
+            error: Error::image(self.image.layer_name(number), wrong.reason),
             may_be_of_disk: is_begun && wrong.is_in_bytes,
         })?;
         let fresh = Fresh {
@@ -353,21 +353,6 @@ impl<'a> Loading<'a> {
         let found = self.store.find_diff_id(&layer.diff_id, parent)?;
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(found.filter(|held| used.insert(held.id.clone())))
-    }
-
-    /// What messages call a layer.
-    fn name(&self, layer: &IncomingLayer, number: usize) -> String {
-        let digest = layer
-            .descriptor
-            .as_ref()
-            .map_or(layer.diff_id.digest(), |descriptor| &descriptor.digest);
-        let count = self.image.layers.len();
-        format!(
-            "{}: layer {} of {count} ({})",
-            self.image.shown,
-            number + 1,
-            digest.short()
-        )
     }
 
     /// All layers, or the first error that is not just another one's consequence.

@@ -1,14 +1,12 @@
 //! The end of taking an image in: its record, once all its layers are in place.
 
-use super::incoming::{Incoming, IncomingLayer, LayerSource};
+use super::incoming::{Incoming, LayerSource};
 use super::load::{Loaded, State};
 use super::regain::regain;
 use crate::blobs::HeldBlob;
 use crate::data::Store;
-use crate::digests::LayerTar;
 use crate::error::{Error, Result};
 use crate::image::{Export, ImageRecord};
-use crate::layer::HeldLayer;
 use wiac_oci::digest::Digest;
 use wiac_oci::image::ImageConfig;
 use wiac_oci::manifest::Descriptor;
@@ -21,12 +19,12 @@ pub(super) fn write(store: &Store, image: &Incoming, source: &dyn LayerSource, s
     let mut held = Vec::new();
     let mut blobs = Vec::new();
     let mut reused = 0;
-    for (state, layer) in states.into_iter().zip(&image.layers) {
+    for (number, (state, layer)) in states.into_iter().zip(&image.layers).enumerate() {
         match state {
             State::Here(here) => {
                 reused += 1;
-                note_blob(store, &here, layer)?;
-                blobs.extend(regain(store, source, layer, &here)?);
+                let shown = image.layer_name(number);
+                blobs.extend(regain(store, source, (layer, &shown), &here)?);
                 held.push(here);
             }
             State::Fresh(fresh, blob) => {
@@ -64,21 +62,6 @@ pub(super) fn write(store: &Store, image: &Incoming, source: &dyn LayerSource, s
         image: store.add_imported(&record, &export, &digests)?,
         manifest: manifest.map(|(_, descriptor)| descriptor.digest),
         reused,
-    })
-}
-
-/// A layer that is here has one more blob, though its bytes are not here.
-fn note_blob(store: &Store, held: &HeldLayer, layer: &IncomingLayer) -> Result<()> {
-    let Some(descriptor) = &layer.descriptor else {
-        return Ok(());
-    };
-    store.update_digests(&held.id, |digests| {
-        let clamp = digests.tar(&layer.diff_id).and_then(|tar| tar.clamp);
-        digests.add(LayerTar {
-            diff_id: layer.diff_id.clone(),
-            clamp,
-            blobs: vec![descriptor.clone()],
-        });
     })
 }
 

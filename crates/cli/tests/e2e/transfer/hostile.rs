@@ -41,7 +41,9 @@ fn refused(place: &Place, file: &str, expected: &[&str]) {
 /// A tar with one file in it.
 fn tar(place: &Place) -> Vec<u8> {
     place.write("small/file", "small\n");
-    place.host("tar -C small --sort=name -cf small.tar file").succeeds();
+    place
+        .host("tar -C small --sort=name --mtime=@0 -cf small.tar file")
+        .succeeds();
     std::fs::read(place.path("small.tar")).expect("made")
 }
 
@@ -182,6 +184,49 @@ fn documents_that_lie() {
         &["layer 1 of 1", "its tar is not the one the configuration names"],
     );
     assert_empty(&place);
+}
+
+#[test]
+fn lies_about_a_layer_that_is_here() {
+    let place = Place::root();
+    image_with(&place, "good", |layout, config, layer| {
+        layout.manifest(&config, &[layer])
+    });
+    place.wiac(["load", "good"]).succeeds();
+    // The same configuration, and so the same image: nothing of its layer need be read.
+    for (name, expected) in [
+        ("size", "instead of 18446744073709551615"),
+        ("recompressed-size", "instead of 18446744073709551615"),
+        ("other-blob", "its tar is not the one the configuration names"),
+    ] {
+        image_with(&place, name, |layout, config, mut layer| {
+            if name == "recompressed-size" {
+                place.host("gzip -nk9f small.tar").succeeds();
+                let bytes = std::fs::read(place.path("small.tar.gz")).expect("made");
+                layer = layout.blob(GZIP, &bytes);
+            }
+            if name == "other-blob" {
+                layer["digest"] = config["digest"].clone();
+                layer["size"] = config["size"].clone();
+            } else {
+                layer["size"] = json!(u64::MAX);
+            }
+            layout.manifest(&config, &[layer])
+        });
+        refused(&place, name, &["layer 1 of 1", expected]);
+    }
+    image_with(&place, "missing-blob", |layout, config, mut layer| {
+        layer["digest"] = json!(digest(b"nowhere"));
+        layout.manifest(&config, &[layer])
+    });
+    place.wiac(["load", "missing-blob"]).succeeds();
+    place.wiac(["store", "check", "--deep"]).succeeds();
+    place
+        .wiac(["transfer", "-q", "example.org/wrong:1", "oci:saved"])
+        .succeeds();
+    place.host("skopeo copy -q oci:saved dir:copied").succeeds();
+    let other = place.wiac(["--data", "other", "load", "saved"]);
+    other.succeeds();
 }
 
 #[test]
