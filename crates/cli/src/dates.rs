@@ -15,7 +15,11 @@ pub(crate) fn now() -> i64 {
 /// A moment: seconds since 1970, and the nanoseconds after them.
 pub(crate) type Moment = (i64, u32);
 
-/// The moment of an RFC 3339 time; `None` for what is none. What comes after nine digits of a second is dropped.
+/// Go's zero time, 0001-01-01T00:00:00Z: what Go's programs write for a time that nobody gave.
+const NEVER: Moment = (-62_135_596_800, 0);
+
+/// The moment of an RFC 3339 time; `None` for what is none, or was never given. What comes after nine digits of a second is
+/// dropped.
 pub(crate) fn precisely(text: &str) -> Option<Moment> {
     let fraction = text.split_once('.').map_or("", |(_, rest)| rest);
     let digits = fraction
@@ -23,7 +27,7 @@ pub(crate) fn precisely(text: &str) -> Option<Moment> {
         .take_while(u8::is_ascii_digit)
         .chain(std::iter::repeat(b'0'));
     let nanoseconds = digits.take(9).fold(0, |sum, digit| sum * 10 + u32::from(digit - b'0'));
-    Some((seconds(text)?, nanoseconds))
+    Some((seconds(text)?, nanoseconds)).filter(|moment| *moment != NEVER)
 }
 
 /// Seconds since 1970 of an RFC 3339 time; `None` for what is none. Fractions of a second are dropped.

@@ -227,6 +227,7 @@ mod tests {
         };
         for filter in ["until=24h", "before=other", "since=other"] {
             assert!(!takes(filter, None), "{filter}");
+            assert!(!takes(filter, Some("0001-01-01T00:00:00Z")), "{filter}");
         }
         assert!(takes("until=24h", Some("2020-01-01T00:00:00Z")));
         assert!(takes("before=other", Some("1970-01-01T00:00:00Z")));

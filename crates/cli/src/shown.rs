@@ -113,8 +113,8 @@ impl Shown {
 
 /// How long ago an RFC 3339 time was.
 pub(crate) fn age(created: Option<&str>) -> String {
-    match created.and_then(dates::seconds) {
-        Some(second) => dates::ago(dates::now() - second),
+    match created.and_then(dates::precisely) {
+        Some((second, _)) => dates::ago(dates::now() - second),
         None => "N/A".to_owned(),
     }
 }

@@ -79,6 +79,9 @@ const ARCHITECTURES: [&str; 19] = [
     "ppc64", "ppc64le", "riscv", "riscv64", "s390x", "sparc64", "wasm",
 ];
 
+/// So many platforms are named where the one that is wanted isn't there.
+const MOST_SHOWN: usize = 20;
+
 /// Go's name of an architecture.
 fn go_name(architecture: &str) -> &str {
     match architecture {
@@ -110,11 +113,13 @@ pub fn choose<'d>(manifests: &'d [Descriptor], wanted: &Platform) -> Result<&'d 
             });
             let best = fitting.min_by_key(|(distance, _)| *distance);
             best.map(|(_, image)| image).ok_or_else(|| {
-                let there: Vec<String> = several
-                    .iter()
-                    .filter_map(|d| d.platform.as_ref())
-                    .map(ToString::to_string)
-                    .collect();
+                let mut there: Vec<String> = Vec::new();
+                for platform in several.iter().filter_map(|d| d.platform.as_ref()) {
+                    let shown = platform.to_string();
+                    if !there.contains(&shown) && there.len() < MOST_SHOWN {
+                        there.push(shown);
+                    }
+                }
                 if there.is_empty() {
                     return format!("there is no image for {wanted} in it: it says of nothing what it is for");
                 }
@@ -227,6 +232,10 @@ mod tests {
         let blob = |text: &str| Descriptor::new("layer", crate::digest::Digest::sha256(text), 1);
         let error = choose(&[blob("a"), blob("b")], &Platform::host()).unwrap_err();
         assert!(error.ends_with("it says of nothing what it is for"), "{error}");
+        let mut other = blob("a");
+        other.platform = Some("plan9/amd64".parse().unwrap());
+        let error = choose(&[other.clone(), other], &Platform::host()).unwrap_err();
+        assert!(error.ends_with("only for plan9/amd64"), "{error}");
     }
 
     #[test]

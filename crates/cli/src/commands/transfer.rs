@@ -132,7 +132,6 @@ impl Opened<'_> {
         let Place::Name(name) = to else { return Ok(()) };
         let reference: Reference = name.parse()?;
         match (reference.digest(), self) {
-            (None, _) => Ok(()),
             (Some(digest), Self::Registry(_, from, found)) if found.descriptor.digest != *digest => {
                 Err(Failure::usage(format!(
                     "{name}: {} has the digest {}",
@@ -140,7 +139,7 @@ impl Opened<'_> {
                     found.descriptor.digest
                 )))
             }
-            (Some(_), Self::Registry(..)) => Ok(()),
+            (None, _) | (Some(_), Self::Registry(..)) => Ok(()),
             (Some(_), _) => Err(Failure::usage(format!(
                 "{name}: a digest belongs to a manifest and can't be given: name a tag"
             ))),
