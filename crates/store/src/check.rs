@@ -68,6 +68,13 @@ impl Finding {
     }
 }
 
+impl Finding {
+    /// Whether it is the same, whatever became of it.
+    fn is_same(&self, other: &Self) -> bool {
+        (&self.what, &self.problem) == (&other.what, &other.problem)
+    }
+}
+
 /// How [`Finding::repaired`] begins where mending failed.
 const NOT_MENDED: &str = "not mended";
 
@@ -144,11 +151,11 @@ impl Store {
                 deep: false,
                 ..options
             })?;
-            let new = again
-                .findings
-                .into_iter()
-                .filter(|found| !report.findings.contains(found));
-            let new: Vec<Finding> = new.collect();
+            let is_known = |found: &Finding| {
+                let mut known = report.findings.iter();
+                known.any(|known| known == found || (!found.is_mended() && known.is_same(found)))
+            };
+            let new: Vec<Finding> = again.findings.into_iter().filter(|found| !is_known(found)).collect();
             has_changed = new.iter().any(Finding::is_mended);
             report.findings.extend(new);
             report.notes = again.notes;

@@ -119,7 +119,8 @@ fn lines(report: &CheckReport, arguments: &Check) -> String {
             "wiac store check{deep} --repair {mends}deletes what leads nowhere and sets aside what is damaged"
         );
     }
-    if arguments.repair && report.findings.iter().any(|finding| finding.advice.is_some()) {
+    let is_gone = |finding: &Finding| finding.is_mended() && finding.advice.is_some();
+    if arguments.repair && report.findings.iter().any(is_gone) {
         text.push_str(
             "layers that are whole are still here until wiac prune: getting an image again fetches only the rest\n",
         );

@@ -1,5 +1,6 @@
 //! Contents: blobs hashed, layers counted, layers made here packed again.
 
+use super::proof::DEEPER;
 use super::{Checker, Repair};
 use crate::error::{IoExt, Result};
 use crate::layer::{HeldLayer, LayerId};
@@ -48,7 +49,7 @@ impl Checker<'_> {
     /// Compares the contents of each layer with what was counted before, where nothing better was compared.
     pub(super) fn layer_contents(&mut self) -> Result<()> {
         for id in self.store.layers()? {
-            if self.is_compared(&id) {
+            if self.is_compared(&id) || self.is_lost(&id) {
                 continue;
             }
             let Some(held) = self.store.hold_layer(id)? else {
@@ -77,6 +78,12 @@ impl Checker<'_> {
         let Some(problem) = problem else { return };
         let id = held.id.clone();
         drop(held);
+        if !self.options.deep && self.has_proof(&id) {
+            // Setting it aside would take the images along that a deep check keeps.
+            let advice = Some(DEEPER.to_owned());
+            self.found(format!("layer {id}"), problem, Repair::Nothing, advice);
+            return;
+        }
         let advice = self.again_for(&id);
         let directory = self.store.layer_directory(&id);
         self.found(

@@ -22,6 +22,9 @@ use wiac_layer::owners::OwnerRecord;
 use wiac_oci::digest::{DiffId, Digest};
 use wiac_oci::manifest::Descriptor;
 
+/// What to do about a layer whose blob is here.
+pub(super) const DEEPER: &str = "wiac store check --deep --repair unpacks it anew";
+
 /// Paths of one layer that are named.
 const MOST_NAMED: usize = 10;
 
@@ -96,23 +99,38 @@ impl Checker<'_> {
     }
 
     /// Whether nothing is done yet about a layer without its directory (or with something else in its place): its blob is
-    /// here, and is about to be unpacked.
+    /// here, and is about to be unpacked, or is left to a check that does.
     pub(super) fn is_left_to_proof(&mut self, id: &LayerId, problem: &str) -> bool {
-        if !self.options.deep || self.store.layer_diff(id).is_dir() {
+        let diff = self.store.layer_diff(id);
+        let is_there = diff.symlink_metadata().is_ok_and(|meta| meta.is_dir());
+        if is_there || !self.has_proof(id) {
             return false;
         }
-        let is_here = |blob: &Descriptor| self.store.blob_path(&blob.digest).is_file();
+        self.proofs.lost.insert(id.clone(), problem.to_owned());
+        self.layers.insert(id.clone(), true);
+        if !self.options.deep {
+            self.found(format!("layer {id}"), problem, Repair::Nothing, Some(DEEPER.to_owned()));
+        }
+        true
+    }
+
+    /// Whether a layer came in and has a blob here that gives it again, as far as is known.
+    pub(super) fn has_proof(&self, id: &LayerId) -> bool {
+        let is_here = |blob: &Descriptor| {
+            let is_damaged = self.proofs.damaged_blobs.contains(&blob.digest);
+            !is_damaged && self.store.blob_path(&blob.digest).is_file()
+        };
         let is_ours = |info: &LayerInfo| info.elsewhere.is_none() && info.form == self.store.form();
         let came = self.store.layer_info(id).ok().filter(is_ours);
-        let is_left = came.and_then(|info| info.unpacked_from).is_some_and(|came| {
+        came.and_then(|info| info.unpacked_from).is_some_and(|came| {
             let digests = self.store.layer_digests(id).unwrap_or_default();
             digests.tar(&came).is_some_and(|tar| tar.blobs.iter().any(is_here))
-        });
-        if is_left {
-            self.proofs.lost.insert(id.clone(), problem.to_owned());
-            self.layers.insert(id.clone(), true);
-        }
-        is_left
+        })
+    }
+
+    /// Whether its directory is missing, and it is left to a check that unpacks its blob.
+    pub(super) fn is_lost(&self, id: &LayerId) -> bool {
+        self.proofs.lost.contains_key(id)
     }
 
     /// The images whose records can be read: the others are found elsewhere.
@@ -324,7 +342,7 @@ impl Checker<'_> {
             let mended = self.options.repair.then(|| self.mend(&id, &info, &again));
             repaired = mended.map(|done| done.unwrap_or_else(|error| format!("{NOT_MENDED}: {error}")));
             if repaired.is_none() {
-                advice = Some("wiac store check --deep --repair unpacks it anew".to_owned());
+                advice = Some(DEEPER.to_owned());
             }
             self.proofs.sound.insert(id.clone());
             if repaired.as_ref().is_none_or(|done| done.starts_with(NOT_MENDED)) {

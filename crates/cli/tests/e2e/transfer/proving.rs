@@ -175,6 +175,32 @@ fn exchanged_layers_are_found_and_mended(place: &Place) {
     assert_eq!(findings(place, &[], &layers), Vec::<String>::new());
 }
 
+as_users!(what_a_deep_check_mends_is_left_to_it: root, user, single);
+fn what_a_deep_check_mends_is_left_to_it(place: &Place) {
+    let layers = loaded(place);
+    let [base, _] = &layers;
+    for damage in [
+        "rm -r $base",
+        "rm -r $base; ln -s /etc $base",
+        "echo more >>$base/d/alone",
+    ] {
+        place.host(&format!("base={base}\n{damage}")).succeeds();
+        for options in [&[][..], &["--repair"]] {
+            let said = place.wiac(["store", "check"]).args(options).fails(1);
+            said.mentions("wiac store check --deep --repair unpacks it anew")
+                .mentions("1 finding\n");
+        }
+        assert_eq!(directories(place), layers, "the image is still here");
+        let mended = place.wiac(["store", "check", "--deep", "--repair"]).succeeds();
+        mended.mentions("unpacked anew from its blob");
+        assert_eq!(findings(place, &[], &layers), Vec::<String>::new());
+    }
+    // Without its blob nothing but the image is there to be got again.
+    place.host(&format!("rm -r {base}; rm data/blobs/sha256/*")).succeeds();
+    place.wiac(["store", "check", "--repair"]).succeeds();
+    place.wiac(["layers", "app"]).fails(1);
+}
+
 #[test]
 fn a_layer_in_use_stays() {
     let place = Place::root();
