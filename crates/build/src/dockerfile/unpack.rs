@@ -246,13 +246,10 @@ impl Unpacking<'_, '_> {
     fn owner_of(&self, entry: &Entry, spot: &Spot) -> Result<(Option<Uid>, Option<Gid>)> {
         let (uid, gid) = match self.owner {
             Some(owner) => owner,
-            None => u32::try_from(entry.uid)
-                .ok()
-                .zip(u32::try_from(entry.gid).ok())
-                .ok_or_else(|| {
-                    let message = format!("{}: the archive gives it an owner that can't be", spot.path.display());
-                    Error::wrong_with_hint(message, "choose another one by --chown")
-                })?,
+            None => id(entry.uid).zip(id(entry.gid)).ok_or_else(|| {
+                let message = format!("{}: the archive gives it an owner that can't be", spot.path.display());
+                Error::wrong_with_hint(message, "choose another one by --chown")
+            })?,
         };
         Ok((Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))))
     }
@@ -288,6 +285,11 @@ impl Unpacking<'_, '_> {
         rustix::fs::utimensat(&spot.parent, name, &times(entry), AtFlags::SYMLINK_NOFOLLOW)
             .on("set the times of", &spot.path)
     }
+}
+
+/// The largest number is no id: chown(2) takes it for "as it is".
+fn id(value: i64) -> Option<u32> {
+    u32::try_from(value).ok().filter(|id| *id != u32::MAX)
 }
 
 fn owner_refused(spot: &Spot, entry: &Entry, errno: Errno) -> Error {

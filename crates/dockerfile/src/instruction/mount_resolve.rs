@@ -139,6 +139,11 @@ struct Draft {
     env: Option<String>,
 }
 
+/// The largest number is no id: chown(2) takes it for "as it is".
+fn parse_id(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|id| *id != u32::MAX)
+}
+
 impl Draft {
     fn set(&mut self, key: &str, value: Option<String>) -> Result<(), String> {
         let text = value.as_deref().unwrap_or("true");
@@ -161,8 +166,8 @@ impl Draft {
             "id" => self.id = value.filter(|id| !id.is_empty()),
             "sharing" => self.sharing = Some(parse_sharing(text)?),
             "mode" => self.mode = Some(u32::from_str_radix(text, 8).map_err(|_| wrong())?),
-            "uid" => self.uid = Some(text.parse().map_err(|_| wrong())?),
-            "gid" => self.gid = Some(text.parse().map_err(|_| wrong())?),
+            "uid" => self.uid = Some(parse_id(text).ok_or_else(wrong)?),
+            "gid" => self.gid = Some(parse_id(text).ok_or_else(wrong)?),
             _ => self.env = value,
         }
         Ok(())
@@ -369,6 +374,7 @@ mod tests {
             "type=tmpfs,size=x",
             "size=1,target=/t",
             "type=bind,uid=1",
+            "type=cache,target=/x,uid=4294967295",
             "type=cache,sharing=all",
             "type=secret,id=a,from=b",
             "ro=maybe",

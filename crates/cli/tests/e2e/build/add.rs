@@ -69,12 +69,14 @@ fn an_archive_leads_nowhere_else() {
             "cd tree && ln -s ../../../../etc out && echo x > y\n\
              tar -cf ../context/a.tar out && rm out && mkdir out && echo bad > out/passwd && tar -rf ../context/a.tar out/passwd\n\
              tar -P --transform 's,^y,../../y,' -cf ../context/b.tar y\n\
+             python3 -c 'import tarfile; f = tarfile.TarInfo(\"f\"); f.uid = 4294967295; tarfile.open(\"../context/nobodys.tar\", \"w\").addfile(f)'\n\
              head -c 700 ../context/a.tar > ../context/short.tar",
         )
         .succeeds();
     for (archive, why) in [
         ("a.tar", "leads out"),
         ("b.tar", "leads out"),
+        ("nobodys.tar", "an owner that can't be"),
         ("short.tar", "short.tar"),
     ] {
         place
