@@ -6,6 +6,7 @@ use crate::error::{Error, IoExt, Result};
 use crate::lock::Lock;
 use crate::sync;
 use crate::temporary::Temporary;
+use rustix::fs::{Mode, OFlags};
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
@@ -47,7 +48,10 @@ pub struct HeldBlob {
 impl HeldBlob {
     /// Opens it for reading.
     pub fn open(&self) -> Result<File> {
-        File::open(&self.path).on("open", &self.path)
+        // Of a pipe in its place it would wait for a writer.
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = rustix::fs::open(&self.path, flags, Mode::empty()).on("open", &self.path)?;
+        Ok(File::from(file))
     }
 
     /// Its bytes, for a document: compared with its digest.

@@ -108,7 +108,7 @@ impl Store {
     /// Reads a remembered table of file hashes; `None` where there is none yet.
     pub fn file_table(&self, name: &str) -> Result<Option<Vec<u8>>> {
         let path = self.path("cache/files").join(name);
-        match fs::read(&path) {
+        match crate::layer::read_whole(&path) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error).on("read", &path),

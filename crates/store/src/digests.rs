@@ -8,7 +8,7 @@
 use crate::collect::text_of_entry;
 use crate::data::Store;
 use crate::error::{IoExt, Result};
-use crate::layer::{Draft, HeldLayer, LayerId, to_json};
+use crate::layer::{Draft, HeldLayer, LayerId, read_whole, to_json};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
@@ -91,7 +91,7 @@ impl Store {
     /// What is known about a layer; nothing is where nobody asked yet, or where the file is damaged.
     pub fn layer_digests(&self, id: &LayerId) -> Result<LayerDigests> {
         let path = self.digests_path(id);
-        match fs::read(&path) {
+        match read_whole(&path) {
             Ok(bytes) => Ok(serde_json::from_slice(&bytes).unwrap_or_default()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(LayerDigests::default()),
             Err(error) => Err(error).on("read", &path),

@@ -5,9 +5,11 @@ use crate::error::{Error, IoExt, Result};
 use crate::lock::Lock;
 use crate::sync;
 use crate::temporary::{Temporary, random_name};
+use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::fs;
+use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use wiac_layer::Form;
@@ -170,8 +172,18 @@ pub(crate) fn to_compact_json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).unwrap_or_default()
 }
 
+/// Reads a small file whole. A pipe in its place is empty, and nobody waits for a writer.
+pub(crate) fn read_whole(path: &Path) -> io::Result<Vec<u8>> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let mut file = fs::File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    let length = file.metadata()?.len();
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 pub(crate) fn from_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
-    let bytes = fs::read(path).on("read", path)?;
+    let bytes = read_whole(path).on("read", path)?;
     serde_json::from_slice(&bytes).map_err(|error| Error::Damaged {
         path: path.to_owned(),
         reason: error.to_string(),

@@ -98,7 +98,9 @@ impl Drop for Lock {
 }
 
 fn open(path: &Path) -> Result<OwnedFd> {
-    rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).on("open", path)
+    // Of a pipe it would wait for a writer.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty()).on("open", path)
 }
 
 fn lock(path: &Path, operation: FlockOperation) -> Result<Lock> {

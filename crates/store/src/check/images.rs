@@ -7,7 +7,6 @@ use crate::image::{Export, ImageRecord, LocalId};
 use crate::layer::{LayerId, from_json};
 use crate::lists::IndexList;
 use crate::names::Name;
-use std::fs;
 use std::path::PathBuf;
 use wiac_oci::digest::{DiffId, Digest};
 use wiac_oci::reference::Reference;
@@ -80,7 +79,7 @@ impl Checker<'_> {
 
     fn read_record(&self, id: &LocalId) -> Result<ImageRecord, String> {
         let path = self.store.record_path(id);
-        let bytes = fs::read(&path).map_err(|error| format!("can't be read: {error}"))?;
+        let bytes = crate::layer::read_whole(&path).map_err(|error| format!("can't be read: {error}"))?;
         let record: ImageRecord = serde_json::from_slice(&bytes).map_err(|error| format!("is damaged: {error}"))?;
         if Digest::sha256(&bytes).hex() == id.as_str() {
             return Ok(record);

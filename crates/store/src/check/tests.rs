@@ -77,6 +77,11 @@ fn damaged(expected: &[&str], damage: impl FnOnce(&Store, &LocalId, &LayerId)) {
     assert_eq!(problems(&store, CHECK), Vec::<String>::new());
 }
 
+fn pipe(path: &Path) {
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, mode, 0).expect("mkfifo");
+}
+
 #[test]
 fn damage_is_found_and_mended() {
     damaged(
@@ -122,6 +127,20 @@ fn damage_is_found_and_mended() {
     });
     damaged(&["its bytes have the digest", "is damaged"], |store, _, _| {
         fs::write(store.blob_path(&Digest::sha256("{}")), "[]").expect("write");
+    });
+    // Pipes that nobody writes to.
+    for (place, words) in [("images/names/x.json", "is damaged"), ("diff-ids/x", "")] {
+        damaged(&[words], |store, _, _| pipe(&store.path(place)));
+    }
+    damaged(&["its bytes have the digest", "is damaged"], |store, _, _| {
+        let path = store.blob_path(&Digest::sha256("{}"));
+        fs::remove_file(&path).expect("deleted");
+        pipe(&path);
+    });
+    damaged(&["layer.json is damaged"], |store, _, layer| {
+        let path = store.layer_directory(layer).join("layer.json");
+        fs::remove_file(&path).expect("deleted");
+        pipe(&path);
     });
     damaged(&["digests.json: is damaged"], |store, _, layer| {
         fs::write(store.layer_directory(layer).join("digests.json"), "[").expect("write");

@@ -59,11 +59,11 @@ pub(crate) fn step_entries(store: &Store) -> Result<Vec<(PathBuf, Option<LayerId
 /// What a small file that points to something says; `None` where it is gone. What is no such file says nothing, and leads
 /// nowhere.
 pub(crate) fn text_of_entry(path: &Path) -> Result<Option<String>> {
-    use std::io::ErrorKind::{InvalidData, IsADirectory, NotFound};
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
+    use std::io::ErrorKind::{IsADirectory, NotFound};
+    match crate::layer::read_whole(path) {
+        Ok(bytes) => Ok(Some(String::from_utf8(bytes).unwrap_or_default())),
         Err(error) if error.kind() == NotFound => Ok(None),
-        Err(error) if matches!(error.kind(), InvalidData | IsADirectory) => Ok(Some(String::new())),
+        Err(error) if error.kind() == IsADirectory => Ok(Some(String::new())),
         Err(error) => Err(error).on("read", path),
     }
 }
