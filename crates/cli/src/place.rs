@@ -58,8 +58,11 @@ pub(crate) fn inside(text: &str) -> Option<Inside<'_>> {
         .iter()
         .find_map(|(prefix, format)| Some((text.strip_prefix(prefix)?, *format)))?;
     // A colon may be part of a path that is there.
-    let (path, called) = match path.split_once(':').filter(|_| !Path::new(path).exists()) {
-        Some((path, called)) => (path, Some(called).filter(|called| !called.is_empty())),
+    let mut colons = path.match_indices(':').map(|(at, _)| at);
+    let first = colons.clone().next().filter(|_| !Path::new(path).exists());
+    let is_there = |at: &usize| Path::new(&path[..*at]).exists();
+    let (path, called) = match first.map(|first| colons.find(is_there).unwrap_or(first)) {
+        Some(at) => (&path[..at], Some(&path[at + 1..]).filter(|called| !called.is_empty())),
         None => (path, None),
     };
     Some(Inside {
@@ -242,6 +245,18 @@ mod tests {
         assert_eq!(file("docker-archive:/x.tar"), (Format::DockerArchive, "/x.tar", None));
         assert_eq!(parse("localhost:5000/x"), Place::Name("localhost:5000/x"));
         assert_eq!(parse("containers-storage:x"), Place::Name("containers-storage:x"));
+    }
+
+    #[test]
+    fn a_path_that_is_there_may_have_a_colon() {
+        let place = tempfile::tempdir().expect("tempdir");
+        let path = place.path().join("co:lon");
+        std::fs::create_dir(&path).expect("mkdir");
+        let path = path.to_str().expect("text");
+        for called in [None, Some("x"), Some("x/y:1")] {
+            let text = called.map_or(format!("oci:{path}"), |called| format!("oci:{path}:{called}"));
+            assert_eq!(file(&text), (Format::OciDirectory, path, called));
+        }
     }
 
     #[test]

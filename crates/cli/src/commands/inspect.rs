@@ -18,8 +18,11 @@ pub(crate) struct Arguments {
     #[arg(short, long, value_name = "FORMAT")]
     format: Option<String>,
     /// What is looked for: there are only images so far
-    #[arg(long, value_name = "TYPE", value_parser = ["image"])]
+    #[arg(short, long, value_name = "TYPE", value_parser = ["image"])]
     r#type: Option<String>,
+    /// Accepted as docker and podman have it: an image's size is always told
+    #[arg(short, long)]
+    size: bool,
 }
 
 /// Runs the command: prints what there is, then says what there isn't.

@@ -23,6 +23,9 @@ pub(crate) struct Arguments {
     /// Delete all images
     #[arg(short, long, conflicts_with = "images")]
     all: bool,
+    /// Don't mind images that aren't there
+    #[arg(short, long)]
+    ignore: bool,
     /// Keep the layers and blobs that nothing refers to any more: wiac prune deletes them
     #[arg(long)]
     no_prune: bool,
@@ -39,7 +42,8 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
     let mut deleted = false;
     let targets = targets(&data, arguments)?;
     for target in &targets {
-        match remove(&data, target, arguments.force || arguments.all) {
+        let ignore = arguments.ignore || arguments.force || arguments.all;
+        match remove(&data, target, (arguments.force || arguments.all, ignore)) {
             Ok(Some((id, removed))) => {
                 deleted |= removed.deleted;
                 tell(&mut report, &id, &removed);
@@ -75,7 +79,7 @@ fn tell(report: &mut String, id: &LocalId, removed: &Removed) {
 }
 
 /// Takes one name or image away; `None` where it isn't there and nobody minds.
-fn remove(data: &Data, text: &str, force: bool) -> Result<Option<(LocalId, Removed)>, Failure> {
+fn remove(data: &Data, text: &str, (force, ignore): (bool, bool)) -> Result<Option<(LocalId, Removed)>, Failure> {
     place::refuse_other_tools(text, Change::Delete)?;
     if let Some(name) = full_name(data, text)?
         && let Some(removed) = data.store.remove_name(&name, false)?
@@ -84,7 +88,7 @@ fn remove(data: &Data, text: &str, force: bool) -> Result<Option<(LocalId, Remov
     }
     let id = match find(data, text) {
         Ok((id, _)) => id,
-        Err(Error::NoSuchImage { .. }) if force => return Ok(None),
+        Err(Error::NoSuchImage { .. }) if ignore => return Ok(None),
         Err(error) => return Err(error.into()),
     };
     let index = data.store.find_index(text)?;

@@ -49,6 +49,12 @@ pub(crate) struct Arguments {
     /// Of an image for several platforms, take this one's alone
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     platform: Option<Platform>,
+    /// Accepted as podman has it: nothing is said anyway
+    #[arg(short, long)]
+    quiet: bool,
+    /// Accepted as podman has it: several images go into one archive anyway
+    #[arg(short, long)]
+    multi_image_archive: bool,
 }
 
 /// Runs the command.

@@ -97,7 +97,9 @@ fn names_that_cant_be() {
         .fails(1)
         .mentions("\"RepoTags\"")
         .complains(&["nothing"]);
-    place.wiac(["rmi", "-f", "nothing"]).succeeds();
+    for ignore in ["-f", "-i"] {
+        place.wiac(["rmi", ignore, "nothing"]).succeeds();
+    }
     // Taken from one image, given to the other.
     place
         .build("second", "FROM app\nENV X=1")
