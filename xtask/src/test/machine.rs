@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// Debian's packages, and what needs them.
-const PACKAGES: [(&str, &str); 29] = [
+const PACKAGES: [(&str, &str); 30] = [
     ("apache2-utils", "htpasswd, for a registry with users"),
     ("attr", "setfattr: trees with attributes"),
     ("busybox-static", "the BusyBox container of the articles"),
@@ -27,6 +27,7 @@ const PACKAGES: [(&str, &str); 29] = [
     ("libcap2-bin", "setcap: files with capabilities"),
     ("libseccomp2", "the oracle of the seccomp compiler"),
     ("mmdebstrap", "a Debian image where podman and docker have it"),
+    ("net-tools", "ifconfig, which scripts of --dry-run=shell call"),
     ("openssl", "certificates of a registry with TLS"),
     ("podman", "an image's layers are run by their directories"),
     ("python3", "drives libseccomp"),
