@@ -70,11 +70,8 @@ fn options_that_docker_has_are_known_by_name() {
         .wiac(["run", "--privliged", "app", "true"])
         .fails(125)
         .never_complains("isn't there yet");
-    for option in ["--sbom=true", "--squash"] {
-        place
-            .wiac(["build", option, "."])
-            .fails(125)
-            .complains(&["isn't there yet"]);
+    for (option, problem) in [("--sbom=true", "aren't there yet"), ("--squash", "isn't there yet")] {
+        place.wiac(["build", option, "."]).fails(125).complains(&[problem]);
     }
     // Behind the image they are the command's.
     place

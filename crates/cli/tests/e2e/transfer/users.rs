@@ -137,7 +137,7 @@ with tarfile.open('low.tar', 'w', format=tarfile.PAX_FORMAT) as tar:
     entry(tar, 'null', tarfile.CHRTYPE, devmajor=1, devminor=3, mode=0o666, uid=7)
     entry(tar, 'link', tarfile.SYMTYPE, linkname='x', pax_headers={'SCHILY.xattr.user.a': '1'})
 with tarfile.open('high.tar', 'w', format=tarfile.PAX_FORMAT) as tar:
-    entry(tar, 'again', tarfile.LNKTYPE, linkname='null')
+    entry(tar, 'again', tarfile.LNKTYPE, linkname='null', mode=0o666, uid=7)
     entry(tar, 'other', tarfile.LNKTYPE, linkname='link')
 ";
     let root = Place::root();
