@@ -239,14 +239,21 @@ impl MergedDirectory {
 
     /// The same with the number of the topmost layer that has it, counted from the base.
     pub fn entry_and_layer(&self, name: &OsStr) -> Result<Option<(Found, usize)>> {
-        Ok(self.look_up(name)?.found)
+        Ok(self.find(name, false)?.found)
     }
 
     /// The same with what it does to layers below these.
     pub(crate) fn look_up(&self, name: &OsStr) -> Result<LookUp> {
+        self.find(name, true)
+    }
+
+    /// Looks `name` up. `below_counts`: whether somebody asks what it does to layers below these. Else the lowest layer isn't
+    /// asked whether its directory is opaque, which costs more than the rest of most lookups.
+    fn find(&self, name: &OsStr, below_counts: bool) -> Result<LookUp> {
         let mut merged: Vec<Part> = Vec::new();
         let mut hides = false;
-        for part in &self.parts {
+        let lowest = self.parts.len().saturating_sub(1);
+        for (position, part) in self.parts.iter().enumerate() {
             let Some(stat) = status(&part.directory, name).on("look up", Path::new(name))? else {
                 continue;
             };
@@ -270,7 +277,8 @@ impl MergedDirectory {
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let directory =
                 rustix::fs::openat(&part.directory, name, flags, Mode::empty()).on("open", Path::new(name))?;
-            hides = is_opaque(directory.as_fd())?;
+            let something_below = below_counts || position < lowest || self.lower.is_some();
+            hides = something_below && is_opaque(directory.as_fd())?;
             merged.push(Part {
                 directory: Arc::new(directory),
                 layer: part.layer,
