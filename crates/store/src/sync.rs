@@ -8,6 +8,7 @@ use crate::data::Store;
 use crate::error::{IoExt, Result};
 use crate::layer::LayerId;
 use crate::lock::Lock;
+use crate::temporary;
 use rustix::fs::{Mode, OFlags};
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -90,7 +91,7 @@ impl Store {
 
     fn write_by_rename(&self, path: &Path, write: impl FnOnce(&Path) -> std::io::Result<()>) -> Result<()> {
         let directory = self.path("tmp");
-        let fresh = directory.join(format!("file-{}", crate::temporary::random_name()?));
+        let fresh = directory.join(format!("file-{}", temporary::random_name()?));
         // A sweeper takes files in there for abandoned ones.
         let _writing = Lock::shared(&directory)?;
         let result = write(&fresh).and_then(|()| fs::rename(&fresh, path));
@@ -101,6 +102,9 @@ impl Store {
 /// Sets aside the layers that another boot of the machine didn't sync.
 pub(crate) fn quarantine_unsynced(store: &Store) -> Result<()> {
     let parent = store.path("unsynced");
+    if temporary::is_empty(&parent)? {
+        return Ok(());
+    }
     for entry in fs::read_dir(&parent).on("read", &parent)? {
         let entry = entry.on("read", &parent)?;
         if entry.file_name() != store.boot_id()? {
