@@ -1,5 +1,6 @@
 //! `wiac run`: a command on a chain of directories, on an image, or on a bundle.
 
+mod arguments;
 mod layers;
 mod request;
 
@@ -8,14 +9,13 @@ use super::build::{Stopped, build_directory};
 use crate::data::{self, Data};
 use crate::error::{CONTAINER_NOT_RUN, Failure, exit_code};
 use crate::exit::ExitCode;
-use crate::pulling::Pulling;
 use crate::volumes::Volumes;
-use crate::{Global, ending, environment, network, start_hint, terminal};
-use clap::Args;
+use crate::{Global, ending, environment, start_hint, terminal};
+pub(crate) use arguments::Arguments;
 use layers::Ground;
 use request::Request;
 use std::path::PathBuf;
-use wiac_build::container::{self, Network, Wishes};
+use wiac_build::container::{self, Wishes};
 use wiac_layer::Form;
 use wiac_oci::convert::ProcessOverrides;
 use wiac_oci::runtime::RuntimeConfig;
@@ -23,75 +23,6 @@ use wiac_run::attach::{Manner, Signals, attach};
 use wiac_run::io::Io;
 use wiac_run::plan::Settings;
 use wiac_run::{Container, Plan};
-
-// What may be written; clap makes the help of the comments below. As in docker, the last of several counts, and a switch
-// may be given a value.
-#[derive(Debug, Args)]
-#[command(args_override_self = true)]
-#[allow(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
-pub(crate) struct Arguments {
-    /// LOWER[:LOWER…] CONTAINERLAYER COMMAND…, or IMAGE [COMMAND…], where IMAGE may be bundle://PROGRAM,…
-    #[arg(trailing_var_arg = true, value_name = "WHAT")]
-    words: Vec<String>,
-    /// The first word is a chain of directories, whatever it begins with
-    #[arg(long, value_name = "LOWER[:LOWER…]")]
-    lower: Option<String>,
-    /// Build the Dockerfile of DIR and run that
-    #[arg(long, value_name = "DIR", conflicts_with = "lower")]
-    build: Option<PathBuf>,
-    /// Set a variable; without a value it is taken from the environment
-    #[arg(short, long, value_name = "NAME[=VALUE]")]
-    env: Vec<String>,
-    /// Show a directory or file of the host in the container
-    #[arg(short, long, value_name = "HOST:CONTAINER[:OPTIONS]")]
-    volume: Vec<String>,
-    /// Start in this directory
-    #[arg(short, long, value_name = "DIR")]
-    workdir: Option<String>,
-    /// Run as this user
-    #[arg(short, long, value_name = "USER[:GROUP]")]
-    user: Option<String>,
-    /// Pass standard input on
-    #[arg(short, long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true",
-        default_value_t = false, hide_default_value = true, action = clap::ArgAction::Set)]
-    interactive: bool,
-    /// Give the container a terminal (on a terminal it has one anyway)
-    #[arg(short, long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true",
-        default_value_t = false, hide_default_value = true, action = clap::ArgAction::Set)]
-    tty: bool,
-    /// Delete the container when it ends (an image's container always is)
-    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true",
-        default_value_t = false, hide_default_value = true, action = clap::ArgAction::Set)]
-    rm: bool,
-    /// Name the container
-    #[arg(long, value_name = "NAME")]
-    name: Option<String>,
-    /// The host name in the container
-    #[arg(short = 'h', long, value_name = "NAME")]
-    hostname: Option<String>,
-    /// Start this program instead of the image's
-    #[arg(long, value_name = "PROGRAM")]
-    entrypoint: Option<String>,
-    /// Let nothing be written to the root
-    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true",
-        default_value_t = false, hide_default_value = true, action = clap::ArgAction::Set)]
-    read_only: bool,
-    /// Pass signals on to the command; without it they end the container
-    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true",
-        default_value_t = true, hide_default_value = true, action = clap::ArgAction::Set)]
-    sig_proxy: bool,
-    /// The network: host or none
-    #[arg(long, visible_alias = "net", value_name = "NETWORK", default_value = "host", value_parser = network::parse)]
-    network: Network,
-    #[command(flatten)]
-    pulling: Pulling,
-    /// Print the commands that do the same by hand, and do nothing
-    #[arg(long, value_name = "AS")]
-    dry_run: Option<DryRun>,
-    /// Print help
-    #[arg(long, action = clap::ArgAction::Help)]
-    help: Option<bool>,
-}
 
 /// Runs the command.
 pub(crate) fn run(global: &Global, arguments: Arguments) -> Result<ExitCode, Failure> {
@@ -103,8 +34,9 @@ pub(crate) fn run(global: &Global, arguments: Arguments) -> Result<ExitCode, Fai
 
 fn run_container(global: &Global, mut arguments: Arguments) -> Result<ExitCode, Stopped> {
     let signals = ending::catch().map_err(not_run)?;
-    let request = Request::parse(&mut arguments).map_err(|failure| failure.with_code(CONTAINER_NOT_RUN))?;
-    let volumes = Volumes::parse(&arguments.volume)?;
+    let request = Request::parse(&mut arguments.what, arguments.container.rm)
+        .map_err(|failure| failure.with_code(CONTAINER_NOT_RUN))?;
+    let volumes = Volumes::parse(&arguments.container.volume)?;
     let data = data::open(global).map_err(|failure| failure.with_code(CONTAINER_NOT_RUN))?;
     // An image without a name is kept by its lock until its layers have theirs.
     let mut built_image = None;
@@ -122,11 +54,11 @@ fn run_container(global: &Global, mut arguments: Arguments) -> Result<ExitCode, 
     };
     let in_background = terminal::is_in_background(rustix::stdio::stdin());
     let streams = terminal::streams(
-        arguments.interactive || matches!(request, Request::Chain { .. }) && !in_background,
-        arguments.tty,
+        arguments.process.interactive || matches!(request, Request::Chain { .. }) && !in_background,
+        arguments.process.tty,
     )?;
     let dry_layer = DryLayer::new(&request, arguments.dry_run.is_some());
-    let ground = Ground::prepare(&data, request, arguments.name.as_deref(), &arguments.pulling);
+    let ground = Ground::prepare(&data, request, arguments.container.name.as_deref(), &arguments.pulling);
     // What broke when the user asked for the end (a download) is its consequence.
     let ground = ground.map_err(|failure| match signals.next_request_to_end() {
         Some(signal) => Stopped::Interrupted(signal),
@@ -137,7 +69,7 @@ fn run_container(global: &Global, mut arguments: Arguments) -> Result<ExitCode, 
     let missing = volumes.make_missing()?;
     let wishes = Wishes {
         process: overrides(&arguments, streams.terminal)?,
-        network: arguments.network,
+        network: arguments.container.network,
         volumes: volumes.mounts,
         size: streams.size,
         default_hostname: ground.id.clone(),
@@ -156,7 +88,7 @@ fn run_container(global: &Global, mut arguments: Arguments) -> Result<ExitCode, 
     }
     let manner = Manner {
         takes_input: streams.takes_input,
-        passes_signals_on: arguments.sig_proxy,
+        passes_signals_on: arguments.process.sig_proxy,
     };
     let (container, code) = execute(
         plan,
@@ -217,17 +149,18 @@ fn overrides(arguments: &Arguments, terminal: bool) -> Result<ProcessOverrides, 
         Some(_) => Ok(text.clone()),
         None => Ok(environment::value(text)?.map_or_else(|| text.clone(), |value| format!("{text}={value}"))),
     };
-    let env = arguments.env.iter().map(from_environment);
+    let (process, container) = (&arguments.process, &arguments.container);
+    let env = process.env.iter().map(from_environment);
     Ok(ProcessOverrides {
-        entrypoint: arguments.entrypoint.as_ref().map(|program| vec![program.clone()]),
-        command: arguments.words.clone(),
+        entrypoint: process.entrypoint.as_ref().map(|program| vec![program.clone()]),
+        command: arguments.what.words.clone(),
         env: env.collect::<Result<_, Failure>>()?,
-        user: arguments.user.clone(),
+        user: process.user.clone(),
         // As docker has it, an empty one is none: a script's variable may be unset.
-        workdir: arguments.workdir.clone().filter(|directory| !directory.is_empty()),
+        workdir: process.workdir.clone().filter(|directory| !directory.is_empty()),
         terminal,
-        hostname: arguments.hostname.as_deref().map(host_name).transpose()?,
-        read_only: arguments.read_only,
+        hostname: container.hostname.as_deref().map(host_name).transpose()?,
+        read_only: container.read_only,
         ..ProcessOverrides::default()
     })
 }

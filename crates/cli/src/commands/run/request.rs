@@ -1,6 +1,6 @@
 //! The words behind `wiac run`: what to run on, and the command.
 
-use super::Arguments;
+use super::arguments::What;
 use crate::error::Failure;
 use std::path::PathBuf;
 
@@ -22,22 +22,23 @@ pub(super) enum Request {
 
 impl Request {
     /// Takes from the words what says what to run on; the command is left in them.
-    pub(super) fn parse(arguments: &mut Arguments) -> Result<Self, Failure> {
-        if let Some(path) = arguments.build.take() {
-            strip_separator(&mut arguments.words);
+    /// `rm`: the container is to be deleted when it ends.
+    pub(super) fn parse(what: &mut What, rm: bool) -> Result<Self, Failure> {
+        if let Some(path) = what.build.take() {
+            strip_separator(&mut what.words);
             return Ok(Self::Build(path));
         }
-        if let Some(chain) = arguments.lower.take() {
-            return Self::chain(&chain, arguments);
+        if let Some(chain) = what.lower.take() {
+            return Self::chain(&chain, &mut what.words, rm);
         }
-        if arguments.words.is_empty() {
+        if what.words.is_empty() {
             return Err(Failure::usage(
                 "nothing to run: name an image, bundle://PROGRAM, or LOWER[:LOWER…] CONTAINERLAYER COMMAND…",
             ));
         }
-        let first = arguments.words.remove(0);
+        let first = what.words.remove(0);
         if is_chain(&first) {
-            return Self::chain(&first, arguments);
+            return Self::chain(&first, &mut what.words, rm);
         }
         if let Some(part) = odd_part(&first) {
             return Err(Failure::usage(format!(
@@ -45,17 +46,16 @@ impl Request {
                  written \\:, and with --lower a path may begin with anything)"
             )));
         }
-        strip_separator(&mut arguments.words);
+        strip_separator(&mut what.words);
         Ok(Self::Image(first))
     }
 
-    fn chain(text: &str, arguments: &mut Arguments) -> Result<Self, Failure> {
-        if arguments.rm {
+    fn chain(text: &str, words: &mut Vec<String>, rm: bool) -> Result<Self, Failure> {
+        if rm {
             return Err(Failure::usage(
                 "--rm: a container layer that is named stays; delete its directory, or run an image",
             ));
         }
-        let words = &mut arguments.words;
         if words.len() < 2 {
             return Err(Failure::usage("usage: wiac run LOWER[:LOWER…] CONTAINERLAYER COMMAND…"));
         }
