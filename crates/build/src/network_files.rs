@@ -2,7 +2,8 @@
 
 use crate::error::{IoExt, Result};
 use std::fmt::Write as _;
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -34,12 +35,16 @@ pub(crate) fn write(directory: &Path, hostname: &str, host_network: bool, more: 
         format!("{hostname}\n"),
     ];
     for (name, text) in NAMES.iter().zip(texts) {
-        let path = directory.join(name);
-        fs::write(&path, text).on("write", &path)?;
-        // Whatever umask the caller has: users of the container read them too.
-        fs::set_permissions(&path, Permissions::from_mode(0o644)).on("protect", &path)?;
+        write_file(&directory.join(name), text.as_bytes())?;
     }
     Ok(())
+}
+
+fn write_file(path: &Path, text: &[u8]) -> Result<()> {
+    let mut file = File::create(path).on("write", path)?;
+    file.write_all(text).on("write", path)?;
+    // Whatever umask the caller has: users of the container read them too.
+    file.set_permissions(Permissions::from_mode(0o644)).on("protect", path)
 }
 
 fn host_file(path: &str) -> Option<String> {
