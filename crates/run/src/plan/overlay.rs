@@ -4,8 +4,8 @@ use super::OverlayPaths;
 use super::make::{c_path, invalid};
 use super::step::{Overlay, OverlayOption};
 use crate::error::Error;
-use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FileType, Stat};
+use rustix::io::Errno;
 use std::ffi::{CStr, CString};
 use std::path::Path;
 
@@ -29,9 +29,14 @@ pub(super) fn plan(paths: &OverlayPaths, force_legacy: bool) -> Result<Overlay, 
         .rev()
         .map(|path| checked("lower directory", path))
         .collect::<Result<_, _>>()?;
-    let upper = open_directory("upper directory", &paths.upper)?;
-    let work = open_directory("work directory", &paths.work)?;
-    check_same_file_system(paths, &upper, &work)?;
+    let upper = look_at_directory("upper directory", &paths.upper)?;
+    let work = look_at_directory("work directory", &paths.work)?;
+    if upper.st_dev != work.st_dev {
+        return Err(Error::DifferentFileSystems {
+            upper: paths.upper.clone(),
+            work: paths.work.clone(),
+        });
+    }
     Ok(Overlay {
         lowers,
         upper: c_path(&paths.upper)?,
@@ -44,35 +49,20 @@ pub(super) fn plan(paths: &OverlayPaths, force_legacy: bool) -> Result<Overlay, 
 
 /// The path of a directory that exists and can be reached.
 pub(super) fn checked(role: &'static str, path: &Path) -> Result<CString, Error> {
-    open_directory(role, path)?;
+    look_at_directory(role, path)?;
     c_path(path)
 }
 
-/// Opens `path` as a directory (O_PATH), following symlinks, as the user named it.
-fn open_directory(role: &'static str, path: &Path) -> Result<OwnedFd, Error> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| Error::Directory {
+/// The status of `path`, which is a directory, symlinks followed, as the user named it.
+fn look_at_directory(role: &'static str, path: &Path) -> Result<Stat, Error> {
+    let status = rustix::fs::stat(path).and_then(|status| {
+        let is_directory = FileType::from_raw_mode(status.st_mode) == FileType::Directory;
+        if is_directory { Ok(status) } else { Err(Errno::NOTDIR) }
+    });
+    status.map_err(|errno| Error::Directory {
         role,
         path: path.to_owned(),
         errno,
-    })
-}
-
-fn check_same_file_system(paths: &OverlayPaths, upper: &OwnedFd, work: &OwnedFd) -> Result<(), Error> {
-    let device = |fd: &OwnedFd, path: &Path| {
-        let error = |errno| Error::Directory {
-            role: "directory",
-            path: path.to_owned(),
-            errno,
-        };
-        rustix::fs::fstat(fd.as_fd()).map(|stat| stat.st_dev).map_err(error)
-    };
-    if device(upper, &paths.upper)? == device(work, &paths.work)? {
-        return Ok(());
-    }
-    Err(Error::DifferentFileSystems {
-        upper: paths.upper.clone(),
-        work: paths.work.clone(),
     })
 }
 
