@@ -202,14 +202,18 @@ pub fn join_new_session_keyring() -> Result<()> {
 /// Sets real, effective and saved user and group ids and the supplementary groups of the calling thread, groups
 /// first. Child-safe (the raw calls, not glibc's, which would stop all threads).
 pub fn set_credentials(uid: u32, gid: u32, groups: Option<&[u32]>) -> Result<()> {
-    if let Some(groups) = groups {
-        // SAFETY: the pointer and the length describe the slice.
-        check(unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) })?;
-    }
+    set_groups(groups)?;
     // SAFETY: plain integers.
     check(unsafe { libc::syscall(libc::SYS_setresgid, gid, gid, gid) })?;
     // SAFETY: plain integers.
     check(unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) }).map(drop)
+}
+
+/// Sets the supplementary groups of the calling thread; `None` leaves them. Child-safe.
+pub fn set_groups(groups: Option<&[u32]>) -> Result<()> {
+    let Some(groups) = groups else { return Ok(()) };
+    // SAFETY: the pointer and the length describe the slice.
+    check(unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) }).map(drop)
 }
 
 /// Sets the soft and hard limit of a resource by the kernel's number (`RLIMIT_*`). Child-safe.

@@ -6,12 +6,13 @@ use crate::protocol::Call;
 use crate::target::At;
 use rustix::fs::{CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
+use rustix::process::{getegid, geteuid, getgid, getuid};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, configure_capability_in_ambient_set, remove_capability_from_bounding_set,
     set_keep_capabilities,
 };
 use std::ffi::CStr;
-use wiac_sys::process::set_credentials;
+use wiac_sys::process::{set_credentials, set_groups};
 
 /// Capabilities are numbered below this for now; the kernel answers EINVAL to the first it doesn't know.
 const MAX_CAPABILITY: u32 = 64;
@@ -29,9 +30,18 @@ pub(super) fn limit_bounding_set(keep: u64) -> StepResult {
 
 /// Changes user and groups, and keeps the permitted capabilities meanwhile: they are set right afterwards.
 pub(super) fn become_user(credentials: &Credentials) -> StepResult {
+    if is_user(credentials.uid, credentials.gid) {
+        return set_groups(credentials.groups.as_deref()).at(Call::Setresuid);
+    }
     set_keep_capabilities(true).at(Call::Prctl)?;
     set_credentials(credentials.uid, credentials.gid, credentials.groups.as_deref()).at(Call::Setresuid)?;
     set_keep_capabilities(false).at(Call::Prctl)
+}
+
+/// Whether this process is that user already, in that group: root starting root's program. The saved ids don't count, the
+/// program's are made of the effective ones (execve(2)).
+fn is_user(uid: u32, gid: u32) -> bool {
+    [getuid(), geteuid()].iter().all(|is| is.as_raw() == uid) && [getgid(), getegid()].iter().all(|is| is.as_raw() == gid)
 }
 
 /// Sets the effective, permitted, inheritable and ambient sets.
