@@ -36,9 +36,10 @@ mod transfers;
 mod volumes;
 
 use clap::Command;
-use commands::table::{COMMANDS, Entry};
+use commands::table::{COMMANDS, Entry, run_plain};
 use error::Failure;
 use exit::ExitCode;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// What every command may be given.
@@ -77,7 +78,12 @@ fn application(named: Option<&Entry>) -> Command {
         .subcommands(named.map_or(COMMANDS.as_slice(), std::slice::from_ref).iter().map(Entry::command))
 }
 
-fn run(arguments: &[std::ffi::OsString]) -> Result<ExitCode, Failure> {
+fn run(arguments: &[OsString]) -> Result<ExitCode, Failure> {
+    if let Some((name, words)) = name_and_words(arguments)
+        && let Some(result) = run_plain(name, &words)
+    {
+        return result;
+    }
     let named = arguments
         .get(1)
         .and_then(|word| COMMANDS.iter().find(|entry| word == entry.name));
@@ -92,4 +98,66 @@ fn run(arguments: &[std::ffi::OsString]) -> Result<ExitCode, Failure> {
         data: matches.get_one::<PathBuf>("data").cloned(),
     };
     (entry.run)(&global, matches)
+}
+
+/// The command and what follows it, where all of it is text.
+fn name_and_words(arguments: &[OsString]) -> Option<(&str, Vec<String>)> {
+    let words = arguments.get(2..)?.iter();
+    let words: Option<_> = words.map(|word| word.to_str().map(str::to_owned)).collect();
+    Some((arguments.get(1)?.to_str()?, words?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::FromArgMatches;
+    use commands::{build, bundle, run};
+    use std::fmt::Debug;
+
+    /// What clap makes of these words, as it is shown; `None` where it refuses them.
+    fn by_clap<A: FromArgMatches + Debug>(name: &str, words: &[String]) -> Option<String> {
+        let entry = COMMANDS.iter().find(|entry| entry.name == name);
+        let line = ["wiac", name]
+            .map(str::to_owned)
+            .into_iter()
+            .chain(words.iter().cloned());
+        let matches = application(entry).try_get_matches_from(line).ok()?;
+        let (_, matches) = matches.subcommand().expect("the command");
+        Some(format!("{:?}", A::from_arg_matches(matches).expect("its arguments")))
+    }
+
+    /// Lines of up to three of the words that could be taken in more than one way.
+    fn lines() -> Vec<Vec<String>> {
+        let words = [
+            "", "a", "--", "-", "--list", "--help", "-h", "--data", "-it", "--rm", "help", "./l:/m", "-e=1", "-q",
+            "-t", "A:b",
+        ];
+        let mut lines = vec![Vec::new()];
+        for _ in 0..3 {
+            let longer = lines.iter().flat_map(|line: &Vec<String>| {
+                words.map(|word| line.iter().cloned().chain([word.to_owned()]).collect::<Vec<_>>())
+            });
+            lines = std::iter::once(Vec::new()).chain(longer).collect();
+        }
+        lines
+    }
+
+    /// Compares for all lines that the shorter way takes.
+    fn compare<A: FromArgMatches + Debug>(name: &str, of_words: fn(&[String]) -> Option<A>) {
+        let mut compared = 0;
+        for line in lines() {
+            if let Some(found) = of_words(&line) {
+                assert_eq!(Some(format!("{found:?}")), by_clap::<A>(name, &line), "{line:?}");
+                compared += 1;
+            }
+        }
+        assert!(compared >= 50, "{name}: {compared}");
+    }
+
+    #[test]
+    fn words_alone_are_what_clap_makes_of_them() {
+        compare("build", build::Arguments::of_words);
+        compare("bundle", bundle::Arguments::of_words);
+        compare("run", run::Arguments::of_words);
+    }
 }

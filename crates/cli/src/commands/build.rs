@@ -176,6 +176,25 @@ pub(crate) struct Arguments {
     pull: Option<Policy>,
 }
 
+impl Arguments {
+    /// What clap makes of a path, `-q` and `-t NAME`. `None` where it has to look itself.
+    pub(crate) fn of_words(words: &[String]) -> Option<Self> {
+        let mut arguments = Self::default();
+        let mut path = None;
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            match word.as_str() {
+                "-q" => arguments.quiet = true,
+                "-t" => arguments.tag.push(crate::place::new_name(words.next()?).ok()?),
+                word if word.starts_with('-') || path.is_some() => return None,
+                word => path = Some(word.to_owned()),
+            }
+        }
+        arguments.path = path?;
+        Some(arguments)
+    }
+}
+
 /// Runs the command.
 pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Failure> {
     let call = if arguments.check {

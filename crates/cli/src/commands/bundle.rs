@@ -12,7 +12,7 @@ use wiac_loader::{Closure, NeededBy, Set};
 use wiac_sys::root::Root;
 
 // What may be written; clap makes the help of the comments below.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct Arguments {
     /// Programs (paths, or names looked up in PATH), then the directory; with --list programs alone
     #[arg(required = true, value_name = "PROGRAM… DIR")]
@@ -35,6 +35,24 @@ pub(crate) struct Arguments {
     /// Print the commands that do the same by hand, and do nothing
     #[arg(long, value_name = "AS")]
     dry_run: Option<DryRun>,
+}
+
+impl Arguments {
+    /// What clap makes of words alone, and of `--list` before them. `None` where it has to look itself.
+    pub(crate) fn of_words(words: &[String]) -> Option<Self> {
+        let (list, words) = match words.split_first()? {
+            (first, rest) if first == "--list" => (true, rest),
+            _ => (false, words),
+        };
+        if words.is_empty() || words.iter().any(|word| word.starts_with('-')) {
+            return None;
+        }
+        Some(Self {
+            words: words.to_vec(),
+            list,
+            ..Self::default()
+        })
+    }
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]

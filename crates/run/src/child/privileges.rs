@@ -41,7 +41,8 @@ pub(super) fn become_user(credentials: &Credentials) -> StepResult {
 /// Whether this process is that user already, in that group: root starting root's program. The saved ids don't count, the
 /// program's are made of the effective ones (execve(2)).
 fn is_user(uid: u32, gid: u32) -> bool {
-    [getuid(), geteuid()].iter().all(|is| is.as_raw() == uid) && [getgid(), getegid()].iter().all(|is| is.as_raw() == gid)
+    [getuid(), geteuid()].iter().all(|is| is.as_raw() == uid)
+        && [getgid(), getegid()].iter().all(|is| is.as_raw() == gid)
 }
 
 /// Sets the effective, permitted, inheritable and ambient sets.

@@ -30,8 +30,31 @@ pub(crate) struct Arguments {
     help: Option<bool>,
 }
 
+impl Arguments {
+    /// What clap makes of words without options before them. `None` where it has to look itself.
+    pub(crate) fn of_words(words: &[String]) -> Option<Self> {
+        if words.first()?.starts_with('-') {
+            return None;
+        }
+        Some(Self {
+            what: What {
+                words: words.to_vec(),
+                ..What::default()
+            },
+            process: ProcessOptions {
+                sig_proxy: true,
+                ..ProcessOptions::default()
+            },
+            container: ContainerOptions::default(),
+            pulling: Pulling::default(),
+            dry_run: None,
+            help: None,
+        })
+    }
+}
+
 // What is run, and on what.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(super) struct What {
     /// LOWER[:LOWER…] CONTAINERLAYER COMMAND…, or IMAGE [COMMAND…], where IMAGE may be bundle://PROGRAM,…
     #[arg(trailing_var_arg = true, value_name = "WHAT")]
@@ -45,7 +68,7 @@ pub(super) struct What {
 }
 
 // The command in the container, and its streams.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(super) struct ProcessOptions {
     /// Set a variable; without a value it is taken from the environment
     #[arg(short, long, value_name = "NAME[=VALUE]")]
@@ -74,7 +97,7 @@ pub(super) struct ProcessOptions {
 }
 
 // The container around it.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(super) struct ContainerOptions {
     /// Show a directory or file of the host in the container
     #[arg(short, long, value_name = "HOST:CONTAINER[:OPTIONS]")]
