@@ -56,7 +56,12 @@ pub(super) fn begins_with_a_header(mut tar: Box<dyn Read + Send>) -> bool {
     // A damaged stream may still begin well; what is wrong with it is said when it is unpacked.
     let _ = tar.by_ref().take(ENOUGH).read_to_end(&mut beginning);
     let mut beginning = beginning.as_slice();
-    let mut reader = Reader::new(&mut beginning, Limits::default());
+    // A path that the kernel doesn't take is an archive's, too: unpacking it says so.
+    let limits = Limits {
+        path: usize::MAX,
+        ..Limits::default()
+    };
+    let mut reader = Reader::new(&mut beginning, limits);
     matches!(reader.next(&mut Entry::default()), Ok(true))
 }
 

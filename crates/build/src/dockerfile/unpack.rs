@@ -213,7 +213,25 @@ impl Unpacking<'_, '_> {
             .writer
             .enter_as(original.parent().unwrap_or(Path::new("/")), IMPLIED)?;
         let name = original.file_name().unwrap_or_default();
-        rustix::fs::linkat(&above, name, &spot.parent, spot.name.as_os_str(), AtFlags::empty()).on("link", &spot.path)
+        rustix::fs::linkat(&above, name, &spot.parent, spot.name.as_os_str(), AtFlags::empty())
+            .on("link", &spot.path)?;
+        self.dress_linked(spot, entry)
+    }
+
+    /// The header of a link says what the file has, as in docker; nearly always it is what it has already.
+    fn dress_linked(&self, spot: &Spot, entry: &Entry) -> Result<()> {
+        let name = spot.name.as_os_str();
+        let status = rustix::fs::statat(&spot.parent, name, AtFlags::SYMLINK_NOFOLLOW).on("look at", &spot.path)?;
+        match FileType::from_raw_mode(status.st_mode) {
+            FileType::Symlink => Ok(()),
+            FileType::RegularFile => {
+                let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let file = rustix::fs::openat(&spot.parent, name, flags, Mode::empty()).on("open", &spot.path)?;
+                self.dress(file.as_fd(), spot, entry)?;
+                rustix::fs::futimens(&file, &times(entry)).on("set the times of", &spot.path)
+            }
+            _ => self.dress_node(spot, entry, true),
+        }
     }
 
     fn node(&self, spot: &Spot, entry: &Entry) -> Result<()> {
@@ -254,10 +272,14 @@ impl Unpacking<'_, '_> {
         Ok((Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))))
     }
 
-    /// Owner, attributes and mode of what is open. The owner comes first: a change of it takes set-id bits away.
+    /// Owner, attributes and mode of what is open. The owner comes first: a change of it takes set-id bits and capabilities
+    /// away, which a file that is linked once more keeps where its owner stays.
     fn dress(&self, file: BorrowedFd<'_>, spot: &Spot, entry: &Entry) -> Result<()> {
         let (uid, gid) = self.owner_of(entry, spot)?;
-        rustix::fs::fchown(file, uid, gid).map_err(|errno| owner_refused(spot, entry, errno))?;
+        let status = rustix::fs::fstat(file).on("look at", &spot.path)?;
+        if (uid, gid) != (Some(Uid::from_raw(status.st_uid)), Some(Gid::from_raw(status.st_gid))) {
+            rustix::fs::fchown(file, uid, gid).map_err(|errno| owner_refused(spot, entry, errno))?;
+        }
         for (name, value) in &entry.xattrs {
             let name = OsStr::from_bytes(name);
             let is_overlay = wiac_layer::marks::PREFIXES

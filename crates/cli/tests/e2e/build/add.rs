@@ -34,6 +34,65 @@ fn add_unpacks_what_is_an_archive_whatever_it_is_called(place: &Place) {
     said.says(&expected);
 }
 
+/// A file with two links, whose headers say other things than the file's; a path that no kernel takes.
+const HEADERS: &str = r#"
+import tarfile
+def entry(name, mode, uid, mtime, **more):
+    made = tarfile.TarInfo(name)
+    made.mode, made.uid, made.gid, made.mtime = mode, uid, uid, mtime
+    for key, value in more.items(): setattr(made, key, value)
+    return made
+with tarfile.open("../context/links.tar", "w", format=tarfile.PAX_FORMAT) as links:
+    links.addfile(entry("same", 0o4755, 5, 1))
+    links.addfile(entry("same.link", 0o4755, 5, 1, type=tarfile.LNKTYPE, linkname="same"))
+    links.addfile(entry("other", 0o644, 5, 1))
+    links.addfile(entry("other.link", 0o750, 6, 1000000000, type=tarfile.LNKTYPE, linkname="other",
+        pax_headers={"SCHILY.xattr.user.a": "b"}))
+    links.addfile(entry("to", 0o777, 5, 1, type=tarfile.SYMTYPE, linkname="same"))
+    links.addfile(entry("to.link", 0o700, 6, 2, type=tarfile.LNKTYPE, linkname="to"))
+for name, first in [("long", []), ("later", ["first"])]:
+    with tarfile.open(f"../context/{name}.tar", "w", format=tarfile.PAX_FORMAT) as long:
+        for one in first + ["/".join(["d" * 200] * 21) + "/file"]:
+            long.addfile(entry(one, 0o644, 0, 1))
+"#;
+
+as_users!(the_header_of_a_link_says_what_the_file_has: root, user);
+fn the_header_of_a_link_says_what_the_file_has(place: &Place) {
+    context(place);
+    place.write("tree/headers.py", HEADERS);
+    place.host("cd tree && python3 headers.py").succeeds();
+    let dockerfile = "FROM scratch\nCOPY root /\nADD links.tar /in/\nADD --chown=3:4 links.tar /owned/\n";
+    place.build("context", dockerfile).args(["-t", "result"]).succeeds();
+    let script =
+        "cd /in; stat -c '%n %u %a %Y' same other to; stat -c '%u:%g %a' /owned/same /owned/other; stat -c %h to other";
+    let said = place.wiac(["run", "result", "sh", "-c", script]).succeeds();
+    said.says("same 5 4755 1\nother 6 750 1000000000\nto 5 777 1\n3:4 4755\n3:4 750\n2\n2");
+    let dump = "import os; print(os.getxattr('FILE', 'user.a').decode())";
+    let chain = place.wiac(["layers", "-q", "result"]).succeeds();
+    let layers: Vec<&str> = chain.text().split(':').collect();
+    place
+        .host(&format!(
+            "python3 -c \"{}\"",
+            dump.replace("FILE", &format!("{}/in/other", layers[1]))
+        ))
+        .succeeds()
+        .says("b");
+}
+
+#[test]
+fn an_archive_with_a_path_that_no_kernel_takes_is_refused() {
+    let place = Place::root();
+    context(&place);
+    place.write("tree/headers.py", HEADERS);
+    place.host("cd tree && python3 headers.py").succeeds();
+    for archive in ["long.tar", "later.tar"] {
+        place
+            .build("context", &format!("FROM scratch\nADD {archive} /\n"))
+            .fails(1)
+            .complains(&["Dockerfile:2", archive, "a path or target of more than 4095 bytes"]);
+    }
+}
+
 #[test]
 fn an_archive_is_merged_with_what_is_there() {
     let place = Place::root();
