@@ -101,12 +101,19 @@ impl Store {
         Ok(HeldImage { id, _lock: lock })
     }
 
-    /// Writes the record of an image that came in: its id is the digest of its configuration, as everywhere else.
+    /// Writes the record of an image that came in: its id is the digest of its configuration, as everywhere else. One that
+    /// was made here and comes back stays the image that it is.
     /// The caller holds the layers and the blobs, which are synced here, and has compared all digests.
     pub fn add_imported(&self, record: &ImageRecord, export: &Export, blobs: &[Digest]) -> Result<HeldImage> {
         let id = LocalId(export.config.hex().to_owned());
         let _adding = self.adding_images()?;
         self.sync_all(&record.layers, blobs)?;
+        if !self.record_path(&id).exists()
+            && let Some(made_here) = self.made_here(record, export)?
+        {
+            self.add_export(&made_here.id, export)?;
+            return Ok(made_here);
+        }
         // First, since the record has its id from there: one without an image is taken away by the collector.
         self.add_export(&id, export)?;
         // Written anew: layers of an older record may have been set aside.
@@ -116,6 +123,21 @@ impl Store {
         }
         let lock = Lock::shared(&path)?;
         Ok(HeldImage { id, _lock: lock })
+    }
+
+    /// The image of these layers that was made here and went out under this configuration. The caller keeps it from being
+    /// collected.
+    fn made_here(&self, record: &ImageRecord, export: &Export) -> Result<Option<HeldImage>> {
+        for id in self.images()? {
+            let known = self.export(&id).ok().flatten();
+            if known.is_some_and(|known| known.config == export.config)
+                && from_json::<ImageRecord>(&self.record_path(&id)).is_ok_and(|known| known.layers == record.layers)
+            {
+                let lock = Lock::shared(&self.record_path(&id))?;
+                return Ok(Some(HeldImage { id, _lock: lock }));
+            }
+        }
+        Ok(None)
     }
 
     /// What an image is called outside; `None` as long as nobody asked.

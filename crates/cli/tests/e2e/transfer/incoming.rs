@@ -425,3 +425,42 @@ fn nothing_passes_for_another_digest() {
             .complains(&["a digest belongs to a manifest"]);
     }
 }
+
+as_users!(an_image_that_comes_back_is_the_one_that_went: root, user);
+fn an_image_that_comes_back_is_the_one_that_went(place: &Place) {
+    place.image("app", "RUN echo here > /file");
+    let ids = |data: &str| {
+        wiac_on(place, data, ["images", "-q", "--no-trunc"])
+            .succeeds()
+            .stdout
+            .clone()
+    };
+    let made = ids("data");
+    for format in ["oci-archive", "docker-archive"] {
+        let compression = if format == "oci-archive" { "zstd" } else { "none" };
+        let save = [
+            "save",
+            "--format",
+            format,
+            "--compression",
+            compression,
+            "-o",
+            "app.tar",
+            "app",
+        ];
+        place.wiac(save).succeeds();
+        place.wiac(["load", "-q", "-i", "app.tar", "-t", "back"]).succeeds();
+        assert_eq!(ids("data"), made, "{format}");
+        place.wiac(["untag", "back"]).succeeds();
+    }
+    // Elsewhere it is known by its configuration, and so it is here.
+    wiac_on(place, "other", ["load", "-q", "-i", "app.tar"]).succeeds();
+    let outside = ids("other");
+    let named = |id: &str| json(place.wiac(["inspect", id]))[0]["RepoTags"].clone();
+    assert_eq!(named(outside.trim()), named(made.trim()));
+    place.wiac(["rmi", outside.trim()]).succeeds();
+    assert_eq!(ids("data"), "");
+    place.wiac(["load", "-q", "-i", "app.tar"]).succeeds();
+    assert_eq!(ids("data"), outside);
+    assert_whole(place, "data");
+}
