@@ -3,13 +3,13 @@
 
 use crate::data::Data;
 use crate::error::Failure;
-use crate::registry::RegistryOptions;
+use crate::registry::{RegistryOptions, document};
 use wiac_oci::digest::DiffId;
 use wiac_oci::manifest::{Descriptor, Manifest};
 use wiac_oci::reference::Reference;
-use wiac_store::LayerId;
 use wiac_store::blobs::HeldBlob;
 use wiac_store::transfer::{Wanted, regain_blob};
+use wiac_store::{Export, LayerId, LocalId};
 
 /// Fetches what is missing of images that are about to go out. Where that fails it is told: packing their layers gives
 /// the same image, under another digest.
@@ -19,6 +19,7 @@ use wiac_store::transfer::{Wanted, regain_blob};
 pub(crate) fn missing_blobs(data: &Data, images: &[Wanted]) -> Result<Vec<HeldBlob>, Failure> {
     let mut held = Vec::new();
     for image in images {
+        regain_documents(data, image)?;
         let Some((manifest, blobs)) = missing(data, image)? else {
             continue;
         };
@@ -33,6 +34,74 @@ pub(crate) fn missing_blobs(data: &Data, images: &[Wanted]) -> Result<Vec<HeldBl
         }
     }
     Ok(held)
+}
+
+/// Fetches the configuration and the manifest that an image came with, where one of them is lost. Where that fails it is told.
+fn regain_documents(data: &Data, image: &Wanted) -> Result<(), Failure> {
+    let Some(id) = &image.id else { return Ok(()) };
+    let export = data.store.export(id)?.filter(|export| export.is_of_arrival(id));
+    let Some(export) = export else { return Ok(()) };
+    let is_here = |digest| Ok::<_, Failure>(data.store.hold_blob(digest)?.is_some());
+    let has_config = is_here(&export.config)?;
+    let mut has_manifest = !export.are_lost;
+    for known in &export.manifests {
+        has_manifest = has_manifest || is_here(&known.digest)?;
+    }
+    if has_config && has_manifest {
+        return Ok(());
+    }
+    let why = match origin(data, image)? {
+        Some(name) => match fetch_documents(data, &name, (id, &export)) {
+            Ok(()) => {
+                eprintln!("{}: configuration and manifest fetched again", name.familiar());
+                return Ok(());
+            }
+            Err(failure) => format!(" and can't be fetched again: {failure}"),
+        },
+        None => String::new(),
+    };
+    let (what, name) = if has_config {
+        ("manifest", "digest")
+    } else {
+        ("configuration", "id")
+    };
+    eprintln!(
+        "wiac: warning: {}: the {what} that it came with is lost{why}; it goes out with one made anew, under another {name} \
+         (load or pull it again where it is to keep it)",
+        image.shown
+    );
+    Ok(())
+}
+
+fn fetch_documents(data: &Data, name: &Reference, (id, export): (&LocalId, &Export)) -> Result<(), Failure> {
+    let client = RegistryOptions::default().client(data.caller.uid);
+    let mut problem = Failure::new("no manifest of it is known");
+    for known in export.manifests.iter().rev() {
+        let reference: Reference = format!("{}@{}", name.name(), known.digest).parse()?;
+        let fetched = match client.manifest(&reference) {
+            Ok(fetched) => fetched,
+            Err(error) => {
+                problem = error.into();
+                continue;
+            }
+        };
+        let manifest: Manifest = serde_json::from_slice(&fetched.bytes)
+            .map_err(|error| Failure::new(format!("manifest {}: {error}", known.digest.short())))?;
+        if manifest.config.digest != export.config {
+            problem = Failure::new(format!("manifest {} is another image's", known.digest.short()));
+            continue;
+        }
+        let config = document(&client, &reference, &manifest.config)?;
+        let _config = data.store.add_document(&config)?;
+        let _manifest = data.store.add_document(&fetched.bytes)?;
+        let regained = Export {
+            config: export.config.clone(),
+            manifests: vec![known.clone()],
+            are_lost: false,
+        };
+        return Ok(data.store.add_export(id, &regained)?);
+    }
+    Err(problem)
 }
 
 /// The newest manifest that an image came or went with, and what isn't here of its layers' blobs; `None` where it was made

@@ -330,14 +330,19 @@ impl Store {
         if let Some(held) = self.hold_blob(&digest)? {
             return Ok(held);
         }
-        let path = self.blob_path(&digest);
-        make_parent(&path)?;
         // Nobody refers to it yet: a collector must not come between the writing and the holding.
         let _adding = self.adding_images()?;
-        self.write_durably(&path, bytes)?;
+        self.write_document(bytes)?;
         self.hold_blob(&digest)?.ok_or_else(|| Error::NoSuchBlob {
             digest: digest.to_string(),
         })
+    }
+
+    /// Writes a document in its place, whatever is there. The caller keeps collectors away.
+    pub(crate) fn write_document(&self, bytes: &[u8]) -> Result<()> {
+        let path = self.blob_path(&Digest::sha256(bytes));
+        make_parent(&path)?;
+        self.write_durably(&path, bytes)
     }
 
     /// Reads a document that must be here.

@@ -23,6 +23,7 @@ use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use wiac_layer::unpack::OwnerPolicy;
+use wiac_oci::digest::Digest;
 
 /// How closely to look.
 #[derive(Debug, Clone, Copy)]
@@ -110,6 +111,8 @@ enum Repair {
     Image(LocalId),
     /// Write what an image is called outside anew.
     Export(PathBuf, Export),
+    /// Keep an image that came in, and whose configuration or manifests are lost.
+    Documents(LocalId, Export),
     /// Make a directory of the layout, with whatever stands in its place set aside.
     Directory(PathBuf),
     /// Write down anew how many bytes a layer's files have.
@@ -131,6 +134,8 @@ struct Checker<'s> {
     stale: usize,
     /// Images whose export was lost and is known from their configuration.
     restored: HashSet<LocalId>,
+    /// Images that were kept although what they came with is lost.
+    without_documents: Vec<LocalId>,
     /// The layout is there: without it nothing can be looked at.
     has_directories: bool,
     /// What became of layers that came in.
@@ -177,6 +182,7 @@ impl Store {
             needed: HashMap::new(),
             stale: 0,
             restored: HashSet::new(),
+            without_documents: Vec::new(),
             has_directories: false,
             proofs: Proofs::default(),
         };
@@ -251,6 +257,7 @@ impl Checker<'_> {
             Repair::SetAside(path, name) => self.set_aside(&path, &name),
             Repair::Image(id) => self.set_image_aside(&id),
             Repair::Export(path, export) => self.write_export(&path, &export),
+            Repair::Documents(id, export) => self.keep_without_documents(&id, export),
             Repair::Directory(path) => self.make_directory(&path),
             Repair::Size(id, size) => self.write_size(&id, size),
         };
@@ -281,6 +288,25 @@ impl Checker<'_> {
         self.delete(path)?;
         self.store.write_durably(path, &to_json(export))?;
         Ok("written anew".to_owned())
+    }
+
+    /// An image is run by its record, which has what the configuration says: only bytes are lost. Those that we would write
+    /// for the configuration may be the same.
+    fn keep_without_documents(&self, id: &LocalId, mut export: Export) -> Result<String> {
+        let bytes = self.store.image(id)?.config.to_bytes();
+        let has_config = Digest::sha256(&bytes) == export.config;
+        if has_config {
+            self.store.write_document(&bytes)?;
+        }
+        let has_config = has_config || self.store.document(&export.config).is_ok();
+        let mut manifests = export.manifests.iter();
+        export.are_lost = !has_config || manifests.any(|known| self.store.document(&known.digest).is_err());
+        let done = self.write_export(&self.store.export_path(id), &export)?;
+        Ok(match (export.are_lost, has_config) {
+            (false, _) => done,
+            (true, true) => "the image is kept, but goes out under another digest".to_owned(),
+            (true, false) => "the image is kept, but goes out under another id".to_owned(),
+        })
     }
 
     fn write_size(&self, id: &LayerId, size: u64) -> Result<String> {

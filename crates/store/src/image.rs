@@ -70,6 +70,16 @@ pub struct Export {
     /// Manifests of it, the newest last.
     #[serde(default)]
     pub manifests: Vec<Descriptor>,
+    /// These documents are lost, as a check found. The image goes on without them, and they count again once they come by.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub are_lost: bool,
+}
+
+impl Export {
+    /// Whether it is what an image is called that came in: one made here has an id of its own.
+    pub fn is_of_arrival(&self, id: &LocalId) -> bool {
+        self.config.hex() == id.as_str()
+    }
 }
 
 impl Store {
@@ -148,15 +158,19 @@ impl Store {
         }
     }
 
-    /// Writes down what an image is called outside; manifests that were known stay.
+    /// Writes down what an image is called outside; manifests that were known stay, unless they are lost.
     pub fn add_export(&self, id: &LocalId, export: &Export) -> Result<()> {
         let known = self.export(id)?;
         let mut manifests = known.as_ref().map(|known| known.manifests.clone()).unwrap_or_default();
         manifests.retain(|old| export.manifests.iter().all(|new| new.digest != old.digest));
+        if known.as_ref().is_some_and(|known| known.are_lost) {
+            manifests.retain(|old| self.document(&old.digest).is_ok());
+        }
         manifests.extend(export.manifests.iter().cloned());
         let export = Export {
             config: export.config.clone(),
             manifests,
+            are_lost: false,
         };
         if known.as_ref() == Some(&export) {
             return Ok(());

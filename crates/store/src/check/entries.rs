@@ -175,6 +175,16 @@ impl Checker<'_> {
         Ok(())
     }
 
+    fn note_lost_documents(&mut self) {
+        for id in std::mem::take(&mut self.without_documents) {
+            let advice = self.again(&id);
+            let image = id.short();
+            self.report.notes.push(format!(
+                "what image {image} came with is lost, and it would go out as another one: {advice}"
+            ));
+        }
+    }
+
     /// What isn't wrong, but takes space.
     pub(super) fn notes(
         &mut self,
@@ -203,6 +213,7 @@ impl Checker<'_> {
         }
         let all = self.store.blobs()?;
         let stray = all.iter().filter(|digest| !blobs.contains(digest)).count();
+        self.note_lost_documents();
         let quarantined = self.list("quarantine")?.len();
         let downloads = collect::idle_downloads(self.store)?.len();
         let stale = self.stale;

@@ -72,6 +72,7 @@ impl Checker<'_> {
         let export = Export {
             config,
             manifests: Vec::new(),
+            are_lost: false,
         };
         self.found(label(&path), problem, Repair::Export(path, export), None);
         self.restored.insert(id.clone());
@@ -88,7 +89,7 @@ impl Checker<'_> {
         if !self.restored.contains(id) {
             let export = self.store.export(id).ok().flatten();
             let export = export.ok_or("its contents don't have this id, and no configuration does")?;
-            if export.config.hex() != id.as_str() {
+            if !export.is_of_arrival(id) {
                 return Err("neither its contents nor its configuration have this id".to_owned());
             }
         }
@@ -123,7 +124,7 @@ impl Checker<'_> {
     /// are, as far as they are known.
     fn exchanged(&self, id: &LocalId, record: &ImageRecord) -> Option<LayerId> {
         let export = self.store.export(id).ok().flatten()?;
-        if export.config.hex() != id.as_str() {
+        if !export.is_of_arrival(id) {
             return None;
         }
         let is_another = |(layer, diff_id): &(&LayerId, &DiffId)| {
@@ -219,8 +220,12 @@ impl Checker<'_> {
                 std::iter::once(&export.config).chain(export.manifests.iter().map(|manifest| &manifest.digest));
             for digest in documents {
                 if let Err(error) = self.store.document(digest) {
+                    if export.are_lost {
+                        self.without_documents.extend(self.of_export(&path));
+                        break;
+                    }
                     let advice = self.advice_for_export(&path);
-                    // Without it the image is packed again when it goes out; one that came in isn't what it was any more.
+                    // Without it the image is packed again when it goes out, one that came in as another one.
                     self.found(
                         label(&path),
                         error.to_string(),
@@ -245,6 +250,9 @@ impl Checker<'_> {
     }
 
     fn repair_of_export(&self, path: &std::path::Path, export: &Export) -> Repair {
+        if let Some(id) = self.of_export(path).filter(|id| export.is_of_arrival(id)) {
+            return Repair::Documents(id, export.clone());
+        }
         if self.store.document(&export.config).is_ok() {
             // Manifests are made again when the image goes out.
             let mut export = export.clone();
@@ -253,10 +261,7 @@ impl Checker<'_> {
                 .retain(|known| self.store.document(&known.digest).is_ok());
             return Repair::Export(path.to_owned(), export);
         }
-        match self.of_export(path) {
-            Some(id) if export.config.hex() == id.as_str() => Repair::Image(id),
-            _ => Repair::Delete(path.to_owned()),
-        }
+        Repair::Delete(path.to_owned())
     }
 
     /// Indexes that were put together by hand.

@@ -49,6 +49,7 @@ fn store() -> (tempfile::TempDir, Store, LocalId, LayerId) {
     let export = Export {
         config,
         manifests: Vec::new(),
+        are_lost: false,
     };
     store.add_export(&image, &export).expect("exported");
     (dir, store, image, layer.id.clone())
@@ -266,6 +267,7 @@ fn came_in() -> (tempfile::TempDir, Store, LocalId, Digest) {
     let export = Export {
         config: config.clone(),
         manifests: vec![wiac_oci::manifest::Descriptor::new("x", manifest.clone(), 4)],
+        are_lost: false,
     };
     let id = store.add_imported(&record, &export, &[]).expect("added").id;
     store.name_image(&"came".parse().expect("name"), &id).expect("named");
@@ -290,6 +292,7 @@ fn an_image_stays_where_its_configuration_proves_it() {
             let export = Export {
                 config,
                 manifests: Vec::new(),
+                are_lost: false,
             };
             fs::write(&path, to_json(&export)).expect("write");
         },
@@ -306,7 +309,8 @@ fn an_image_stays_where_its_configuration_proves_it() {
     fs::write(store.blob_path(&manifest), "?").expect("write");
     problems(&store, repair);
     assert_eq!(problems(&store, CHECK), Vec::<String>::new());
-    assert_eq!(store.export(&id).expect("read").expect("an export").manifests, []);
+    let export = store.export(&id).expect("read").expect("an export");
+    assert!(export.are_lost && export.manifests[0].digest == manifest, "{export:?}");
 }
 
 #[test]
@@ -422,4 +426,61 @@ fn a_layer_of_another_tool_is_whole_as_long_as_that_tool_keeps_it() {
     assert!(store.remove_image(&other).expect("removed").deleted);
     let collected = store.collect(&Selection::unreferenced()).expect("collected");
     assert_eq!((collected.layers.len(), collected.reclaimed()), (1, 0));
+}
+
+#[test]
+fn an_image_stays_where_what_it_came_with_is_lost() {
+    let repair = CheckOptions { repair: true, ..CHECK };
+    let (_dir, store, id, manifest) = came_in();
+    fs::remove_dir_all(store.path("blobs")).expect("deleted");
+    fs::create_dir(store.path("blobs")).expect("mkdir");
+    let found = problems(&store, CHECK).join("\n");
+    assert!(found.contains("build came:latest again"), "{found}");
+    problems(&store, repair);
+    assert_eq!(problems(&store, CHECK), Vec::<String>::new());
+    let notes = store.check(CHECK).expect("checked").notes.join("\n");
+    assert!(
+        notes.contains("would go out as another one: load, pull or build came:latest again"),
+        "{notes}"
+    );
+    let record = store.find_image("came").expect("found").1;
+    let export = store.export(&id).expect("read").expect("an export");
+    assert_eq!(export.manifests[0].digest, manifest, "where it came from is known");
+    // It comes by again.
+    store.add_document(b"{ }").expect("added");
+    let arrived = Export {
+        manifests: Vec::new(),
+        are_lost: false,
+        ..export
+    };
+    store.add_imported(&record, &arrived, &[]).expect("added");
+    assert_eq!(store.export(&id).expect("read"), Some(arrived));
+    let report = store.check(CHECK).expect("checked");
+    assert_eq!((report.findings, report.notes), (Vec::new(), Vec::new()));
+}
+
+#[test]
+fn a_configuration_that_we_would_write_so_is_written_anew() {
+    let (_dir, store, _, layer) = store();
+    let mut record = ImageRecord {
+        layers: vec![layer],
+        ..ImageRecord::default()
+    };
+    record.config.rootfs.diff_ids = vec![DiffId(Digest::sha256("tar"))];
+    let config = store
+        .add_document(&record.config.to_bytes())
+        .expect("added")
+        .digest
+        .clone();
+    let export = Export {
+        config: config.clone(),
+        manifests: Vec::new(),
+        are_lost: false,
+    };
+    let id = store.add_imported(&record, &export, &[]).expect("added").id;
+    store.name_image(&"came".parse().expect("name"), &id).expect("named");
+    fs::remove_file(store.blob_path(&config)).expect("deleted");
+    problems(&store, CheckOptions { repair: true, ..CHECK });
+    assert_eq!(problems(&store, CHECK), Vec::<String>::new());
+    assert_eq!(store.document(&config).expect("written anew"), record.config.to_bytes());
 }

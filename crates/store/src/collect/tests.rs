@@ -118,6 +118,7 @@ fn blobs_stay_with_their_layers_and_images() {
     let export = Export {
         config: config.clone(),
         manifests: Vec::new(),
+        are_lost: false,
     };
     let image = store.add_imported(&image(&[&layer]), &export, &[]).expect("added");
     assert_eq!(collect(&store).blobs, [(stray, 5)]);

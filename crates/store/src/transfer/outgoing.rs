@@ -133,7 +133,9 @@ pub(super) fn prepare_beside(
         manifest,
         layers,
     };
-    if let Some(id) = &wanted.id {
+    if let Some(id) = &wanted.id
+        && !preparing.goes_by_another_name(id, &outgoing)
+    {
         remember(store, id, &outgoing)?;
     }
     Ok(outgoing)
@@ -219,9 +221,19 @@ impl<'a> Preparing<'a> {
         Ok(own_tar(self.store, layer, &digests, self.packing.clamp)?.cloned())
     }
 
+    /// Whether an image that came in goes out with another configuration, its own being lost: it keeps its id here, and
+    /// is called by what came with it again once that comes by.
+    fn goes_by_another_name(&self, id: &LocalId, outgoing: &Outgoing) -> bool {
+        let arrived = self.export.as_ref().filter(|export| export.is_of_arrival(id));
+        arrived.is_some_and(|export| export.config != Digest::sha256(&outgoing.config))
+    }
+
     /// The manifest that the image came with, where every blob of it is here.
     fn as_it_came(&self) -> Result<Option<Outgoing>> {
         let Some(export) = &self.export else {
+            return Ok(None);
+        };
+        let Some(config) = self.store.hold_blob(&export.config)? else {
             return Ok(None);
         };
         for descriptor in export.manifests.iter().rev() {
@@ -234,7 +246,7 @@ impl<'a> Preparing<'a> {
             };
             if let Some(layers) = self.held_blobs(&parsed)? {
                 return Ok(Some(Outgoing {
-                    config: self.store.document(&export.config)?,
+                    config: config.read()?,
                     manifest: bytes,
                     descriptor: descriptor.clone(),
                     layers,
@@ -333,7 +345,7 @@ impl<'a> Preparing<'a> {
         })
     }
 
-    /// The configuration with every diff ID: byte for byte as it came, for an image that came in.
+    /// The configuration with every diff ID: byte for byte as it came, for an image that came in, unless that is lost.
     fn config(&self, layers: &[OutgoingLayer]) -> Result<Vec<u8>> {
         let diff_ids: Vec<DiffId> = layers.iter().map(|layer| layer.diff_id.clone()).collect();
         let record = &self.wanted.record;
@@ -341,8 +353,9 @@ impl<'a> Preparing<'a> {
             if let Some(bytes) = &self.wanted.config_bytes {
                 return Ok(bytes.clone());
             }
-            if let Some(export) = &self.export {
-                return self.store.document(&export.config);
+            let held = self.export.as_ref().map(|export| self.store.hold_blob(&export.config));
+            if let Some(held) = held.transpose()?.flatten() {
+                return held.read();
             }
         }
         let mut config = record.config.clone();
@@ -385,6 +398,7 @@ fn remember(store: &Store, id: &LocalId, outgoing: &Outgoing) -> Result<()> {
         &Export {
             config: config.digest.clone(),
             manifests: vec![outgoing.descriptor.clone()],
+            are_lost: false,
         },
     )
 }

@@ -51,6 +51,7 @@ pub(super) fn write(store: &Store, image: &Incoming, source: &dyn LayerSource, s
             .iter()
             .map(|(_, one)| Descriptor::new(one.media_type.clone(), one.digest.clone(), one.size))
             .collect(),
+        are_lost: false,
     };
     let record = ImageRecord {
         layers: held.iter().map(|layer| layer.id.clone()).collect(),
