@@ -67,7 +67,7 @@ fn said_otherwise(option: &str) -> Option<Failure> {
             "leave it out: it is so by itself"
         }
         "--force-compression" => "a layer that came in keeps its bytes, so that its digest stays",
-        "--format" => "wiac writes OCI manifests alone, which all registries and tools of today read",
+        "--format" => "indexes are OCI's; wiac push and wiac transfer have it for an image's manifest",
         "--sign-by" | "--sign-by-sigstore" | "--sign-passphrase-file" => {
             "wiac makes no signatures: sign with cosign or skopeo"
         }

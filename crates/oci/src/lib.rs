@@ -7,6 +7,7 @@
 //! | [`digest`] | `Digest` and the names made of digests: `DiffId`, `ChainId`, `ImageId` | image-spec, descriptor.md, config.md |
 //! | [`mod@reference`] | `host/repository:tag@digest` | distribution-spec; docker's defaults |
 //! | [`manifest`] | descriptors, manifests, indexes, the image layout | image-spec, manifest.md, image-index.md |
+//! | [`manifest_kind`] | the same manifest as OCI and docker write it | docker: manifest-v2-2.md |
 //! | [`image`] | the image configuration with docker's extensions | image-spec, config.md |
 //! | [`build_cache`] | which steps made which layers | our own |
 //! | [`runtime`] | the runtime configuration (`config.json`) | runtime-spec 1.2, config.md, config-linux.md |
@@ -21,6 +22,7 @@ pub mod digest;
 pub mod image;
 mod lenient;
 pub mod manifest;
+pub mod manifest_kind;
 pub mod platform;
 pub mod reference;
 pub mod runtime;

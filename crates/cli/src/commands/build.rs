@@ -301,7 +301,14 @@ fn push(data: &data::Data, arguments: &Arguments, clamp: Option<i64>) -> Result<
     let is_quiet = style(arguments)? == Style::Quiet;
     for name in &arguments.tag {
         let name = name.clone().with_default_tag();
-        super::push::send_stored(data, &client, (&name.to_string(), None), &name, &packing, is_quiet)?;
+        super::push::send_stored(
+            data,
+            &client,
+            (&name.to_string(), None),
+            &name,
+            (&packing, None),
+            is_quiet,
+        )?;
     }
     Ok(())
 }

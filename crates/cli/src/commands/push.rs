@@ -10,13 +10,14 @@ use crate::place::{self, Change};
 use crate::registry::RegistryOptions;
 use crate::transfers::Transfers;
 use crate::{Global, data};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use std::collections::HashMap;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use wiac_oci::digest::Digest;
 use wiac_oci::manifest::{Descriptor, Manifest, Platform, media_type};
+use wiac_oci::manifest_kind::ManifestKind;
 use wiac_oci::reference::Reference;
 use wiac_registry::Client;
 use wiac_store::temporary::Temporary;
@@ -45,9 +46,9 @@ pub(crate) struct Arguments {
     platform: Option<Platform>,
     #[command(flatten)]
     compressing: Compressing,
-    /// The manifest's kind: oci, and no other; an image that came in keeps its own
-    #[arg(long, short, value_name = "oci")]
-    format: Option<String>,
+    /// The manifest's kind, by itself oci; an image that came in keeps its own where none is named
+    #[arg(long, short, value_name = "KIND")]
+    format: Option<ManifestFormat>,
     /// Write the manifest's digest to this file
     #[arg(long, value_name = "FILE")]
     digestfile: Option<PathBuf>,
@@ -55,13 +56,28 @@ pub(crate) struct Arguments {
     registry: RegistryOptions,
 }
 
+/// The kinds of manifests, as podman and skopeo call them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ManifestFormat {
+    /// OCI's
+    Oci,
+    /// docker's, schema 2
+    #[value(alias = "docker")]
+    V2s2,
+}
+
+impl ManifestFormat {
+    /// What it is called where manifests are made.
+    pub(crate) fn kind(self) -> ManifestKind {
+        match self {
+            Self::Oci => ManifestKind::Oci,
+            Self::V2s2 => ManifestKind::Docker,
+        }
+    }
+}
+
 /// Runs the command.
 pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Failure> {
-    if let Some(other) = arguments.format.as_deref().filter(|format| *format != "oci") {
-        return Err(Failure::usage(format!(
-            "--format {other}: wiac writes OCI manifests alone, which all registries and tools of today read; leave it out"
-        )));
-    }
     if arguments.all_tags {
         let data = data::open(global)?;
         for name in all_tags(&data, &arguments.image)? {
@@ -110,7 +126,7 @@ pub(crate) fn send_stored(
     client: &Client,
     (image, platform): (&str, Option<&Platform>),
     to: &Reference,
-    packing: &Packing,
+    (packing, format): (&Packing, Option<ManifestFormat>),
     quiet: bool,
 ) -> Result<Descriptor, Failure> {
     let (images, _held) = wanted_for(data, &[image.to_owned()], platform)?;
@@ -119,7 +135,10 @@ pub(crate) fn send_stored(
     };
     let _blobs = crate::refetch::missing_blobs(data, &images)?;
     let room = Temporary::new(&data.store)?;
-    let outgoing = prepare_index(&data.store, image, packing, &room)?;
+    let mut outgoing = prepare_index(&data.store, image, packing, &room)?;
+    if let Some(format) = format {
+        outgoing = outgoing.into_kind(format.kind(), &image.shown)?;
+    }
     send_index(data, client, to, &outgoing, quiet)?;
     let descriptor = outgoing.descriptor();
     if let Some(id) = &image.id {
@@ -132,7 +151,7 @@ fn push(data: &Data, arguments: &Arguments, image: &str, to: &Reference) -> Resu
     let client = arguments.registry.client(data.caller.uid);
     let packing = arguments.compressing.packing()?;
     let what = (image, arguments.platform.as_ref());
-    let descriptor = send_stored(data, &client, what, to, &packing, arguments.quiet)?;
+    let descriptor = send_stored(data, &client, what, to, (&packing, arguments.format), arguments.quiet)?;
     let digest = &descriptor.digest;
     if let Some(path) = &arguments.digestfile {
         std::fs::write(path, digest.as_str()).map_err(|error| {

@@ -1,6 +1,7 @@
 //! `wiac transfer SRC DST`: an image from any place to any other, by way of the store; an artifact past it.
 
 use super::compressing::Compressing;
+use super::push::ManifestFormat;
 use super::save::wanted_for;
 use crate::artifacts::{Repository, Target};
 use crate::data::Data;
@@ -48,6 +49,9 @@ pub(crate) struct Arguments {
     dest_creds: Option<String>,
     #[command(flatten)]
     compressing: Compressing,
+    /// For a registry: the manifest's kind, by itself oci; an image that came in keeps its own where none is named
+    #[arg(long, short, value_name = "KIND", conflicts_with = "all")]
+    format: Option<ManifestFormat>,
     #[command(flatten)]
     registry: RegistryOptions,
 }
@@ -67,6 +71,12 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
     place::refuse_other_tools(&arguments.destination, Change::Add)?;
     place::refuse_unknown(&arguments.source, true)?;
     place::refuse_unknown(&arguments.destination, false)?;
+    if arguments.format.is_some() && !matches!(to, Place::Registry(_)) {
+        return Err(Failure::usage(format!(
+            "--format: it is for registries (docker://NAME); what {} has follows from what it is",
+            arguments.destination
+        )));
+    }
     if arguments.registry.creds.is_some()
         && let (Place::Registry(from), Place::Registry(to)) = (place::parse(&arguments.source), &to)
         && from.parse::<Reference>()?.registry() != to.parse::<Reference>()?.registry()
@@ -79,6 +89,12 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
     let from = open(&data, arguments)?;
     from.refuse_other_digest(&to)?;
     if let Some(artifact) = from.artifact(arguments.all)? {
+        if arguments.format.is_some() {
+            return Err(Failure::usage(format!(
+                "--format: {} is an artifact, which goes byte for byte; leave it out",
+                arguments.source
+            )));
+        }
         from.pass(&data, arguments, artifact, &to)?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -272,7 +288,10 @@ fn write(data: &Data, arguments: &Arguments, source: &mut Source, to: &Place<'_>
             let reference = reference.with_default_tag();
             let client = arguments.client(data, arguments.dest_creds.as_ref());
             let room = Temporary::new(&data.store)?;
-            let outgoing = prepare_index(&data.store, &source.wanted, &packing, &room)?;
+            let mut outgoing = prepare_index(&data.store, &source.wanted, &packing, &room)?;
+            if let Some(format) = arguments.format {
+                outgoing = outgoing.into_kind(format.kind(), &arguments.source)?;
+            }
             super::push::send_index(data, &client, &reference, &outgoing, arguments.quiet)
         }
         Place::File(inside) => {

@@ -14,6 +14,7 @@ mod import;
 mod incoming;
 mod input;
 mod intended;
+mod kind;
 mod late;
 mod layout;
 mod layout_directory;

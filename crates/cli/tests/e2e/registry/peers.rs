@@ -97,6 +97,11 @@ fn docker_runs_what_was_pushed_and_wiac_what_docker_pushes() {
         .call(["run", "--rm", "--network=none", &name])
         .succeeds()
         .says(SAID);
+    // Under docker's own kind of manifest, too: it has all the layers by now.
+    let older = registry.name("app:v2s2");
+    place.wiac(["push", "-q", "--format", "v2s2", "app", &older]).succeeds();
+    let pulled = docker.call(["pull", &older]).succeeds();
+    pulled.mentions(&digest_of(&place, &older));
     let back = registry.name("docker:1");
     docker.call(["tag", &name, &back]).succeeds();
     docker.call(["push", "-q", &back]).succeeds();

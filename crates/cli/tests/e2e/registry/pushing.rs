@@ -3,6 +3,7 @@
 use super::debian::Registry;
 use super::{assert_whole, digest_of, json, large_image, wiac_on};
 use crate::harness::Place;
+use crate::transfer::peers;
 
 #[test]
 fn nothing_is_sent_twice() {
@@ -108,9 +109,13 @@ fn what_cannot_be_pushed_is_said() {
         .complains(&["say where to push it"]);
     let gone = registry.name("app");
     place
-        .wiac(["push", "--format", "v2s2", "app", &gone])
+        .wiac(["push", "--format", "v2s2", "--compression", "zstd", "app", &gone])
+        .fails(1)
+        .complains(&["app", "no layers compressed with zstd"]);
+    place
+        .wiac(["transfer", "--format", "v2s2", "app", "oci:layout"])
         .fails(125)
-        .complains(&["--format v2s2", "OCI manifests alone"]);
+        .complains(&["--format", "registries"]);
     place.wiac(["push", "--format", "oci", "app", &gone]).succeeds();
     drop(registry);
     place.wiac(["push", "app", &gone]).fails(1).complains(&["can't reach"]);
@@ -149,4 +154,79 @@ fn an_index_with_all_its_images() {
     wiac_on(&place, "other", ["export", &name, "-o", "arm.tar"]).succeeds();
     place.host("tar -xOf arm.tar arch").succeeds().says("arm64");
     assert_whole(&place, "data");
+}
+
+#[test]
+fn manifests_are_dockers_where_that_is_wanted() {
+    const DOCKER: &str = "application/vnd.docker.distribution.manifest";
+    let (place, registry) = (Place::root(), Registry::start());
+    place.image("app", "RUN echo here > /file\nLABEL a=b");
+    let [oci, docker, again, back] = ["oci", "docker", "again", "back"].map(|name| registry.name(&format!("{name}:1")));
+    place.wiac(["push", "-q", "app", &oci]).succeeds();
+    let received = registry.received();
+    let digest = place
+        .wiac(["push", "-q", "--format", "v2s2", "app", &docker])
+        .succeeds();
+    digest.says(&digest_of(&place, &docker));
+    assert_eq!(registry.received(), 2 * received, "the same blobs");
+    let manifest = json(place.wiac(["manifest", "inspect", &docker]));
+    assert_eq!(manifest["mediaType"], format!("{DOCKER}.v2+json"));
+    assert_eq!(
+        manifest["config"]["mediaType"],
+        "application/vnd.docker.container.image.v1+json"
+    );
+    let layers = manifest["layers"].as_array().expect("a list");
+    let is_dockers =
+        |layer: &serde_json::Value| layer["mediaType"] == "application/vnd.docker.image.rootfs.diff.tar.gzip";
+    assert!(layers.iter().all(is_dockers), "{manifest:#}");
+    // As skopeo makes it of the OCI manifest.
+    let skopeo = peers::skopeo(&place).args(["copy", "-q", "--src-tls-verify=false", "--dest-tls-verify=false"]);
+    skopeo
+        .args(["--format", "v2s2"].map(str::to_owned))
+        .args([&oci, &again].map(|name| format!("docker://{name}")))
+        .succeeds();
+    let theirs = json(place.wiac(["manifest", "inspect", &again]));
+    assert_eq!(
+        (&theirs["config"], &theirs["layers"]),
+        (&manifest["config"], &manifest["layers"])
+    );
+    // What came in as docker's goes out as that, and as OCI's where that is said.
+    wiac_on(&place, "other", ["run", "--rm", &docker, "cat", "/file"])
+        .succeeds()
+        .says("here");
+    wiac_on(&place, "other", ["push", "-q", &docker, &back]).succeeds();
+    assert_eq!(digest_of(&place, &back), digest_of(&place, &docker));
+    wiac_on(&place, "other", ["push", "-q", "--format", "oci", &docker, &back]).succeeds();
+    assert_eq!(digest_of(&place, &back), digest_of(&place, &oci));
+    let [from, to] = [&oci, &again].map(|name| format!("docker://{name}"));
+    wiac_on(&place, "third", ["transfer", "-q", "--format", "v2s2", &from, &to]).succeeds();
+    assert_eq!(digest_of(&place, &again), digest_of(&place, &docker));
+    assert_whole(&place, "other");
+}
+
+#[test]
+fn an_index_is_dockers_with_its_manifests() {
+    let (place, registry) = (Place::root(), Registry::start());
+    let name = registry.name("both:1");
+    let build = place.build(
+        "context",
+        "FROM scratch\nARG TARGETARCH\nCOPY <<EOF /arch\n$TARGETARCH\nEOF\n",
+    );
+    build
+        .args(["--platform", "linux/amd64,linux/arm64", "-t", &name])
+        .succeeds();
+    place.wiac(["push", "-q", "--format", "v2s2", &name]).succeeds();
+    // Where there is none of this name it is the registry's that is shown.
+    let index = json(wiac_on(&place, "other", ["manifest", "inspect", &name]));
+    assert_eq!(
+        index["mediaType"],
+        "application/vnd.docker.distribution.manifest.list.v2+json"
+    );
+    let manifests = index["manifests"].as_array().expect("a list");
+    let is_dockers =
+        |entry: &serde_json::Value| entry["mediaType"] == "application/vnd.docker.distribution.manifest.v2+json";
+    assert!(manifests.len() == 2 && manifests.iter().all(is_dockers), "{index:#}");
+    wiac_on(&place, "other", ["pull", "-q", "--platform", "linux/arm64", &name]).succeeds();
+    wiac_on(&place, "other", ["export", &name, "-o", "arm.tar"]).succeeds();
+    place.host("tar -xOf arm.tar arch").succeeds().says("arm64");
 }

@@ -1,0 +1,70 @@
+//! An image on its way out under another kind of manifest than it has: its blobs stay as they are.
+
+use super::incoming::describe;
+use super::outgoing::Outgoing;
+use super::save::OutgoingIndex;
+use crate::error::{Error, Result};
+use crate::layer::to_compact_json;
+use std::collections::HashMap;
+use wiac_oci::digest::Digest;
+use wiac_oci::manifest::{Descriptor, Index, Manifest};
+use wiac_oci::manifest_kind::ManifestKind;
+
+impl OutgoingIndex {
+    /// The same images under manifests of this kind. What has it already stays byte for byte. `shown`: how messages call it.
+    ///
+    /// # Errors
+    /// A layer that this kind has no word for.
+    pub fn into_kind(mut self, kind: ManifestKind, shown: &str) -> Result<Self> {
+        let mut exchanged = HashMap::new();
+        for image in &mut self.images {
+            let before = image.descriptor.digest.clone();
+            image.turn_into(kind, shown)?;
+            exchanged.insert(before, image.descriptor.clone());
+        }
+        if let Some((descriptor, bytes)) = &self.index
+            && ManifestKind::of(&descriptor.media_type) != kind
+        {
+            let index: Index = parse(bytes, shown)?;
+            let manifests = index
+                .manifests
+                .iter()
+                .map(|entry| entry_of(entry, &exchanged))
+                .collect();
+            let bytes = to_compact_json(&kind.index(&index, manifests));
+            self.index = Some((describe(kind.index_type(), &bytes), bytes));
+        }
+        Ok(self)
+    }
+}
+
+impl Outgoing {
+    fn turn_into(&mut self, kind: ManifestKind, shown: &str) -> Result<()> {
+        if ManifestKind::of(&self.descriptor.media_type) == kind {
+            return Ok(());
+        }
+        let manifest: Manifest = parse(&self.manifest, shown)?;
+        let manifest = kind
+            .manifest(&manifest)
+            .map_err(|error| Error::image(shown, error.to_string()))?;
+        for (layer, descriptor) in self.layers.iter_mut().zip(&manifest.layers) {
+            layer.descriptor = descriptor.clone();
+        }
+        self.manifest = to_compact_json(&manifest);
+        self.descriptor = describe(kind.manifest_type(), &self.manifest);
+        Ok(())
+    }
+}
+
+/// An index's entry for a manifest that is another one now.
+fn entry_of(entry: &Descriptor, exchanged: &HashMap<Digest, Descriptor>) -> Descriptor {
+    let mut made = entry.clone();
+    if let Some(now) = exchanged.get(&entry.digest) {
+        (made.media_type, made.digest, made.size) = (now.media_type.clone(), now.digest.clone(), now.size);
+    }
+    made
+}
+
+fn parse<T: serde::de::DeserializeOwned>(bytes: &[u8], shown: &str) -> Result<T> {
+    serde_json::from_slice(bytes).map_err(|error| Error::image(shown, format!("its manifest can't be read: {error}")))
+}
