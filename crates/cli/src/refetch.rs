@@ -104,7 +104,7 @@ fn fetch_documents(data: &Data, name: &Reference, (id, export): (&LocalId, &Expo
     Err(problem)
 }
 
-/// The newest manifest that an image came or went with, and what isn't here of its layers' blobs; `None` where it was made
+/// The manifest that an image came or went with and would go out by, and what isn't here of its layers' blobs; `None` where it was made
 /// here, or all is here.
 fn missing(data: &Data, image: &Wanted) -> Result<Option<(Descriptor, Vec<Missing>)>, Failure> {
     let Some(id) = &image.id else { return Ok(None) };
@@ -112,7 +112,7 @@ fn missing(data: &Data, image: &Wanted) -> Result<Option<(Descriptor, Vec<Missin
         return Ok(None);
     };
     let is_from_elsewhere = export.config.hex() == id.as_str();
-    for descriptor in export.manifests.into_iter().rev() {
+    for descriptor in image.manifests(&data.store, &export)? {
         let Some(document) = data.store.hold_blob(&descriptor.digest)? else {
             continue;
         };

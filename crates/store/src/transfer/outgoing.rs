@@ -236,7 +236,7 @@ impl<'a> Preparing<'a> {
         let Some(config) = self.store.hold_blob(&export.config)? else {
             return Ok(None);
         };
-        for descriptor in export.manifests.iter().rev() {
+        for descriptor in self.wanted.manifests(self.store, export)? {
             let Some(manifest) = self.store.hold_blob(&descriptor.digest)? else {
                 continue;
             };
@@ -248,7 +248,7 @@ impl<'a> Preparing<'a> {
                 return Ok(Some(Outgoing {
                     config: config.read()?,
                     manifest: bytes,
-                    descriptor: descriptor.clone(),
+                    descriptor,
                     layers,
                 }));
             }

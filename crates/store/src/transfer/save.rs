@@ -9,7 +9,7 @@ use super::pending::write_file;
 use super::sink::Sink;
 use crate::data::Store;
 use crate::error::Result;
-use crate::image::{ImageRecord, LocalId};
+use crate::image::{Export, ImageRecord, LocalId};
 use crate::layer::to_compact_json;
 use crate::temporary::Temporary;
 use std::collections::{BTreeMap, BTreeSet};
@@ -55,6 +55,22 @@ pub struct Wanted {
 }
 
 impl Wanted {
+    /// The manifests that the image has outside, the one to go out by first: what it came with under the name that it was
+    /// asked for by, then the newest.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn manifests(&self, store: &Store, export: &Export) -> Result<Vec<Descriptor>> {
+        let mut meant = Vec::new();
+        for name in &self.names {
+            meant.extend(name.digest().cloned());
+            meant.extend(store.name(name)?.and_then(|name| name.manifest));
+        }
+        let mut manifests: Vec<Descriptor> = export.manifests.iter().rev().cloned().collect();
+        manifests.sort_by_key(|manifest| !meant.contains(&manifest.digest));
+        Ok(manifests)
+    }
+
     /// Calls it what somebody wrote behind the path of an archive or layout, in place of its names.
     ///
     /// # Errors

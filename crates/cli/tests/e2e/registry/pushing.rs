@@ -205,6 +205,24 @@ fn manifests_are_dockers_where_that_is_wanted() {
 }
 
 #[test]
+fn an_image_of_several_manifests_goes_out_by_the_one_of_its_name() {
+    let (place, registry) = (Place::root(), Registry::start());
+    place.image("app", "");
+    let names = ["gzip", "zstd", "none"].map(|how| (how, registry.name(&format!("app:{how}"))));
+    for (how, name) in &names {
+        place.wiac(["push", "-q", "--compression", how, "app", name]).succeeds();
+        wiac_on(&place, "other", ["pull", "-q", name]).succeeds();
+    }
+    let ids = wiac_on(&place, "other", ["images", "-q", "--no-trunc"]).succeeds();
+    assert_eq!(ids.lines().len(), 1, "one image: {ids:?}");
+    for (how, name) in &names {
+        let back = registry.name(&format!("back:{how}"));
+        wiac_on(&place, "other", ["push", "-q", name, &back]).succeeds();
+        assert_eq!(digest_of(&place, name), digest_of(&place, &back), "{how}");
+    }
+}
+
+#[test]
 fn an_index_is_dockers_with_its_manifests() {
     let (place, registry) = (Place::root(), Registry::start());
     let name = registry.name("both:1");
