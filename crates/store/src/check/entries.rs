@@ -29,6 +29,7 @@ impl Checker<'_> {
             let problem = problem.or_else(|| is_missed.then(|| "its directory diff is missing".to_owned()));
             // Not yet: its blob may give it again.
             let problem = problem.filter(|problem| !self.is_left_to_proof(&id, problem));
+            let problem = problem.filter(|_| !self.is_unneeded_of_others(&id));
             if let Some(problem) = problem {
                 let advice = self.again_for(&id);
                 let directory = self.store.layer_directory(&id);
@@ -45,6 +46,13 @@ impl Checker<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Whether it lies in another tool's store, was run from there once, and no image of ours needs it: that tool may delete
+    /// what is its own, and no harm is done.
+    fn is_unneeded_of_others(&self, id: &LayerId) -> bool {
+        let lies_elsewhere = |info: LayerInfo| info.elsewhere.is_some();
+        !self.needed.contains_key(id) && self.store.layer_info(id).is_ok_and(lies_elsewhere)
     }
 
     fn problem_of_layer(&self, id: &LayerId) -> Option<String> {

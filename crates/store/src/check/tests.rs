@@ -424,6 +424,13 @@ fn a_layer_of_another_tool_is_whole_as_long_as_that_tool_keeps_it() {
         "{found}"
     );
     assert!(store.remove_image(&other).expect("removed").deleted);
+    let report = store.check(CHECK).expect("checked");
+    assert_eq!(report.findings, [], "nothing of ours needs it any more");
+    assert!(
+        report.notes[0].starts_with("1 layers that nothing refers to"),
+        "{:?}",
+        report.notes
+    );
     let collected = store.collect(&Selection::unreferenced()).expect("collected");
     assert_eq!((collected.layers.len(), collected.reclaimed()), (1, 0));
 }
