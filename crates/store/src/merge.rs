@@ -30,6 +30,31 @@ impl Store {
         self.fit_into(layers, MOST_LAYERS, owners)
     }
 
+    /// The same for directories (base first) of which the lower ones are layers of this store, as in a chain that somebody
+    /// put together. Those that can't be merged stay as they are, however many they are.
+    ///
+    /// # Errors
+    /// As [`Store::fit`].
+    pub fn fit_directories(
+        &self,
+        directories: &[PathBuf],
+        owners: OwnerPolicy,
+    ) -> Result<(Vec<PathBuf>, Vec<HeldLayer>)> {
+        if directories.len() <= MOST_LAYERS {
+            return Ok((directories.to_vec(), Vec::new()));
+        }
+        let own = |directory: &PathBuf| self.own_layers(std::slice::from_ref(directory)).pop();
+        let own: Vec<LayerId> = directories.iter().map_while(own).collect();
+        let mut layers = self.hold_layers(&own)?;
+        let above = &directories[layers.len()..];
+        let most = MOST_LAYERS.saturating_sub(above.len()).max(1);
+        if layers.len() > most {
+            layers = self.fit_into(layers, most, owners)?;
+        }
+        let below = layers.iter().map(|held| self.layer_diff(&held.id));
+        Ok((below.chain(above.iter().cloned()).collect(), layers))
+    }
+
     fn fit_into(&self, mut layers: Vec<HeldLayer>, most: usize, owners: OwnerPolicy) -> Result<Vec<HeldLayer>> {
         while layers.len() > most {
             let count = BLOCK.min(layers.len() - most + 1);

@@ -101,6 +101,9 @@ impl Ground {
                 locks.extend(stack.directories().iter().filter_map(|path| lock_if_stored(path)));
                 let workspace = container_layer(data, &layer, &stack)?;
                 container_layer_path = Some(layer);
+                let (directories, merged) = data.store.fit_directories(stack.directories(), data.owner_policy())?;
+                locks.extend(merged.into_iter().map(|held| held.lock));
+                let stack = LayerStack::new(directories);
                 (stack, ImageConfig::default(), workspace)
             }
             Request::Image(name) => {
