@@ -55,6 +55,14 @@ pub enum Error {
         /// The kind of attributes.
         kind: &'static str,
     },
+    /// Nothing can be put together in the data directory.
+    #[error("the data directory {0} is on a file system that is mounted read-only: images, inspect, history, layers, df, export and \
+        store check work on it; to run an image of it, name another one and the image's layers: wiac --data OTHER run \
+        \"$(wiac --data {0} layers -q IMAGE)\" CHANGES COMMAND", path.display())]
+    ReadOnly {
+        /// The data directory.
+        path: PathBuf,
+    },
     /// The data directory is not ours.
     #[error("{} is not empty and not a data directory of wiac; name another one (--data DIR or WIAC_DATA)",
         path.display())]

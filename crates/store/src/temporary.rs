@@ -1,13 +1,14 @@
 //! Unfinished things: directories in `tmp/`, each owned by a lock, swept by the next command when the lock is gone.
 
 use crate::data::Store;
-use crate::error::{IoExt, Result};
+use crate::error::{Error, IoExt, Result};
 use crate::lock::Lock;
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, RawDirEntry, unlinkat};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::fs;
+use std::io::ErrorKind;
 use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
@@ -31,7 +32,14 @@ impl Temporary {
         let path = parent.join(random_name()?);
         // A sweeper must not see the directory between its making and its lock.
         let making = Lock::shared(&parent)?;
-        fs::DirBuilder::new().mode(0o700).create(&path).on("create", &path)?;
+        match fs::DirBuilder::new().mode(0o700).create(&path) {
+            Err(error) if error.kind() == ErrorKind::ReadOnlyFilesystem => {
+                return Err(Error::ReadOnly {
+                    path: store.root().to_owned(),
+                });
+            }
+            result => result.on("create", &path)?,
+        }
         let lock = Lock::exclusive(&path)?;
         drop(making);
         Ok(Self { path, _lock: lock })

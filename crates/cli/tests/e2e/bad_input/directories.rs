@@ -176,6 +176,24 @@ fn a_read_only_place() {
     )
     .fails(125);
     said.complains(&["ro/data", "Read-only file system"]);
+    // What is in a data directory is of use there, too.
+    place.image("app", "RUN echo here > /file");
+    let mount = "mount --bind data data; mount -o remount,bind,ro data";
+    for command in [
+        "images",
+        "inspect app",
+        "history app",
+        "layers app",
+        "df",
+        "export -o root.tar app",
+        "store check",
+    ] {
+        privately(&place, &format!("{mount}; $WIAC {command}")).succeeds();
+    }
+    let said = privately(&place, &format!("{mount}; $WIAC run app true")).fails(125);
+    said.complains(&["mounted read-only", "wiac --data OTHER run"]);
+    let run = "$WIAC --data other run \"$($WIAC layers -q app)\" ./changes cat /file";
+    privately(&place, &format!("{mount}; {run}")).succeeds().says("here");
 }
 
 #[test]
