@@ -66,6 +66,8 @@ fn said_otherwise(option: &str) -> Option<Failure> {
         "--disable-content-trust" | "--remove-signatures" | "--rm" | "--force-rm" | "--layers" => {
             "leave it out: it is so by itself"
         }
+        "--squash" => "write wiac squash IMAGE NAME afterwards",
+        "--include-volumes" => "what lies in volumes is no part of the changes: copy it into the container first",
         "--force-compression" => "a layer that came in keeps its bytes, so that its digest stays",
         "--format" => "indexes are OCI's; wiac push and wiac transfer have it for an image's manifest",
         "--sign-by" | "--sign-by-sigstore" | "--sign-passphrase-file" => {

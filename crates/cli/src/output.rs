@@ -1,8 +1,10 @@
 //! What commands print. The macros have std's names and stand in their place: std's panic where nothing can be
 //! written, as on a full disk.
 
+use crate::error::{Failure, words};
 use std::fmt::Arguments;
 use std::io::Write;
+use std::path::Path;
 
 macro_rules! print {
     ($($text:tt)*) => { crate::output::to_stdout(format_args!($($text)*)) };
@@ -34,6 +36,15 @@ pub(crate) fn to_stdout(text: Arguments<'_>) {
 /// A message that can't be told is lost; the exit code stays.
 pub(crate) fn to_stderr(text: Arguments<'_>) {
     let _ = std::io::stderr().lock().write_fmt(text);
+}
+
+/// Writes a small file that the user named; through symlinks, and into pipes and devices.
+///
+/// # Errors
+/// Which one, and why.
+pub(crate) fn write_file(path: &Path, text: &str) -> Result<(), Failure> {
+    std::fs::write(path, text)
+        .map_err(|error| Failure::new(format!("can't write {}: {}", path.display(), words(&error))))
 }
 
 /// Why standard output doesn't take an answer.

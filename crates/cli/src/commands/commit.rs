@@ -33,6 +33,15 @@ pub(crate) struct Arguments {
     /// Say nothing beside the id
     #[arg(short, long)]
     quiet: bool,
+    /// Write the image's id to this file
+    #[arg(long, value_name = "FILE")]
+    iidfile: Option<PathBuf>,
+    /// Accepted as docker and podman have it: what runs isn't committed at all
+    #[arg(short, long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pause: Option<bool>,
+    /// Accepted as podman has it: of which kind the manifest is, wiac push --format says
+    #[arg(short, long, value_name = "KIND", value_parser = ["oci", "docker"])]
+    format: Option<String>,
 }
 
 /// Runs the command.
@@ -53,6 +62,9 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
     })?;
     if let Some(name) = &arguments.name {
         data.store.name_image(name, &image.id)?;
+    }
+    if let Some(path) = &arguments.iidfile {
+        crate::output::write_file(path, image.id.as_str())?;
     }
     println!("{}", image.id);
     Ok(ExitCode::SUCCESS)

@@ -154,13 +154,7 @@ fn push(data: &Data, arguments: &Arguments, image: &str, to: &Reference) -> Resu
     let descriptor = send_stored(data, &client, what, to, (&packing, arguments.format), arguments.quiet)?;
     let digest = &descriptor.digest;
     if let Some(path) = &arguments.digestfile {
-        std::fs::write(path, digest.as_str()).map_err(|error| {
-            Failure::new(format!(
-                "can't write {}: {}",
-                path.display(),
-                crate::error::words(&error)
-            ))
-        })?;
+        crate::output::write_file(path, digest.as_str())?;
     }
     if arguments.quiet {
         println!("{digest}");

@@ -6,8 +6,8 @@ use super::Arguments;
 use super::platforms::Images;
 use crate::data::Data;
 use crate::error::{Failure, words};
+use crate::output::write_file;
 use std::io::ErrorKind;
-use std::path::Path;
 use wiac_layer::compression::Compression;
 use wiac_oci::digest::Digest;
 use wiac_oci::manifest::{Descriptor, Platform};
@@ -67,7 +67,7 @@ impl Told {
     /// Writes the files that say what was built.
     pub(super) fn write(&self, arguments: &Arguments, images: &Images) -> Result<(), Failure> {
         if let (Some(path), Some(id)) = (&arguments.iidfile, self.id()) {
-            write_text(path, id.as_str())?;
+            write_file(path, id.as_str())?;
         }
         let Some(path) = &arguments.metadata_file else {
             return Ok(());
@@ -88,7 +88,7 @@ impl Told {
             let names: Vec<String> = names.map(|name| name.with_default_tag().to_string()).collect();
             metadata.insert("image.name".to_owned(), names.join(",").into());
         }
-        write_text(path, &format!("{:#}\n", serde_json::Value::Object(metadata)))
+        write_file(path, &format!("{:#}\n", serde_json::Value::Object(metadata)))
     }
 }
 
@@ -99,7 +99,7 @@ pub(super) fn forget(arguments: &Arguments) -> Result<(), Failure> {
         return Ok(());
     };
     let forgotten = match path.metadata() {
-        Ok(found) if found.is_file() && path.is_symlink() => return write_text(path, ""),
+        Ok(found) if found.is_file() && path.is_symlink() => return write_file(path, ""),
         _ if path.is_symlink() => Ok(()),
         Ok(found) if !found.is_file() && !found.is_dir() => Ok(()),
         _ => std::fs::remove_file(path),
@@ -132,9 +132,4 @@ fn true_id(data: &Data, record: &ImageRecord, clamp: Option<i64>) -> Result<Dige
     let mut config = record.config.clone();
     config.rootfs.diff_ids = diff_ids(&data.store, record, clamp)?;
     Ok(Digest::sha256(config.to_bytes()))
-}
-
-fn write_text(path: &Path, text: &str) -> Result<(), Failure> {
-    std::fs::write(path, text)
-        .map_err(|error| Failure::new(format!("can't write {}: {}", path.display(), words(&error))))
 }

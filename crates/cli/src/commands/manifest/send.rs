@@ -71,13 +71,7 @@ impl Push {
         let bytes = serde_json::to_vec(&index)?;
         let digest = sending.client.put_manifest(&to, media_type::INDEX, &bytes)?;
         if let Some(path) = &self.digestfile {
-            std::fs::write(path, digest.as_str()).map_err(|error| {
-                Failure::new(format!(
-                    "can't write {}: {}",
-                    path.display(),
-                    crate::error::words(&error)
-                ))
-            })?;
+            crate::output::write_file(path, digest.as_str())?;
         }
         if self.purge {
             data.store.remove_list(&self.list)?;

@@ -75,6 +75,18 @@ fn a_container_becomes_an_image(place: &Place) {
         .says("one\ntwo");
     place.wiac(["prune", "-f"]).succeeds();
     place.sh(&chain, "./box", "cat /made/*").succeeds().says("one\ntwo");
+    // What users of docker and podman write beside.
+    for pause in ["-p", "--pause=false"] {
+        let commit = ["commit", pause, "-f", "docker", "--iidfile", "id", "./box", "fourth"];
+        let said = place.wiac(commit).succeeds();
+        assert_eq!(place.read("id"), said.text());
+    }
+    for (option, why) in [("--squash", "wiac squash"), ("--include-volumes", "volumes")] {
+        place
+            .wiac(["commit", option, "./box", "no"])
+            .fails(125)
+            .complains(&[option, why]);
+    }
     assert_whole(place, "data");
 }
 
