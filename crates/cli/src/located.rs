@@ -109,13 +109,8 @@ pub(crate) fn stored(data: &Data, id: LocalId, record: ImageRecord) -> Result<Lo
 /// # Errors
 /// What can't be read or written.
 pub(crate) fn copy_into_store(data: &Data, text: &str, located: &Located, image: &Image) -> Result<HeldImage, Failure> {
-    let gives_tar = |layer: &Layer| layer.tar_split.is_some() || layer.blob.is_some();
-    if image.layers.iter().all(gives_tar) {
-        let places = (0..image.layers.len())
-            .map(|number| (None, number.to_string()))
-            .collect();
-        let incoming = Incoming::new(text, image.config.clone(), None, places)?;
-        return Ok(load(&data.store, &incoming, &Tars(image), data.owner_policy())?.image);
+    if gives_tars(image) {
+        return load_tars(data, text, image);
     }
     // Without what gives the tars again the copy has other diff IDs, and so another id.
     let mut layers: Vec<HeldLayer> = Vec::new();
@@ -146,6 +141,43 @@ pub(crate) fn copy_into_store(data: &Data, text: &str, located: &Located, image:
     })?)
 }
 
+/// Whether each layer of an image gives its tar again, byte for byte.
+fn gives_tars(image: &Image) -> bool {
+    let gives_tar = |layer: &Layer| layer.tar_split.is_some() || layer.blob.is_some();
+    image.layers.iter().all(gives_tar)
+}
+
+/// Loads an image by the tars of its layers.
+fn load_tars(data: &Data, text: &str, image: &Image) -> Result<HeldImage, Failure> {
+    let places = (0..image.layers.len())
+        .map(|number| (None, number.to_string()))
+        .collect();
+    let incoming = Incoming::new(text, image.config.clone(), None, places)?;
+    Ok(load(&data.store, &incoming, &Tars(image), data.owner_policy())?.image)
+}
+
+/// An image of a store that is another user's, as an additional one is mostly root's: the owners of its files mean
+/// something else here, and its marks may not be seen. What its tars say is right, and a copy of that is used.
+fn of_another_user(
+    data: &Data,
+    reference: &Reference,
+    image: &Image,
+    other: wiac_foreign::Error,
+) -> Result<Located, Failure> {
+    if !gives_tars(image) {
+        return Err(other.into());
+    }
+    let text = format!("{}{}", reference.kind.prefix(), reference.name);
+    let copied = load_tars(data, &text, image).map_err(|failure| {
+        Failure::new(format!(
+            "{other}, or load what it saves (podman save {} | wiac load): it can't be copied from: {failure}",
+            reference.name
+        ))
+    })?;
+    let record = data.store.image(&copied.id)?;
+    stored(data, copied.id.clone(), record)
+}
+
 /// The tars of an image's layers, as its tool got them.
 struct Tars<'i>(&'i Image);
 
@@ -173,6 +205,9 @@ impl LayerSource for Tars<'_> {
 /// Lets the layers of another tool's image stand in our store, as symlinks to where they lie.
 fn elsewhere(data: &Data, reference: &Reference) -> Result<Located, Failure> {
     let mut image = wiac_foreign::resolve(reference, &data.caller)?;
+    if let Err(other) = image.check_owner() {
+        return of_another_user(data, reference, &image, other);
+    }
     let config = ImageConfig::parse(&image.config)?;
     let keys: Vec<String> = image.layers.iter().map(key).collect::<Result<_, _>>()?;
     let mut known: Vec<Option<HeldLayer>> = Vec::with_capacity(keys.len());

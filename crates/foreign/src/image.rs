@@ -7,6 +7,9 @@ use std::path::PathBuf;
 use wiac_layer::Form;
 use wiac_oci::digest::{DiffId, Digest};
 
+/// A store and the user whose it is.
+pub type Owned = (PathBuf, u32);
+
 /// An image in another tool's store.
 #[derive(Debug)]
 pub struct Image {
@@ -22,6 +25,9 @@ pub struct Image {
     pub layers: Vec<Layer>,
     /// The store's directory.
     pub store: PathBuf,
+    /// A store (an additional one) of another user that layers lie in, and whose it is: the owners of its files mean
+    /// something else in the caller's containers, so that it can only be copied from.
+    pub others: Option<Owned>,
     /// Locks that keep the tool from changing the store. To be let go ([`Image::release`]) once the layers are mounted
     /// or copied: as long as they are held, the tool waits, with some commands that only read as well.
     pub guard: Guard,
@@ -80,6 +86,21 @@ impl Image {
     /// forms: which layer, which file, and what to do.
     pub fn inspect(&mut self) -> Result<()> {
         inspect::layers(&mut self.layers)
+    }
+
+    /// Whether the layers can be used where they lie, as far as it is a matter of whose they are.
+    ///
+    /// # Errors
+    /// Where they are another user's.
+    pub fn check_owner(&self) -> Result<()> {
+        match &self.others {
+            None => Ok(()),
+            Some((path, owner)) => Err(Error::OtherUser {
+                tool: "podman",
+                path: path.clone(),
+                owner: *owner,
+            }),
+        }
     }
 
     /// Lets the tool go on.

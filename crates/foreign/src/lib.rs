@@ -34,7 +34,7 @@ mod time;
 pub use caller::Caller;
 pub use containers::lock::Guard;
 pub use error::{Error, Result};
-pub use image::{Image, Layer, Marks, Summary};
+pub use image::{Image, Layer, Marks, Owned, Summary};
 pub use reference::{Kind, Location, Reference, parse};
 
 /// Finds an image and looks through its layers: [`resolve`], then [`Image::inspect`].
@@ -43,6 +43,7 @@ pub use reference::{Kind, Location, Reference, parse};
 /// What the two return.
 pub fn open(reference: &Reference, caller: &Caller) -> Result<Image> {
     let mut image = resolve(reference, caller)?;
+    image.check_owner()?;
     image.inspect()?;
     Ok(image)
 }

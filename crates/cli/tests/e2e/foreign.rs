@@ -302,3 +302,48 @@ fn docker_goes_on_while_its_image_runs() {
 fn wiac_on(place: &Place, program: &Path) -> String {
     format!("env WIAC_DATA={} {}", place.data().display(), program.display())
 }
+
+#[test]
+fn an_additional_store_of_roots_is_copied_from() {
+    let (root, user) = (Place::root(), Place::user());
+    sources(&root);
+    podman(&root).args(["import", "base.tar", "localhost/base"]).succeeds();
+    let _leftovers = Leftovers(&root);
+    for (name, dockerfile) in [
+        (
+            "shared",
+            "FROM localhost/base\nRUN rm /etc/gone && rm -r /srv && mkdir /srv && echo new >/srv/new\n",
+        ),
+        (
+            "private",
+            "FROM localhost/shared\nRUN echo mine >/etc/kept && chmod 700 /etc/kept\n",
+        ),
+    ] {
+        root.write("context/Dockerfile", dockerfile);
+        let build = ["build", "--network=none", "--layers", "-t"].map(str::to_owned);
+        podman(&root)
+            .args(build)
+            .args([&format!("localhost/{name}"), "context"])
+            .succeeds();
+    }
+    root.host("chmod a+rx . && find store -path '*/diff/*' -prune -o -exec chmod a+rX {} +")
+        .succeeds();
+    let name = |image: &str| format!("containers-storage:[overlay@{}]localhost/{image}", root.shown("store"));
+    let look = "ls /srv; cat /srv/new; test -e /etc/gone || echo deleted; stat -c %u /srv";
+    for _ in 0..2 {
+        let said = user.wiac(["run", &name("shared"), "sh", "-c", look]).succeeds();
+        said.says("new\nnew\ndeleted\n0");
+    }
+    user.wiac(["tag", &name("shared"), "mine"]).succeeds();
+    user.build("on", &format!("FROM {}\nRUN ls /srv > /said\n", name("shared")))
+        .args(["-t", "on"])
+        .succeeds();
+    let images = user.wiac(["images", "-q"]).succeeds();
+    assert_eq!(images.lines().len(), 2, "{images:?}");
+    user.wiac(["run", &name("private"), "true"]).fails(125).complains(&[
+        "belongs to another user",
+        "podman save localhost/private | wiac load",
+        "etc/kept",
+    ]);
+    user.wiac(["store", "check", "--deep"]).succeeds();
+}

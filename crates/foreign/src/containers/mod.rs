@@ -12,7 +12,7 @@ mod registries;
 
 use crate::caller::Caller;
 use crate::error::{Error, IoExt, Result};
-use crate::image::{Image, Layer, Marks, Summary};
+use crate::image::{Image, Layer, Marks, Owned, Summary};
 use crate::reference::Location;
 use crate::{platform, read, time};
 use config::Store;
@@ -37,7 +37,7 @@ pub(crate) fn open(location: &Location, name: &str, caller: &Caller) -> Result<I
     let (roots, guard) = records::read(&store)?;
     let found = of_this_machine(&roots, names::find(&roots, name, &registries)?, name)?;
     let documents = Documents::read(found)?;
-    let chain = layers(&roots, found, caller)?;
+    let (chain, others) = layers(&roots, found, caller)?;
     let mut image = Image {
         id: documents.id,
         names: found.image.names().to_vec(),
@@ -45,6 +45,7 @@ pub(crate) fn open(location: &Location, name: &str, caller: &Caller) -> Result<I
         manifest: documents.manifest,
         layers: chain,
         store: found.root.path.clone(),
+        others,
         guard,
     };
     image.check_diff_ids(&documents.diff_ids)?;
@@ -168,9 +169,11 @@ fn chain<'a>(roots: &'a [Root], found: Found<'a>) -> Result<Vec<(&'a Root, &'a L
     Ok(chain)
 }
 
-fn layers(roots: &[Root], found: Found<'_>, caller: &Caller) -> Result<Vec<Layer>> {
+/// The layers, base first, and the first store among theirs that is another user's, with its owner.
+fn layers(roots: &[Root], found: Found<'_>, caller: &Caller) -> Result<(Vec<Layer>, Option<Owned>)> {
     let mut layers = Vec::new();
     let mut checked: Option<&Path> = None;
+    let mut others = None;
     for (root, record) in chain(roots, found)? {
         records::check_id(&root.layers_json(), &record.id)?;
         let home = roots
@@ -184,12 +187,12 @@ fn layers(roots: &[Root], found: Found<'_>, caller: &Caller) -> Result<Vec<Layer
                 )
             })?;
         if checked != Some(&root.path) {
-            check_owner(&root.path)?;
+            others = others.or(other_owner(&root.path)?);
             checked = Some(&root.path);
         }
         layers.push(layer(root, record, &home, caller)?);
     }
-    Ok(layers)
+    Ok((layers, others))
 }
 
 /// A layer, if its directory can be used as it is.
@@ -234,18 +237,12 @@ fn existing(path: PathBuf) -> Option<PathBuf> {
     path.exists().then_some(path)
 }
 
-/// Refuses another user's store: its files' owners mean something else there. Both sides are seen from the same user
-/// namespace, whichever it is.
-fn check_owner(root: &Path) -> Result<()> {
+/// A store's owner, where that is another user: its files' owners mean something else then. Both sides are seen from the
+/// same user namespace, whichever it is.
+fn other_owner(root: &Path) -> Result<Option<Owned>> {
     let owner = std::fs::metadata(root).on("look at", root)?.uid();
-    if owner != rustix::process::geteuid().as_raw() {
-        return Err(Error::OtherUser {
-            tool: "podman",
-            path: root.to_owned(),
-            owner,
-        });
-    }
-    Ok(())
+    let is_other = owner != rustix::process::geteuid().as_raw();
+    Ok(is_other.then(|| (root.to_owned(), owner)))
 }
 
 /// A configuration file in TOML; `None` where there is none.

@@ -92,6 +92,7 @@ impl Containerd {
             manifest: Some(documents.manifest_bytes),
             layers: self.layers(found, diff_ids, form)?,
             store: self.root.clone(),
+            others: None,
             guard: Guard::default(),
         };
         image.check_diff_ids(diff_ids)?;

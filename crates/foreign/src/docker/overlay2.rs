@@ -82,6 +82,7 @@ impl Overlay2 {
             manifest: None,
             layers,
             store: self.root.clone(),
+            others: None,
             guard: Guard::default(),
         };
         image.check_diff_ids(&diff_ids)?;
