@@ -66,6 +66,7 @@ fn said_otherwise(option: &str) -> Option<Failure> {
         "--disable-content-trust" | "--remove-signatures" | "--rm" | "--force-rm" | "--layers" => {
             "leave it out: it is so by itself"
         }
+        "--tree" => "write wiac layers IMAGE",
         "--squash" => "write wiac squash IMAGE NAME afterwards",
         "--include-volumes" => "what lies in volumes is no part of the changes: copy it into the container first",
         "--force-compression" => "a layer that came in keeps its bytes, so that its digest stays",

@@ -3,14 +3,18 @@
 use crate::error::Failure;
 
 /// What there is instead.
-const OTHERWISE: [(&str, &str); 24] = [
+const OTHERWISE: [(&str, &str); 25] = [
+    ("artifact", "wiac transfer and wiac referrers"),
     ("builder", "wiac cache and wiac prune --cache"),
     ("buildx", "wiac build and wiac cache"),
     ("bud", "wiac build"),
     ("container", "wiac run, commit and export"),
     ("cp", "wiac copy, into a layer directory"),
     ("diff", "the directory diff of a container layer"),
-    ("image", "wiac images, inspect, history, tag, rmi and prune"),
+    (
+        "image",
+        "wiac images, inspect, history, layers (podman's tree), tag, rmi, save, load and prune",
+    ),
     ("info", "wiac df and wiac --version"),
     ("ls", "wiac images"),
     ("mount", "wiac layers, which shows the directories"),
