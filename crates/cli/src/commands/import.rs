@@ -2,6 +2,7 @@
 
 use crate::error::Failure;
 use crate::exit::ExitCode;
+use crate::fetching::{Network, is_address};
 use crate::{Global, data};
 use clap::Args;
 use std::fs::File;
@@ -18,8 +19,8 @@ use wiac_store::{HeldLayer, ImageRecord};
 // What may be written; clap makes the help of the comments below.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// A tar (compressed or not), a directory, or - for standard input
-    #[arg(value_name = "FILE|DIR|-")]
+    /// A tar (compressed or not), its URL, a directory, or - for standard input
+    #[arg(value_name = "FILE|URL|DIR|-")]
     source: PathBuf,
     /// Name the image
     #[arg(value_name = "NAME", value_parser = crate::place::new_name)]
@@ -80,6 +81,8 @@ fn check_platform(platform: Option<&Platform>) -> Result<(), Failure> {
 enum Source {
     Directory,
     File(File),
+    /// Of the web, by its address.
+    Address(String),
 }
 
 fn source(path: &Path) -> Result<Source, Failure> {
@@ -91,10 +94,8 @@ fn source(path: &Path) -> Result<Source, Failure> {
         return Ok(Source::File(File::from(input.as_fd().try_clone_to_owned()?)));
     }
     let text = path.to_string_lossy();
-    if text.starts_with("http://") || text.starts_with("https://") {
-        return Err(Failure::new(format!(
-            "{text}: wiac import doesn't download; send it to standard input: curl {text} | wiac import -"
-        )));
+    if is_address(&text) {
+        return Ok(Source::Address(text.into_owned()));
     }
     let failed = |error: &std::io::Error| Failure::new(format!("can't open {text}: {}", crate::error::words(error)));
     if path.is_dir() {
@@ -114,6 +115,10 @@ fn take(data: &data::Data, source: Source, arguments: &Arguments, created: &str)
     Ok(match source {
         Source::Directory => import_directory(&data.store, shown, data.owner_policy(), made)?,
         Source::File(file) => import(&data.store, Box::new(file), shown, data.owner_policy(), made)?,
+        Source::Address(address) => {
+            let file = Network::new(data.caller.uid).open(&address)?;
+            import(&data.store, Box::new(file), shown, data.owner_policy(), made)?
+        }
     })
 }
 

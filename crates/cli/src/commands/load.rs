@@ -1,7 +1,9 @@
 //! `wiac load`: images from an image layout or an archive into the store.
 
+use crate::data::Data;
 use crate::error::Failure;
 use crate::exit::ExitCode;
+use crate::fetching::{Network, is_address};
 use crate::place::{self, Inside, Place};
 use crate::{Global, data};
 use clap::Args;
@@ -11,13 +13,12 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use wiac_oci::manifest::Platform;
 use wiac_oci::reference::Reference;
-use wiac_store::Store;
 use wiac_store::transfer::{Archive, Incoming, load};
 
 // What may be written; clap makes the help of the comments below.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// Read this file or directory instead of standard input: an OCI image layout, what docker save wrote, or a directory of skopeo's (dir:).
+    /// Read this file, URL or directory instead of standard input: an OCI image layout, what docker save wrote, or a directory of skopeo's (dir:).
     /// One image of several is named as in wiac transfer: oci:DIR:NAME, oci-archive:FILE:NAME, docker-archive:FILE:NAME
     #[arg(short, long, value_name = "PATH")]
     input: Option<PathBuf>,
@@ -42,7 +43,7 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
     let inside = input.and_then(|path| written_as_place(path));
     let archive = match &inside {
         Some(inside) => inside.open(&data)?,
-        None => open(&data.store, input.map(PathBuf::as_path))?,
+        None => open(&data, input.map(PathBuf::as_path))?,
     };
     let platform = arguments.platform.clone().unwrap_or_else(Platform::host);
     let mut images = archive.images_called(&platform, inside.and_then(|inside| inside.called))?;
@@ -81,8 +82,13 @@ fn refuse_other_places(path: &Path) -> Result<(), Failure> {
     Err(Failure::usage(format!("{text}: wiac load reads files; {remedy}")))
 }
 
-fn open(store: &Store, path: Option<&Path>) -> Result<Archive, Failure> {
+fn open(data: &Data, path: Option<&Path>) -> Result<Archive, Failure> {
+    let store = &data.store;
     if let Some(path) = path.filter(|path| *path != Path::new("-")) {
+        if let Some(address) = path.to_str().filter(|text| is_address(text)) {
+            let file = Network::new(data.caller.uid).open(address)?;
+            return Ok(Archive::open_stream(store, Box::new(file), path)?);
+        }
         refuse_other_places(path)?;
         return Ok(Archive::open_path(store, path)?);
     }

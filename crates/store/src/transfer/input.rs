@@ -54,7 +54,15 @@ impl Archive {
                 return Self::tar(file, shown);
             }
         }
-        let (compression, source) = detect(Box::new(file)).on("read", shown)?;
+        Self::open_stream(store, Box::new(file), shown)
+    }
+
+    /// The same for what comes from elsewhere, from its beginning on.
+    ///
+    /// # Errors
+    /// As [`Self::open_path`].
+    pub fn open_stream(store: &Store, source: Box<dyn Read + Send>, shown: &Path) -> Result<Self> {
+        let (compression, source) = detect(source).on("read", shown)?;
         let spooled = spool(store, compression, source, shown)?;
         Self::tar(spooled, shown)
     }
