@@ -3,7 +3,7 @@
 use crate::error::{IoExt, Result};
 use std::fmt::Write as _;
 use std::fs::{self, File, Permissions};
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -21,7 +21,7 @@ pub(crate) const NAMES: [&str; 3] = ["resolv.conf", "hosts", "hostname"];
 /// Writes the three files into `directory`: copies, so that a container that changes them changes nothing else.
 /// `more`: further names with their addresses.
 pub(crate) fn write(directory: &Path, hostname: &str, host_network: bool, more: &[(String, String)]) -> Result<()> {
-    let hosts = if host_network { host_file("/etc/hosts") } else { None };
+    let hosts = if host_network { host_file("/etc/hosts")? } else { None };
     let mut hosts = hosts.unwrap_or_else(|| format!("{LOCALHOST}127.0.1.1\t{hostname}\n"));
     if !hosts.ends_with('\n') {
         hosts.push('\n');
@@ -30,7 +30,7 @@ pub(crate) fn write(directory: &Path, hostname: &str, host_network: bool, more: 
         let _ = writeln!(hosts, "{address}\t{name}");
     }
     let texts = [
-        host_file("/etc/resolv.conf").unwrap_or_default(),
+        host_file("/etc/resolv.conf")?.unwrap_or_default(),
         hosts,
         format!("{hostname}\n"),
     ];
@@ -47,10 +47,14 @@ fn write_file(path: &Path, text: &[u8]) -> Result<()> {
     file.set_permissions(Permissions::from_mode(0o644)).on("protect", path)
 }
 
-fn host_file(path: &str) -> Option<String> {
-    fs::read(path)
-        .ok()
-        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+/// A file of the host, where it has one that its user may read.
+fn host_file(path: &str) -> Result<Option<String>> {
+    let path = Path::new(path);
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => Ok(None),
+        Err(error) => Err(error).on("read", path),
+    }
 }
 
 /// The host's own name.

@@ -19,7 +19,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use wiac_sys::map::HashMap;
-use wiac_sys::root::{FileKind, Resolved, Root};
+use wiac_sys::root::{FileKind, Resolved, Root, Shortage};
 
 /// Where programs named without a slash are looked up unless the caller says otherwise: root's usual PATH.
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -83,7 +83,11 @@ impl<'r> Collector<'r> {
     /// # Errors
     /// [`Error`]. What was found before the error stays in the collector.
     pub fn add_program(&mut self, name: impl AsRef<OsStr>) -> Result<(), Error> {
-        let name = name.as_ref();
+        let added = self.add_named(name.as_ref());
+        self.judge(added)
+    }
+
+    fn add_named(&mut self, name: &OsStr) -> Result<(), Error> {
         let found = self.locate(name)?;
         let object = self.start(&found, NeededBy::User, 0)?;
         self.assembly.programs.push(Program {
@@ -92,6 +96,18 @@ impl<'r> Collector<'r> {
             object,
         });
         Ok(())
+    }
+
+    /// Paths that lead nowhere are passed over all the time. Where the kernel's reason said nothing of the path, neither
+    /// what was found counts nor what seems to be missing.
+    pub(crate) fn judge<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
+        match self.files.walk.take_shortage() {
+            Some(Shortage { path, errno }) => Err(Error::Lookup {
+                source: wiac_sys::Error::new("resolve", crate::error::shown(&path), errno),
+                path,
+            }),
+            None => result,
+        }
     }
 
     /// Adds the files of a set, as far as they exist. They're collected by [`Collector::finish`].
@@ -107,9 +123,11 @@ impl<'r> Collector<'r> {
     /// What goes wrong while the sets are collected.
     pub fn finish(mut self) -> Result<Closure, Error> {
         for set in std::mem::take(&mut self.sets) {
-            self.collect_set(set)?;
+            let collected = self.collect_set(set);
+            self.judge(collected)?;
         }
         self.assembly.merged_directories(&mut self.files.walk);
+        self.judge(Ok(()))?;
         Ok(self.assembly.finish())
     }
 
@@ -312,10 +330,10 @@ impl<'r> Collector<'r> {
     }
 
     /// The files of the directories for loaders whose name begins like this.
-    pub(crate) fn loaders(&self, prefix: &str) -> Vec<PathBuf> {
+    pub(crate) fn loaders(&mut self, prefix: &str) -> Vec<PathBuf> {
         let mut paths = Vec::new();
         for directory in ["/lib64", "/lib", "/libx32", "/lib32"] {
-            let entries = self.files.walk.root().read_dir(directory).unwrap_or_default();
+            let entries = self.files.walk.read_dir(directory).unwrap_or_default();
             let names = entries.into_iter().map(|entry| entry.name);
             let names = names.filter(|name| name.as_bytes().starts_with(prefix.as_bytes()));
             paths.extend(names.map(|name| Path::new(directory).join(name)));

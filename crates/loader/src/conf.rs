@@ -119,7 +119,7 @@ fn names(files: &mut Files<'_>, directory: &Path, pattern: &[u8]) -> Vec<OsStrin
     if resolved.metadata.kind != FileKind::Directory {
         return Vec::new();
     }
-    let entries = files.walk.root().read_dir(&resolved.path).unwrap_or_default();
+    let entries = files.walk.read_dir(&resolved.path).unwrap_or_default();
     let names = entries.into_iter().map(|entry| entry.name.into_vec());
     names
         .filter(|name| matches(pattern, name) && (name[0] != b'.' || pattern.first() == Some(&b'.')))

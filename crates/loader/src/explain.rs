@@ -43,17 +43,9 @@ pub fn explain(root: &Root, start: &FailedStart<'_>) -> Diagnosis {
     if start.program.is_empty() {
         return not_in_path("", &[], None);
     }
-    let path = match explainer.collector.locate(start.program) {
-        Ok(path) => path,
-        Err(error) => return explainer.diagnose(error),
-    };
-    if let Some(diagnosis) = explainer.file(&path, 0) {
-        return diagnosis;
-    }
-    match errno {
-        Some(errno) => explainer.refused(&path, errno),
-        None => Diagnosis::NoFault(path),
-    }
+    let diagnosis = explainer.command(start.program);
+    let judged = explainer.collector.judge(Ok(diagnosis));
+    judged.unwrap_or_else(Diagnosis::Other)
 }
 
 fn not_in_path(name: &str, searched: &[PathBuf], nearest: Option<String>) -> Diagnosis {
@@ -70,6 +62,20 @@ struct Explainer<'r> {
 }
 
 impl Explainer<'_> {
+    fn command(&mut self, program: &OsStr) -> Diagnosis {
+        let path = match self.collector.locate(program) {
+            Ok(path) => path,
+            Err(error) => return self.diagnose(error),
+        };
+        if let Some(diagnosis) = self.file(&path, 0) {
+            return diagnosis;
+        }
+        match self.errno {
+            Some(errno) => self.refused(&path, errno),
+            None => Diagnosis::NoFault(path),
+        }
+    }
+
     /// What is wrong with a file that should be started; `None` where nothing is seen to be.
     fn file(&mut self, path: &Path, scripts: usize) -> Option<Diagnosis> {
         let resolved = match self.startable(path) {
@@ -168,7 +174,7 @@ impl Explainer<'_> {
     }
 
     /// The dynamic loader of another C library than the one that is missing.
-    fn other_loader(&self, missing: &Path) -> Option<PathBuf> {
+    fn other_loader(&mut self, missing: &Path) -> Option<PathBuf> {
         let musl = missing.to_string_lossy().contains("ld-musl-");
         let prefix = if musl { "ld-linux" } else { "ld-musl-" };
         self.collector.loaders(prefix).into_iter().next()

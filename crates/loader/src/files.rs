@@ -41,7 +41,8 @@ impl<'r> Files<'r> {
         }
     }
 
-    /// Where a path leads; `None` where it leads nowhere, for whatever reason.
+    /// Where a path leads; `None` where it leads nowhere, for whatever reason: one that says nothing of the path is told
+    /// in the end (`Collector::judge`).
     pub fn find(&mut self, path: &Path) -> Option<Rc<Resolved>> {
         if let Some(known) = self.found.get(path.as_os_str()) {
             return Some(Rc::clone(known));

@@ -13,7 +13,7 @@ pub(crate) fn program(files: &mut Files<'_>, name: &OsStr, cwd: &Path, path: &[P
     let mut best: Option<(usize, String)> = None;
     for directory in path {
         let directory = cwd.join(directory);
-        let mut entries = files.walk.root().read_dir(&directory).unwrap_or_default();
+        let mut entries = files.walk.read_dir(&directory).unwrap_or_default();
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         for entry in entries {
             let candidate = entry.name.to_string_lossy();

@@ -54,6 +54,11 @@ impl Collector<'_> {
     /// noted in [`Closure::incomplete`](crate::Closure::incomplete)).
     pub fn add(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
         let path = self.relative(path.as_ref().as_os_str().as_bytes());
+        let added = self.add_path(path);
+        self.judge(added)
+    }
+
+    fn add_path(&mut self, path: PathBuf) -> Result<(), Error> {
         let mut tree = Tree {
             by: NeededBy::User,
             programs: true,
@@ -108,7 +113,7 @@ impl Collector<'_> {
         if depth == 0 || !tree.seen.insert(directory.path.clone()) {
             return Ok(());
         }
-        let entries = self.files.walk.root().read_dir(&directory.path);
+        let entries = self.files.walk.read_dir(&directory.path);
         let entries = entries.map_err(|source| Error::Unreadable {
             path: directory.path.clone(),
             source,

@@ -5,7 +5,7 @@
 
 #![allow(clippy::unnecessary_debug_formatting, reason = "a hostile name is shown escaped")]
 
-use super::{FileKind, Metadata, Root, open_regular, openat2, read_link_at, stat_at};
+use super::{DirectoryEntry, FileKind, Metadata, Root, open_regular, openat2, read_link_at, stat_at};
 use crate::map::HashMap;
 use crate::{Error, Result, ResultExt};
 use rustix::fs::{OFlags, ResolveFlags};
@@ -73,6 +73,17 @@ pub struct Walk<'r> {
     seen: HashMap<OsString, Seen>,
     /// Where the path of a step is put together, to be looked up.
     key: OsString,
+    shortage: Option<Shortage>,
+}
+
+/// An answer of the kernel that says nothing of the path it was asked about: no more files may be opened, or the
+/// disk or the memory fails.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shortage {
+    /// The path.
+    pub path: PathBuf,
+    /// The answer.
+    pub errno: Errno,
 }
 
 #[derive(Debug, Clone)]
@@ -103,6 +114,21 @@ impl<'r> Walk<'r> {
             directories: HashMap::default(),
             seen: HashMap::default(),
             key: OsString::new(),
+            shortage: None,
+        }
+    }
+
+    /// The first answer so far that said nothing of its path. Who passes over paths that lead nowhere must ask in the
+    /// end: what was taken for missing may be there.
+    pub fn take_shortage(&mut self) -> Option<Shortage> {
+        self.shortage.take()
+    }
+
+    fn note(&mut self, path: &Path, errno: Errno) {
+        let says_nothing = matches!(errno, Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::IO);
+        if says_nothing && self.shortage.is_none() {
+            let path = path.to_owned();
+            self.shortage = Some(Shortage { path, errno });
         }
     }
 
@@ -128,6 +154,33 @@ impl<'r> Walk<'r> {
     /// Opens a resolved regular file for reading; EISDIR or EINVAL for anything else, ESTALE where another file has
     /// taken the path meanwhile.
     pub fn open_file(&mut self, resolved: &Resolved) -> Result<File> {
+        let opened = self.sparing(|walk| walk.open_seen(resolved), Error::errno);
+        opened.inspect_err(|error| self.note(&resolved.path, error.errno()))
+    }
+
+    /// [`Root::read_dir`].
+    pub fn read_dir(&mut self, path: impl AsRef<Path>) -> Result<Vec<DirectoryEntry>> {
+        let path = path.as_ref();
+        let entries = self.sparing(|walk| walk.root.read_dir(path), Error::errno);
+        entries.inspect_err(|error| self.note(path, error.errno()))
+    }
+
+    /// Where no more files may be open, those go that are kept for later.
+    fn sparing<T, E>(
+        &mut self,
+        open: impl Fn(&mut Self) -> std::result::Result<T, E>,
+        errno: impl Fn(&E) -> Errno,
+    ) -> std::result::Result<T, E> {
+        match open(self) {
+            Err(error) if matches!(errno(&error), Errno::MFILE | Errno::NFILE) && !self.directories.is_empty() => {
+                self.directories.clear();
+                open(self)
+            }
+            result => result,
+        }
+    }
+
+    fn open_seen(&mut self, resolved: &Resolved) -> Result<File> {
         let (Some(parent), Some(name)) = (resolved.path.parent(), resolved.path.file_name()) else {
             return Err(failure(&resolved.path, &resolved.path, Errno::ISDIR));
         };
@@ -149,6 +202,11 @@ impl<'r> Walk<'r> {
     }
 
     fn follow(&mut self, path: &Path, follow: bool) -> std::result::Result<Resolved, Blocked> {
+        let followed = self.take_steps(path, follow);
+        followed.inspect_err(|blocked| self.note(path, blocked.errno))
+    }
+
+    fn take_steps(&mut self, path: &Path, follow: bool) -> std::result::Result<Resolved, Blocked> {
         let mut lookup = Lookup::new();
         if path.as_os_str().is_empty() {
             return Err(lookup.blocked(path.to_owned(), Errno::NOENT));
@@ -276,7 +334,11 @@ impl<'r> Walk<'r> {
                 self.directories.clear();
             }
             let inside = Path::new(OsStr::from_bytes(inside));
-            let fd = openat2(self.root.as_fd(), inside, OFlags::PATH | OFlags::DIRECTORY, ONE_STEP)?;
+            let flags = OFlags::PATH | OFlags::DIRECTORY;
+            let fd = self.sparing(
+                |walk| openat2(walk.root.as_fd(), inside, flags, ONE_STEP),
+                |errno| *errno,
+            )?;
             self.directories.insert(key.to_owned(), fd);
         }
         self.directories.get(key).map(AsFd::as_fd).ok_or(Errno::BADF)

@@ -120,3 +120,30 @@ fn arguments_that_are_not_text_are_shown() {
     is_a_message(&said);
     said.complains(&["the argument odd\u{fffd} isn't text in UTF-8"]);
 }
+
+#[test]
+fn few_open_files_are_not_missing_files() {
+    let place = Place::root();
+    let whole = place.wiac(["bundle", "--list", "bash"]).succeeds();
+    place.image("i", "");
+    let mut refused = 0;
+    for limit in 3..24 {
+        let limited = format!("ulimit -n {limit}");
+        for arguments in [
+            &["bundle", "--list", "bash"][..],
+            &["bundle", "--list", "bsh"],
+            &["run", "i", "bsh"],
+        ] {
+            let said = place.wiac(arguments).after(&limited).ends_with_any(&[0, 1, 125, 127]);
+            if said.stderr.contains("too many open files") {
+                is_a_message(&said);
+                refused += 1;
+            } else if arguments.contains(&"bash") {
+                said.says(&whole.stdout);
+            } else {
+                said.complains(&["bsh"]);
+            }
+        }
+    }
+    assert!(refused > 3, "a limit of 3 files is no hindrance");
+}
