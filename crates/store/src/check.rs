@@ -8,6 +8,7 @@
 mod contents;
 mod entries;
 mod fingerprint;
+mod hindrance;
 mod images;
 mod layout;
 mod proof;
@@ -22,6 +23,7 @@ use proof::Proofs;
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use wiac_layer::unpack::OwnerPolicy;
 use wiac_oci::digest::Digest;
 
@@ -140,6 +142,8 @@ struct Checker<'s> {
     has_directories: bool,
     /// What became of layers that came in.
     proofs: Proofs,
+    /// The first thing that couldn't be looked at, and why.
+    hindrance: OnceLock<String>,
 }
 
 impl Store {
@@ -185,8 +189,10 @@ impl Store {
             without_documents: Vec::new(),
             has_directories: false,
             proofs: Proofs::default(),
+            hindrance: OnceLock::new(),
         };
         checker.structure()?;
+        checker.judge()?;
         if !checker.has_directories {
             return Ok(checker.report);
         }
@@ -201,6 +207,7 @@ impl Store {
             checker.pack_again()?;
             checker.fingerprints()?;
         }
+        checker.judge()?;
         Ok(checker.report)
     }
 }
@@ -241,6 +248,9 @@ impl Checker<'_> {
 
     /// Writes a finding down, and mends it where that is asked for.
     fn found(&mut self, what: impl Into<String>, problem: impl Into<String>, repair: Repair, advice: Option<String>) {
+        if self.is_hindered() {
+            return;
+        }
         let repaired = if self.options.repair { self.repair(repair) } else { None };
         self.report.findings.push(Finding {
             what: what.into(),
@@ -298,9 +308,10 @@ impl Checker<'_> {
         if has_config {
             self.store.write_document(&bytes)?;
         }
-        let has_config = has_config || self.store.document(&export.config).is_ok();
-        let mut manifests = export.manifests.iter();
-        export.are_lost = !has_config || manifests.any(|known| self.store.document(&known.digest).is_err());
+        let is_here = |digest| self.seen(self.store.document(digest)).is_some();
+        let has_config = has_config || is_here(&export.config);
+        export.are_lost = !has_config || export.manifests.iter().any(|known| !is_here(&known.digest));
+        self.judge()?;
         let done = self.write_export(&self.store.export_path(id), &export)?;
         Ok(match (export.are_lost, has_config) {
             (false, _) => done,
@@ -326,7 +337,7 @@ impl Checker<'_> {
 
     /// Names first, so that none points to nothing.
     fn set_image_aside(&self, id: &LocalId) -> Result<String> {
-        for name in self.store.names().unwrap_or_default() {
+        for name in self.store.names()? {
             if name.stands_for(id) {
                 self.delete(&self.store.name_path(&name.name))?;
             }

@@ -70,6 +70,14 @@ pub enum Error {
         /// The directory.
         path: PathBuf,
     },
+    /// A check can't tell what is damaged.
+    #[error("the check of {} can't go on, and takes nothing for damaged that it couldn't look at: {reason}", path.display())]
+    Hindered {
+        /// The data directory.
+        path: PathBuf,
+        /// What couldn't be looked at, and why.
+        reason: String,
+    },
     /// No image has this name or id.
     #[error("no image is called {name:?}{}", nearest.as_ref().map(|n| format!(" (did you mean {n}?)")).unwrap_or_default())]
     NoSuchImage {

@@ -7,6 +7,7 @@ use crate::layer::{from_json, to_json};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use wiac_oci::digest::Digest;
 use wiac_oci::reference::Reference;
@@ -127,7 +128,7 @@ impl Store {
     /// A name with all it stands for; `None` where nothing is called so.
     pub fn name(&self, name: &Reference) -> Result<Option<Name>> {
         match from_json(&self.name_path(&name.clone().with_default_tag().to_string())) {
-            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(None),
             result => result.map(Some),
         }
     }
@@ -176,12 +177,23 @@ impl Store {
     pub(crate) fn kept_indexes(&self) -> Result<Vec<(PathBuf, Option<Name>)>> {
         let directory = self.path(INDEXES);
         let mut found = Vec::new();
-        let Ok(entries) = fs::read_dir(&directory) else {
-            return Ok(found);
+        let entries = match fs::read_dir(&directory) {
+            // A data directory that nothing was kept in lacks it.
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(found),
+            entries => entries.on("read", &directory)?,
         };
         for entry in entries {
             let path = entry.on("read", &directory)?.path();
-            let known = from_json::<Name>(&path).ok();
+            let known = match from_json::<Name>(&path) {
+                Err(Error::Damaged { .. }) => None,
+                // Deleted meanwhile; or something that is no such file.
+                Err(Error::Io { source, .. })
+                    if matches!(source.kind(), ErrorKind::NotFound | ErrorKind::IsADirectory) =>
+                {
+                    None
+                }
+                known => Some(known?),
+            };
             let has = |image: &LocalId| self.record_path(image).exists();
             let known = known.filter(|known| has(&known.image) && known.index.others.iter().all(has));
             found.push((path, known));
@@ -196,7 +208,7 @@ impl Store {
     pub fn forget_index(&self, digest: &Digest) -> Result<bool> {
         let path = self.path(INDEXES).join(format!("{}.json", digest.hex()));
         match fs::remove_file(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
             result => result.map(|()| true).on("delete", &path),
         }
     }
@@ -207,7 +219,7 @@ impl Store {
         let mut names = Vec::new();
         for entry in fs::read_dir(&directory).on("read", &directory)? {
             match from_json::<Name>(&entry.on("read", &directory)?.path()) {
-                Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
+                Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {}
                 result => names.push(result?),
             }
         }

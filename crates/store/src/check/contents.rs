@@ -28,7 +28,7 @@ impl Checker<'_> {
             let problem = match hash(held.open()?, digest.algorithm()) {
                 Ok(found) if found == digest => None,
                 Ok(found) => Some(format!("its bytes have the digest {found}")),
-                Err(error) => Some(format!("can't be read: {error}")),
+                Err(error) => Some(format!("can't be read: {}", self.says(&error))),
             };
             drop(held);
             if let Some(problem) = problem {
@@ -56,7 +56,7 @@ impl Checker<'_> {
                 continue;
             };
             // A damaged description was found before.
-            let Ok(info) = self.store.layer_info(&held.id) else {
+            let Some(info) = self.seen(self.store.layer_info(&held.id)) else {
                 continue;
             };
             let is_ours = info.elsewhere.is_none();
@@ -67,7 +67,7 @@ impl Checker<'_> {
                 Ok(size) => Some(format!(
                     "its files have {size} bytes, and had {known}: somebody changed them"
                 )),
-                Err(error) => Some(error.to_string()),
+                Err(error) => Some(self.says(&error)),
             };
             self.layer_finding(held, problem);
         }
@@ -146,7 +146,7 @@ impl Checker<'_> {
                     "packs to {found} and packed to {}: somebody changed its files",
                     tar.diff_id
                 ),
-                Err(error) => error.to_string(),
+                Err(error) => self.says(&error),
             };
             self.layer_finding(held, Some(problem));
             return Ok(());

@@ -1,7 +1,7 @@
 //! Layers' descriptions, and the small files that point to layers: build cache, diff IDs, leases.
 
 use super::fingerprint::FINGERPRINT;
-use super::images::{Record, label, reason};
+use super::images::{Record, label};
 use super::{Checker, Repair, file_name};
 use crate::error::Result;
 use crate::layer::{LayerId, LayerInfo, from_json};
@@ -59,7 +59,7 @@ impl Checker<'_> {
         let directory = self.store.layer_directory(id);
         let info: LayerInfo = match from_json(&directory.join("layer.json")) {
             Ok(info) => info,
-            Err(error) => return Some(format!("layer.json {}", reason(&error))),
+            Err(error) => return Some(format!("layer.json {}", self.reason(&error))),
         };
         if info.form != self.store.form() {
             return Some(format!(
@@ -95,7 +95,7 @@ impl Checker<'_> {
             return Ok(());
         }
         let problem = match from_json::<LayerDigests>(&path) {
-            Err(error) => Some(reason(&error)),
+            Err(error) => Some(self.reason(&error)),
             Ok(digests) => self.problem_of_digests(id, &digests),
         };
         if let Some(problem) = problem {
@@ -105,7 +105,7 @@ impl Checker<'_> {
     }
 
     fn problem_of_digests(&self, id: &LayerId, digests: &LayerDigests) -> Option<String> {
-        let info = self.store.layer_info(id).ok()?;
+        let info = self.seen(self.store.layer_info(id))?;
         if let Some(came) = &info.unpacked_from
             && digests.tar(came).is_none()
         {
@@ -147,6 +147,9 @@ impl Checker<'_> {
 
     /// A small file that nobody minds: no finding.
     pub(super) fn stale(&mut self, path: &Path) {
+        if self.is_hindered() {
+            return;
+        }
         let is_deleted =
             self.options.repair && (std::fs::remove_file(path).is_ok() || std::fs::remove_dir(path).is_ok());
         self.stale += usize::from(!is_deleted);
@@ -201,7 +204,7 @@ impl Checker<'_> {
         leases: &[(PathBuf, Option<Lease>)],
     ) -> Result<()> {
         // What a damaged name or export refers to isn't known: that is found elsewhere.
-        let Ok(mut references) = collect::References::of_images(self.store, records) else {
+        let Some(mut references) = self.seen(collect::References::of_images(self.store, records)) else {
             return Ok(());
         };
         let leased = leases.iter().filter_map(|(_, lease)| lease.as_ref());

@@ -73,7 +73,7 @@ impl Checker<'_> {
                 self.remember(&held.id, &found);
                 None
             }
-            (Err(error), _) => Some(error.to_string()),
+            (Err(error), _) => Some(self.says(&error)),
         };
         self.layer_finding(held, problem);
         Ok(())

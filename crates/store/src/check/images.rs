@@ -27,7 +27,7 @@ impl Checker<'_> {
                 }
                 Err(error) => {
                     let advice = Some("name the image again: wiac tag".to_owned());
-                    self.found(label(&path), reason(&error), Repair::Delete(path), advice);
+                    self.found(label(&path), self.reason(&error), Repair::Delete(path), advice);
                 }
             }
         }
@@ -63,9 +63,9 @@ impl Checker<'_> {
             Ok(Some(export)) if export.config == config => return,
             Ok(Some(_)) => "says that another configuration is the image's".to_owned(),
             Ok(None) => "is missing".to_owned(),
-            Err(error) => reason(&error),
+            Err(error) => self.reason(&error),
         };
-        if self.store.document(&config).is_err() {
+        if self.seen(self.store.document(&config)).is_none() {
             return;
         }
         let path = self.store.export_path(id);
@@ -80,14 +80,15 @@ impl Checker<'_> {
 
     fn read_record(&self, id: &LocalId) -> Result<ImageRecord, String> {
         let path = self.store.record_path(id);
-        let bytes = crate::layer::read_whole(&path).map_err(|error| format!("can't be read: {error}"))?;
+        let bytes = crate::layer::read_whole(&path);
+        let bytes = bytes.map_err(|error| format!("can't be read: {}", self.says(&error)))?;
         let record: ImageRecord = serde_json::from_slice(&bytes).map_err(|error| format!("is damaged: {error}"))?;
         if Digest::sha256(&bytes).hex() == id.as_str() {
             return Ok(record);
         }
         // One that came in is known by its configuration.
         if !self.restored.contains(id) {
-            let export = self.store.export(id).ok().flatten();
+            let export = self.seen(self.store.export(id)).flatten();
             let export = export.ok_or("its contents don't have this id, and no configuration does")?;
             if !export.is_of_arrival(id) {
                 return Err("neither its contents nor its configuration have this id".to_owned());
@@ -123,13 +124,13 @@ impl Checker<'_> {
     /// A layer of an image that came in which isn't the one that its configuration says: it is told by what its tars' hashes
     /// are, as far as they are known.
     fn exchanged(&self, id: &LocalId, record: &ImageRecord) -> Option<LayerId> {
-        let export = self.store.export(id).ok().flatten()?;
+        let export = self.seen(self.store.export(id)).flatten()?;
         if !export.is_of_arrival(id) {
             return None;
         }
         let is_another = |(layer, diff_id): &(&LayerId, &DiffId)| {
-            let known = self.store.layer_digests(layer).map(|digests| digests.tars);
-            known.is_ok_and(|tars| !tars.is_empty() && tars.iter().all(|tar| tar.diff_id != **diff_id))
+            let known = self.seen(self.store.layer_digests(layer)).map(|digests| digests.tars);
+            known.is_some_and(|tars| !tars.is_empty() && tars.iter().all(|tar| tar.diff_id != **diff_id))
         };
         let mut pairs = record.layers.iter().zip(&record.config.rootfs.diff_ids);
         pairs.find(is_another).map(|(layer, _)| layer.clone())
@@ -212,7 +213,7 @@ impl Checker<'_> {
             let export = match from_json::<Export>(&path) {
                 Ok(export) => export,
                 Err(error) => {
-                    self.found(label(&path), reason(&error), Repair::Delete(path), None);
+                    self.found(label(&path), self.reason(&error), Repair::Delete(path), None);
                     continue;
                 }
             };
@@ -228,7 +229,7 @@ impl Checker<'_> {
                     // Without it the image is packed again when it goes out, one that came in as another one.
                     self.found(
                         label(&path),
-                        error.to_string(),
+                        self.says(&error),
                         self.repair_of_export(&path, &export),
                         advice,
                     );
@@ -242,7 +243,9 @@ impl Checker<'_> {
     fn of_export(&self, path: &std::path::Path) -> Option<LocalId> {
         let name = file_name(path);
         let id = name.strip_suffix(".json")?.to_owned();
-        self.store.images().ok()?.into_iter().find(|known| known.as_str() == id)
+        self.seen(self.store.images())?
+            .into_iter()
+            .find(|known| known.as_str() == id)
     }
 
     fn advice_for_export(&self, path: &std::path::Path) -> Option<String> {
@@ -253,12 +256,12 @@ impl Checker<'_> {
         if let Some(id) = self.of_export(path).filter(|id| export.is_of_arrival(id)) {
             return Repair::Documents(id, export.clone());
         }
-        if self.store.document(&export.config).is_ok() {
+        if self.seen(self.store.document(&export.config)).is_some() {
             // Manifests are made again when the image goes out.
             let mut export = export.clone();
             export
                 .manifests
-                .retain(|known| self.store.document(&known.digest).is_ok());
+                .retain(|known| self.seen(self.store.document(&known.digest)).is_some());
             return Repair::Export(path.to_owned(), export);
         }
         Repair::Delete(path.to_owned())
@@ -272,7 +275,7 @@ impl Checker<'_> {
         for path in self.list("images/lists")? {
             if let Err(error) = from_json::<IndexList>(&path) {
                 let advice = Some("put the index together again: wiac manifest create".to_owned());
-                self.found(label(&path), reason(&error), Repair::Delete(path), advice);
+                self.found(label(&path), self.reason(&error), Repair::Delete(path), advice);
             }
         }
         Ok(())
@@ -285,7 +288,7 @@ impl Checker<'_> {
         }
         for path in self.list("failures")? {
             let problem = match from_json::<FailureRecord>(&path) {
-                Err(error) => reason(&error),
+                Err(error) => self.reason(&error),
                 Ok(failure) => match failure.layers.iter().find(|layer| !self.is_whole(layer)) {
                     Some(layer) => format!("ran on layer {layer}, which isn't there"),
                     None => continue,

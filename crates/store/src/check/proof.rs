@@ -4,7 +4,7 @@
 //! same code and into a draft in `tmp/`, and the two directories are compared: whatever a tar says twice, replaces or leaves
 //! out comes out the same, without being understood a second time.
 
-use super::images::{label, reason};
+use super::images::label;
 use super::{Checker, Finding, NOT_MENDED, Repair};
 use crate::blobs::HeldBlob;
 use crate::error::{IoExt, Result};
@@ -121,9 +121,9 @@ impl Checker<'_> {
             !is_damaged && self.store.blob_path(&blob.digest).is_file()
         };
         let is_ours = |info: &LayerInfo| info.elsewhere.is_none() && info.form == self.store.form();
-        let came = self.store.layer_info(id).ok().filter(is_ours);
+        let came = self.seen(self.store.layer_info(id)).filter(is_ours);
         came.and_then(|info| info.unpacked_from).is_some_and(|came| {
-            let digests = self.store.layer_digests(id).unwrap_or_default();
+            let digests = self.seen(self.store.layer_digests(id)).unwrap_or_default();
             digests.tar(&came).is_some_and(|tar| tar.blobs.iter().any(is_here))
         })
     }
@@ -136,7 +136,7 @@ impl Checker<'_> {
     /// The images whose records can be read: the others are found elsewhere.
     pub(super) fn readable_images(&self) -> Result<Vec<ImageRecord>> {
         let images = self.store.images()?;
-        Ok(images.iter().filter_map(|id| self.store.image(id).ok()).collect())
+        Ok(images.iter().filter_map(|id| self.seen(self.store.image(id))).collect())
     }
 
     /// Whether a layer was compared with its blob: there is no more to be known of it.
@@ -212,7 +212,7 @@ impl Checker<'_> {
     }
 
     fn compare(&self, suspect: &Suspect, below: &[LayerId]) -> Result<Found, NotAgain> {
-        let hindered = |error: crate::Error| NotAgain::Hindered(error.to_string());
+        let hindered = |error: crate::Error| NotAgain::Hindered(self.says(&error));
         make_room_for(below.len());
         // A layer that isn't there is told when something of it is needed.
         let holds: Result<Vec<Option<HeldLayer>>> = below.iter().map(|id| self.store.hold_layer(id.clone())).collect();
@@ -258,18 +258,18 @@ impl Checker<'_> {
         let meant = File::open(&draft).on("open", &draft)?;
         let owners = match self.store.layer_owners(id) {
             Ok(owners) => owners,
-            Err(error) => return Ok(vec![format!("its record of owners {}", reason(&error))]),
+            Err(error) => return Ok(vec![format!("its record of owners {}", self.reason(&error))]),
         };
         let diff = self.store.layer_diff(id);
         let found = match File::open(&diff).on("open", &diff) {
             Ok(found) => found,
-            Err(error) => return Ok(vec![error.to_string()]),
+            Err(error) => return Ok(vec![self.says(&error)]),
         };
         let side = |directory, owners| Side { directory, owners };
         let sides: [Option<&OwnerRecord>; 2] = [owners.as_ref(), again.unpacked.owners.as_ref()];
         let damages = match damages(side(found.as_fd(), sides[0]), side(meant.as_fd(), sides[1]), MOST_NAMED) {
             Ok(damages) => damages,
-            Err(error) => return Ok(vec![error.to_string()]),
+            Err(error) => return Ok(vec![self.says(&error)]),
         };
         let mut lines = Vec::new();
         for damaged in &damages.first {
@@ -329,6 +329,9 @@ impl Checker<'_> {
         self.proofs.compared.insert(id.clone());
         self.report.compared += 1;
         drop(held);
+        if self.is_hindered() {
+            return;
+        }
         let doubtful = below.iter().find(|below| !self.proofs.sound.contains(below));
         let mut advice = None;
         let repaired;

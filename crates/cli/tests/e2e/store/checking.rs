@@ -39,6 +39,29 @@ fn damage_is_told_and_mended(place: &Place) {
 }
 
 #[test]
+fn a_check_that_can_open_no_more_files_takes_nothing_for_damaged() {
+    let place = Place::root();
+    place.image("app", "RUN mkdir -p /a/b/c/d/e/f && echo here > /a/b/c/d/e/f/g");
+    // Count what is in each layer, so that a check looks through them.
+    place.wiac(["images"]).succeeds();
+    let mut refused = 0;
+    for limit in 4..30 {
+        for closely in [&[][..], &["--deep"]] {
+            let check = place.wiac(["store", "check", "--repair"]).args(closely);
+            let said = check.after(&format!("ulimit -n {limit}")).ends_with_any(&[0, 1]);
+            refused += usize::from(said.stderr.contains("too many open files"));
+            assert!(!said.stdout.contains("quarantine"), "{}", said.stdout);
+        }
+    }
+    assert!(refused > 0, "a limit of 4 files is no hindrance");
+    assert_whole(&place);
+    place
+        .wiac(["run", "app", "cat", "/a/b/c/d/e/f/g"])
+        .succeeds()
+        .says("here");
+}
+
+#[test]
 fn what_looks_while_others_work_finds_nothing_wrong() {
     let place = Place::root();
     place.image("app", "RUN echo here > /file");
