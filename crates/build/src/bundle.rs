@@ -8,6 +8,7 @@ use crate::hashes::HashTable;
 use crate::key::KeyMaker;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, Mode};
+use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use wiac_layer::Form;
@@ -26,7 +27,7 @@ pub const SCHEME: &str = "bundle://";
 #[derive(Debug, Clone, Default)]
 pub struct Wanted {
     /// Programs: paths, or names looked up in PATH.
-    pub programs: Vec<String>,
+    pub programs: Vec<OsString>,
     /// What programs load without saying so.
     pub sets: Vec<Set>,
     /// Files and directories beside.
@@ -237,15 +238,14 @@ fn ownership(store: &Store) -> copy::Ownership {
 }
 
 fn parse(programs: &str) -> Result<Wanted> {
-    let programs: Vec<String> = programs.split(',').map(str::to_owned).collect();
-    if programs.iter().any(String::is_empty) {
+    if programs.split(',').any(str::is_empty) {
         return Err(Error::wrong_with_hint(
-            format!("{SCHEME}{}: a program has no name", programs.join(",")),
+            format!("{SCHEME}{programs}: a program has no name"),
             "write names with commas between, such as bundle://sh,ls",
         ));
     }
     Ok(Wanted {
-        programs,
+        programs: programs.split(',').map(OsString::from).collect(),
         ..Wanted::default()
     })
 }

@@ -125,11 +125,7 @@ fn grant(config: &mut RuntimeConfig, wishes: &Wishes) {
 fn network_mounts(files: &Path, volumes: &[Mount]) -> impl Iterator<Item = Mount> {
     let mounts = network_files::NAMES.iter().map(|name| {
         let source = files.join(name);
-        Mount::bind(
-            &source.to_string_lossy(),
-            &format!("/etc/{name}"),
-            &[STUB_ON_ROOT_ALONE],
-        )
+        Mount::bind(&source, &format!("/etc/{name}"), &[STUB_ON_ROOT_ALONE])
     });
     mounts.filter(|mount| volumes.iter().all(|volume| volume.destination != mount.destination))
 }

@@ -13,6 +13,7 @@ use wiac_store::leases::CONTAINER_FILE;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContainerRecord {
     /// The directories that the container layer lies on, topmost first.
+    #[serde(with = "wiac_oci::paths::many")]
     pub lowerdirs: Vec<PathBuf>,
     /// The form of the marks in it.
     pub form: Form,

@@ -56,7 +56,7 @@ pub fn configure(
     let mut env = run.env.clone();
     for mount in &run.mounts {
         match &mount.source {
-            Some(source) if mount.kind.as_deref() != Some("tmpfs") && !Path::new(source).exists() => {
+            Some(source) if mount.kind.as_deref() != Some("tmpfs") && !source.exists() => {
                 missing.push(mount.destination.clone());
             }
             _ => mounts.push(mount.clone()),
@@ -65,7 +65,7 @@ pub fn configure(
     add_secrets(run, &mut mounts, &mut env, &mut missing);
     for (socket, target) in &run.agents {
         if socket.exists() {
-            mounts.push(Mount::bind(&socket.to_string_lossy(), &target.to_string_lossy(), &[]));
+            mounts.push(Mount::bind(socket, &target.to_string_lossy(), &[]));
             env.push(format!("SSH_AUTH_SOCK={}", target.display()));
         } else {
             missing.push(target.display().to_string());
@@ -121,7 +121,7 @@ fn add_secrets(run: &KeptRun, mounts: &mut Vec<Mount>, env: &mut Vec<String>, mi
         }
         let Some(target) = &secret.target else { continue };
         match secret.file.as_ref().filter(|path| path.exists()) {
-            Some(path) => mounts.push(Mount::bind(&path.to_string_lossy(), &target.to_string_lossy(), &["ro"])),
+            Some(path) => mounts.push(Mount::bind(path, &target.to_string_lossy(), &["ro"])),
             None => missing.push(format!("secret {} ({})", secret.id, target.display())),
         }
     }
@@ -146,7 +146,7 @@ fn add_tools(mounts: &mut Vec<Mount>, env: &mut Vec<String>, room: &Path) -> Res
     let place: PathBuf = room.join("tools");
     std::fs::create_dir(&place).on("create", &place)?;
     let Tools { command, variables } = tools::make(&place, Path::new(TOOLS))?;
-    mounts.push(Mount::bind(&place.to_string_lossy(), TOOLS, &["ro"]));
+    mounts.push(Mount::bind(&place, TOOLS, &["ro"]));
     let path = env
         .iter()
         .rev()

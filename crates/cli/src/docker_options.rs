@@ -8,17 +8,14 @@ use crate::error::Failure;
 use clap::Arg;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use names::{BUILD, RUN};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
 /// An unknown option that docker knows is one that isn't there yet; any other error stays clap's.
 pub(crate) fn explain(error: &clap::Error, arguments: &[OsString]) -> Failure {
     if error.kind() == ErrorKind::InvalidUtf8
         && let Some(argument) = arguments.iter().find(|argument| argument.to_str().is_none())
     {
-        let shown = argument.display();
-        return Failure::usage(format!(
-            "the argument {shown} isn't text in UTF-8, which a configuration needs"
-        ));
+        return not_text(argument);
     }
     if let Some(ContextValue::String(name)) = error.get(ContextKind::InvalidSubcommand)
         // Not a word behind a command that has commands of its own.
@@ -49,6 +46,14 @@ pub(crate) fn explain(error: &clap::Error, arguments: &[OsString]) -> Failure {
     let other = || said_otherwise(unknown);
     let found = not_there_yet(unknown, known).or_else(other);
     found.unwrap_or_else(|| Failure::from_clap(error))
+}
+
+/// An argument that goes into a configuration, whose JSON has UTF-8 alone. (docker puts U+FFFD for what isn't.)
+pub(crate) fn not_text(argument: &OsStr) -> Failure {
+    let shown = argument.display();
+    Failure::usage(format!(
+        "the argument {shown} isn't text in UTF-8, which a configuration needs"
+    ))
 }
 
 /// What podman, skopeo and docker say in another way of registries.

@@ -79,8 +79,8 @@ fn application(named: Option<&Entry>) -> Command {
 }
 
 fn run(arguments: &[OsString]) -> Result<ExitCode, Failure> {
-    if let Some((name, words)) = name_and_words(arguments)
-        && let Some(result) = run_plain(name, &words)
+    if let [_, name, words @ ..] = arguments
+        && let Some(result) = run_plain(name, words)
     {
         return result;
     }
@@ -100,13 +100,6 @@ fn run(arguments: &[OsString]) -> Result<ExitCode, Failure> {
     (entry.run)(&global, matches)
 }
 
-/// The command and what follows it, where all of it is text.
-fn name_and_words(arguments: &[OsString]) -> Option<(&str, Vec<String>)> {
-    let words = arguments.get(2..)?.iter();
-    let words: Option<_> = words.map(|word| word.to_str().map(str::to_owned)).collect();
-    Some((arguments.get(1)?.to_str()?, words?))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,7 +108,7 @@ mod tests {
     use std::fmt::Debug;
 
     /// What clap makes of these words, as it is shown; `None` where it refuses them.
-    fn by_clap<A: FromArgMatches + Debug>(name: &str, words: &[String]) -> Option<String> {
+    fn by_clap<A: FromArgMatches + Debug>(name: &str, words: &[OsString]) -> Option<String> {
         let entry = COMMANDS.iter().find(|entry| entry.name == name);
         let line = ["wiac", name]
             .map(str::to_owned)
@@ -127,15 +120,15 @@ mod tests {
     }
 
     /// Lines of up to three of the words that could be taken in more than one way.
-    fn lines() -> Vec<Vec<String>> {
+    fn lines() -> Vec<Vec<OsString>> {
         let words = [
             "", "a", "--", "-", "--list", "--help", "-h", "--data", "-it", "--rm", "help", "./l:/m", "-e=1", "-q",
             "-t", "A:b",
         ];
         let mut lines = vec![Vec::new()];
         for _ in 0..3 {
-            let longer = lines.iter().flat_map(|line: &Vec<String>| {
-                words.map(|word| line.iter().cloned().chain([word.to_owned()]).collect::<Vec<_>>())
+            let longer = lines.iter().flat_map(|line: &Vec<OsString>| {
+                words.map(|word| line.iter().cloned().chain([word.into()]).collect::<Vec<_>>())
             });
             lines = std::iter::once(Vec::new()).chain(longer).collect();
         }
@@ -143,7 +136,7 @@ mod tests {
     }
 
     /// Compares for all lines that the shorter way takes.
-    fn compare<A: FromArgMatches + Debug>(name: &str, of_words: fn(&[String]) -> Option<A>) {
+    fn compare<A: FromArgMatches + Debug>(name: &str, of_words: fn(&[OsString]) -> Option<A>) {
         let mut compared = 0;
         for line in lines() {
             if let Some(found) = of_words(&line) {

@@ -1,6 +1,9 @@
 //! `-v HOST:CONTAINER[:OPTIONS]`.
 
+use crate::docker_options::not_text;
 use crate::error::{Failure, words};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use wiac_oci::runtime::Mount;
 
@@ -29,7 +32,7 @@ impl Volumes {
     ///
     /// # Errors
     /// What can't be understood; two for one place.
-    pub(crate) fn parse(texts: &[String]) -> Result<Self, Failure> {
+    pub(crate) fn parse(texts: &[OsString]) -> Result<Self, Failure> {
         let mut mounts: Vec<Mount> = Vec::with_capacity(texts.len());
         for (number, text) in texts.iter().enumerate() {
             // Said twice in the same words is said once, as in docker: arguments are put together from several sources.
@@ -39,7 +42,8 @@ impl Volumes {
             let mount = parse(text)?;
             if mounts.iter().any(|other| other.destination == mount.destination) {
                 return Err(Failure::usage(format!(
-                    "-v {text}: {} is the place of another volume too",
+                    "-v {}: {} is the place of another volume too",
+                    text.display(),
                     mount.destination
                 )));
             }
@@ -57,7 +61,6 @@ impl Volumes {
     pub(crate) fn make_missing(&self) -> Result<Missing, Failure> {
         let mut missing = Missing::default();
         for source in self.mounts.iter().filter_map(|mount| mount.source.as_deref()) {
-            let source = Path::new(source);
             // A symlink that leads nowhere is there: making what it leads to is for who wrote it.
             if source.symlink_metadata().is_ok() {
                 continue;
@@ -99,19 +102,22 @@ impl Missing {
 }
 
 /// The mount that a `-v` asks for.
-fn parse(text: &str) -> Result<Mount, Failure> {
-    let wrong = |what: &str| Failure::usage(format!("-v {text}: {what}"));
-    let mut parts = text.splitn(3, ':');
+fn parse(text: &OsStr) -> Result<Mount, Failure> {
+    let wrong = |what: &str| Failure::usage(format!("-v {}: {what}", text.display()));
+    let mut parts = text.as_bytes().splitn(3, |byte| *byte == b':');
     let (Some(source), Some(destination)) = (parts.next(), parts.next()) else {
         return Err(wrong(
             "named and anonymous volumes aren't there yet; write HOSTDIR:CONTAINERDIR[:ro]",
         ));
     };
-    if !(source.starts_with('/') || source.starts_with('.')) {
+    if !(source.starts_with(b"/") || source.starts_with(b".")) {
         return Err(wrong(
             "named volumes aren't there yet; a directory of the host begins with / or ./",
         ));
     }
+    // The host's path is any; what the container sees stands in a configuration.
+    let in_utf8 = |part| str::from_utf8(part).map_err(|_| not_text(text));
+    let destination = in_utf8(destination)?;
     if !destination.starts_with('/') {
         return Err(wrong("the path in the container must begin with /"));
     }
@@ -119,12 +125,11 @@ fn parse(text: &str) -> Result<Mount, Failure> {
     if destination == "/" {
         return Err(wrong("nothing can be mounted on the container's root itself"));
     }
-    let options = parts.next().map(|text| options(text).map_err(|what| wrong(&what)));
-    let options = options.transpose()?.unwrap_or_default();
-    let source = crate::environment::absolute(source)?;
-    let source = source
-        .to_str()
-        .ok_or_else(|| wrong("the current directory isn't text in UTF-8, which a configuration needs"))?;
+    let options = match parts.next() {
+        Some(text) => options(in_utf8(text)?).map_err(|what| wrong(&what))?,
+        None => Vec::new(),
+    };
+    let source = crate::environment::absolute(OsStr::from_bytes(source))?;
     Ok(Mount::bind(source, &destination, &options))
 }
 
@@ -167,8 +172,12 @@ fn clean(path: &str) -> String {
 mod tests {
     use super::*;
 
+    fn parse(text: &str) -> Result<Mount, Failure> {
+        super::parse(OsStr::new(text))
+    }
+
     fn parse_all(texts: &[&str]) -> Result<Volumes, Failure> {
-        Volumes::parse(&texts.iter().map(|&text| text.to_owned()).collect::<Vec<_>>())
+        Volumes::parse(&texts.iter().map(OsString::from).collect::<Vec<_>>())
     }
 
     fn refusal(texts: &[&str]) -> String {
@@ -180,7 +189,7 @@ mod tests {
         let mount = parse("/tmp:/data:ro").expect("a volume");
         assert_eq!(
             (mount.source.as_deref(), mount.destination.as_str()),
-            (Some("/tmp"), "/data")
+            (Some(Path::new("/tmp")), "/data")
         );
         assert!(mount.options.iter().any(|option| option == "ro"));
         for wrong in [
@@ -231,7 +240,7 @@ mod tests {
         std::fs::create_dir(at("there")).expect("mkdir");
         let volume = |path: &str, number: usize| format!("{}:/v{number}", at(path).display());
         let texts = [volume("there", 0), volume("new/deep", 1), volume("new/other", 2)];
-        let volumes = Volumes::parse(&texts).expect("volumes");
+        let volumes = Volumes::parse(&texts.map(OsString::from)).expect("volumes");
         assert!(!at("new").exists(), "reading makes nothing");
         let missing = volumes.make_missing().expect("made");
         assert_eq!(missing.volumes, [at("new/deep"), at("new/other")]);

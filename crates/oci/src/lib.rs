@@ -13,6 +13,7 @@
 //! | [`runtime`] | the runtime configuration (`config.json`) | runtime-spec 1.2, config.md, config-linux.md |
 //! | [`capability`] | the names of Linux capabilities, added and dropped | capabilities(7) |
 //! | [`user`] | the user of an image, looked up in passwd and group | docker's and runc's rules |
+//! | [`paths`] | paths in JSON, also those that aren't UTF-8 | |
 //! | [`convert`] | image configuration + overrides → runtime configuration | image-spec, conversion.md |
 
 pub mod build_cache;
@@ -23,6 +24,7 @@ pub mod image;
 mod lenient;
 pub mod manifest;
 pub mod manifest_kind;
+pub mod paths;
 pub mod platform;
 pub mod reference;
 pub mod runtime;

@@ -34,10 +34,10 @@ fn a_writable_and_a_read_only_volume() {
     let fixture = Fixture::new("layers");
     let mut config = probe();
     for options in [&["ro"][..], &["ro", "noexec", "nosuid"], &[]] {
-        config.mounts.push(Mount::bind(&fixture.volume(), "/data", options));
+        config.mounts.push(Mount::bind(fixture.volume(), "/data", options));
         config
             .mounts
-            .push(Mount::bind(&(fixture.volume() + "/file"), "/etc/resolv.conf", &[]));
+            .push(Mount::bind(fixture.volume() + "/file", "/etc/resolv.conf", &[]));
         let found = compare(&fixture, &config);
         assert_eq!(found["volume"].len(), if options.is_empty() { 2 } else { 3 });
         assert!(
@@ -62,9 +62,7 @@ fn a_volume_with_a_mount_below_it() {
         .status();
     assert!(mounted.expect("mount(8)").success());
     let mut config = probe();
-    config
-        .mounts
-        .push(Mount::bind(&volume.to_string_lossy(), "/data", &["ro", "nosuid"]));
+    config.mounts.push(Mount::bind(&volume, "/data", &["ro", "nosuid"]));
     process(&mut config).args[2].push_str("\n$1 touch /data/below/x 2>&1 || :");
     let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| compare(&fixture, &config)));
     assert!(
@@ -275,9 +273,7 @@ fn files_of_the_caller_are_written_first() {
     fs::create_dir(fixture.directory.path().join("files")).expect("mkdir");
     fs::write(&hosts, "").expect("write");
     let mut config = probe();
-    config
-        .mounts
-        .push(Mount::bind(&hosts.to_string_lossy(), "/etc/hosts", &[]));
+    config.mounts.push(Mount::bind(&hosts, "/etc/hosts", &[]));
     process(&mut config).args = ["busybox", "cat", "/etc/hosts"].map(str::to_owned).to_vec();
     let plan = plan(&config, &fixture.rootfs("script"));
     fs::remove_dir_all(fixture.directory.path().join("files")).expect("rm");

@@ -76,14 +76,15 @@ pub struct LayerInfo {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Elsewhere {
     /// The overlay directory.
+    #[serde(with = "wiac_oci::paths::one")]
     pub directory: PathBuf,
     /// How the tool calls itself in names: `containers-storage`.
     pub store: String,
     /// What gives its tar again byte for byte, together with the files.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "wiac_oci::paths::optional", skip_serializing_if = "Option::is_none")]
     pub tar_split: Option<PathBuf>,
     /// The blob as the tool got it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "wiac_oci::paths::optional", skip_serializing_if = "Option::is_none")]
     pub blob: Option<PathBuf>,
 }
 

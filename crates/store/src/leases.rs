@@ -21,6 +21,7 @@ pub const CONTAINER_FILE: &str = "container.json";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
     /// Where the container layer is.
+    #[serde(with = "wiac_oci::paths::one")]
     pub path: PathBuf,
     /// The layers of this store that it runs on, base first.
     pub layers: Vec<LayerId>,
@@ -44,7 +45,7 @@ impl Drop for ContainerName {
 /// What [`CONTAINER_FILE`] says, as far as a lease needs it.
 #[derive(Deserialize)]
 struct Container {
-    #[serde(default)]
+    #[serde(default, with = "wiac_oci::paths::many")]
     lowerdirs: Vec<PathBuf>,
     /// The layer that the container layer's changes are about to become.
     #[serde(default)]

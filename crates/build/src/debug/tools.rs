@@ -50,7 +50,7 @@ fn open_to_all(path: &Path, mode: u32) -> Result<()> {
 fn closure(names: &[&str]) -> Result<Closure> {
     let root = Root::open("/").on("open", Path::new("/"))?;
     let wanted = Wanted {
-        programs: names.iter().map(|name| (*name).to_owned()).collect(),
+        programs: names.iter().map(std::ffi::OsString::from).collect(),
         ..Wanted::default()
     };
     bundle::closure(&root, DEFAULT_PATH, Path::new("/"), &wanted)

@@ -56,6 +56,7 @@ pub struct KeptSecret {
     /// Its id.
     pub id: String,
     /// Its file.
+    #[serde(default, with = "wiac_oci::paths::optional")]
     pub file: Option<PathBuf>,
     /// The caller's variable that holds it.
     pub variable: Option<String>,

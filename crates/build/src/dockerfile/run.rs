@@ -252,11 +252,7 @@ impl Worker<'_, '_> {
                 std::fs::write(&path, content).on("write", &path)?;
                 let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
                 std::fs::set_permissions(&path, mode).on("protect", &path)?;
-                mounts.push(wiac_oci::runtime::Mount::bind(
-                    &path.to_string_lossy(),
-                    SCRIPT_PLACE,
-                    &["ro"],
-                ));
+                mounts.push(wiac_oci::runtime::Mount::bind(&path, SCRIPT_PLACE, &["ro"]));
                 vec![SCRIPT_PLACE.to_owned()]
             }
         };

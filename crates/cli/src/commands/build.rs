@@ -30,6 +30,8 @@ use contexts::Contexts;
 use input::Input;
 use outputs::Output;
 use platforms::Images;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 pub(crate) use stopped::Stopped;
 use stopped::stopped;
@@ -58,7 +60,7 @@ enum OnError {
 pub(crate) struct Arguments {
     /// The build context: a directory, - for a tar or a Dockerfile on standard input, the URL of a tar, a git repository
     #[arg(value_name = "PATH|URL|-", default_value = ".")]
-    path: String,
+    path: OsString,
     /// The Dockerfile (default PATH/Dockerfile); - reads it from standard input, a URL is fetched
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
@@ -178,16 +180,18 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     /// What clap makes of a path, `-q` and `-t NAME`. `None` where it has to look itself.
-    pub(crate) fn of_words(words: &[String]) -> Option<Self> {
+    pub(crate) fn of_words(words: &[OsString]) -> Option<Self> {
         let mut arguments = Self::default();
         let mut path = None;
         let mut words = words.iter();
         while let Some(word) = words.next() {
-            match word.as_str() {
-                "-q" => arguments.quiet = true,
-                "-t" => arguments.tag.push(crate::place::new_name(words.next()?).ok()?),
-                word if word.starts_with('-') || path.is_some() => return None,
-                word => path = Some(word.to_owned()),
+            match word.as_bytes() {
+                b"-q" => arguments.quiet = true,
+                b"-t" => arguments
+                    .tag
+                    .push(crate::place::new_name(words.next()?.to_str()?).ok()?),
+                bytes if bytes.starts_with(b"-") || path.is_some() => return None,
+                _ => path = Some(word.clone()),
             }
         }
         arguments.path = path?;
@@ -343,7 +347,7 @@ pub(crate) fn build_directory(
     path: &Path,
 ) -> Result<(HeldImage, ImageRecord), Stopped> {
     let arguments = Arguments {
-        path: path.to_string_lossy().into_owned(),
+        path: path.as_os_str().to_owned(),
         ..Arguments::default()
     };
     let input = Input::local(&arguments.path, None)?;

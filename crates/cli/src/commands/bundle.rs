@@ -4,7 +4,9 @@ use super::DryRun;
 use crate::error::{Failure, words};
 use crate::exit::ExitCode;
 use clap::Args;
+use std::ffi::OsString;
 use std::fmt::Write as _;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use wiac_build::bundle::{self, Wanted};
 use wiac_build::copy::Ownership;
@@ -16,7 +18,7 @@ use wiac_sys::root::Root;
 pub(crate) struct Arguments {
     /// Programs (paths, or names looked up in PATH), then the directory; with --list programs alone
     #[arg(required = true, value_name = "PROGRAM… DIR")]
-    words: Vec<String>,
+    words: Vec<OsString>,
     /// Take programs and libraries from the root directory DIR instead of the host's
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
@@ -39,12 +41,12 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     /// What clap makes of words alone, and of `--list` before them. `None` where it has to look itself.
-    pub(crate) fn of_words(words: &[String]) -> Option<Self> {
+    pub(crate) fn of_words(words: &[OsString]) -> Option<Self> {
         let (list, words) = match words.split_first()? {
             (first, rest) if first == "--list" => (true, rest),
             _ => (false, words),
         };
-        if words.is_empty() || words.iter().any(|word| word.starts_with('-')) {
+        if words.is_empty() || words.iter().any(|word| word.as_bytes().starts_with(b"-")) {
             return None;
         }
         Some(Self {
@@ -178,6 +180,11 @@ fn add_branch(text: &mut String, closure: &Closure, name: &str, index: usize, de
     }
 }
 
+/// A path as JSON can have it.
+fn text(path: &Path) -> std::borrow::Cow<'_, str> {
+    path.to_string_lossy()
+}
+
 fn as_json(closure: &Closure) -> serde_json::Value {
     let objects: Vec<_> = closure
         .objects
@@ -189,27 +196,27 @@ fn as_json(closure: &Closure) -> serde_json::Value {
                 .filter_map(|need| {
                     let path = &closure.object(need.object)?.path;
                     let kind = format!("{:?}", need.kind).to_lowercase();
-                    Some(serde_json::json!({ "name": need.name, "kind": kind, "path": path }))
+                    Some(serde_json::json!({ "name": need.name, "kind": kind, "path": text(path) }))
                 })
                 .collect();
-            serde_json::json!({ "path": object.path, "variant": object.variant, "needs": needs })
+            serde_json::json!({ "path": text(&object.path), "variant": object.variant, "needs": needs })
         })
         .collect();
     let programs: Vec<_> = closure
         .programs
         .iter()
-        .map(|program| serde_json::json!({ "name": program.name, "path": program.found }))
+        .map(|program| serde_json::json!({ "name": program.name, "path": text(&program.found) }))
         .collect();
     let entries: Vec<_> = closure
         .entries
         .iter()
         .map(|entry| match &entry.kind {
-            wiac_loader::EntryKind::Directory => serde_json::json!({ "path": entry.path, "type": "directory" }),
+            wiac_loader::EntryKind::Directory => serde_json::json!({ "path": text(&entry.path), "type": "directory" }),
             wiac_loader::EntryKind::Symlink(target) => {
-                serde_json::json!({ "path": entry.path, "type": "symlink", "target": target })
+                serde_json::json!({ "path": text(&entry.path), "type": "symlink", "target": text(target) })
             }
             wiac_loader::EntryKind::File => {
-                serde_json::json!({ "path": entry.path, "type": "file", "size": entry.metadata.size })
+                serde_json::json!({ "path": text(&entry.path), "type": "file", "size": entry.metadata.size })
             }
         })
         .collect();

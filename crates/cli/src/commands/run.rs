@@ -7,6 +7,7 @@ mod request;
 use super::DryRun;
 use super::build::{Stopped, build_directory};
 use crate::data::{self, Data};
+use crate::docker_options::not_text;
 use crate::error::{CONTAINER_NOT_RUN, Failure, exit_code};
 use crate::exit::ExitCode;
 use crate::volumes::Volumes;
@@ -14,6 +15,7 @@ use crate::{Global, ending, environment, start_hint, terminal};
 pub(crate) use arguments::Arguments;
 use layers::Ground;
 use request::Request;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use wiac_build::container::{self, Wishes};
 use wiac_layer::Form;
@@ -153,7 +155,7 @@ fn overrides(arguments: &Arguments, terminal: bool) -> Result<ProcessOverrides, 
     let env = process.env.iter().map(from_environment);
     Ok(ProcessOverrides {
         entrypoint: process.entrypoint.as_ref().map(|program| vec![program.clone()]),
-        command: arguments.what.words.clone(),
+        command: arguments.what.words.iter().map(text).collect::<Result<_, _>>()?,
         env: env.collect::<Result<_, Failure>>()?,
         user: process.user.clone(),
         // As docker has it, an empty one is none: a script's variable may be unset.
@@ -163,6 +165,11 @@ fn overrides(arguments: &Arguments, terminal: bool) -> Result<ProcessOverrides, 
         read_only: container.read_only,
         ..ProcessOverrides::default()
     })
+}
+
+/// A word of the command, which goes into a configuration.
+fn text(word: &OsString) -> Result<String, Failure> {
+    word.to_str().map(str::to_owned).ok_or_else(|| not_text(word))
 }
 
 /// A host name that the kernel takes (sethostname(2)), and that stays one word in /etc/hosts.

@@ -8,6 +8,7 @@ use crate::Global;
 use crate::error::Failure;
 use crate::exit::ExitCode;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
+use std::ffi::{OsStr, OsString};
 
 /// A command.
 pub(crate) struct Entry {
@@ -30,8 +31,8 @@ impl Entry {
 
 /// Carries out a command that was given words alone, or next to that, as most are: describing all options to clap would
 /// take a twentieth of the start of a container, and a tenth of a look at programs. `None` where clap has to look.
-pub(crate) fn run_plain(name: &str, words: &[String]) -> Option<Result<ExitCode, Failure>> {
-    match name {
+pub(crate) fn run_plain(name: &OsStr, words: &[OsString]) -> Option<Result<ExitCode, Failure>> {
+    match name.to_str()? {
         "build" => build::Arguments::of_words(words).map(|arguments| build::run(&Global::default(), &arguments)),
         "bundle" => bundle::Arguments::of_words(words).map(bundle::run),
         "run" => run::Arguments::of_words(words).map(|arguments| run::run(&Global::default(), arguments)),

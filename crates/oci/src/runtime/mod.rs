@@ -19,6 +19,7 @@ pub use resources::{
 pub use seccomp::{LinuxSeccomp, SeccompAction, SeccompArch, SeccompArg, SeccompOperator, SeccompSyscall};
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -100,8 +101,8 @@ pub struct Mount {
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
     /// Device, or for a bind the path on the host.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub source: Option<String>,
+    #[serde(default, with = "crate::paths::optional", skip_serializing_if = "Option::is_none")]
+    pub source: Option<PathBuf>,
     /// Options as fstab writes them.
     #[serde(default, deserialize_with = "null_default", skip_serializing_if = "Vec::is_empty")]
     pub options: Vec<String>,
@@ -118,18 +119,18 @@ pub struct Mount {
 
 impl Mount {
     /// A mount of a filesystem type with its source and options.
-    pub fn new(destination: &str, kind: &str, source: &str, options: &[&str]) -> Self {
+    pub fn new(destination: &str, kind: &str, source: impl AsRef<Path>, options: &[&str]) -> Self {
         Self {
             destination: destination.to_owned(),
             kind: Some(kind.to_owned()),
-            source: Some(source.to_owned()),
+            source: Some(source.as_ref().to_owned()),
             options: options.iter().map(|&option| option.to_owned()).collect(),
             ..Self::default()
         }
     }
 
     /// A recursive bind of a path on the host, with further options (`ro`, …).
-    pub fn bind(source: &str, destination: &str, options: &[&str]) -> Self {
+    pub fn bind(source: impl AsRef<Path>, destination: &str, options: &[&str]) -> Self {
         let mut mount = Self::new(destination, "bind", source, &["rbind"]);
         mount.options.extend(options.iter().map(|&option| option.to_owned()));
         mount

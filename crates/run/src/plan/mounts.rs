@@ -178,7 +178,7 @@ fn bind_sys(target: Target) -> Step {
 }
 
 fn bind(mount: &Mount, options: &Options, mut target: Target) -> Result<Step, Error> {
-    let source = Path::new(mount.source.as_deref().unwrap_or_default());
+    let source = mount.source.as_deref().unwrap_or(Path::new(""));
     if !source.is_absolute() {
         return Err(invalid(format!(
             "the source of a bind mount must be an absolute path, not {}",
@@ -232,7 +232,7 @@ fn new_mount(kind: &str, mount: &Mount, options: &Options, target: Target, table
     };
     Ok(Step::Mount(NewMount {
         fs_type: CString::new(kind).map_err(|_| invalid("a NUL byte in a mount type"))?,
-        source: c_string("a mount's source", mount.source.as_deref().unwrap_or(kind))?,
+        source: c_path(mount.source.as_deref().unwrap_or(Path::new(kind)))?,
         options: data,
         attributes: options.set | nodev,
         target,

@@ -172,7 +172,7 @@ impl Worker<'_, '_> {
 impl Ready {
     fn bind(&mut self, source: &Path, target: &Path, read_only: bool) {
         let options: &[&str] = if read_only { &["ro"] } else { &[] };
-        let mount = runtime::Mount::bind(&source.to_string_lossy(), &target.to_string_lossy(), options);
+        let mount = runtime::Mount::bind(source, &target.to_string_lossy(), options);
         self.mounts.push(mount);
     }
 

@@ -47,7 +47,7 @@ pub(super) fn contexts(data: &Data, written: &[String]) -> Result<Contexts, Fail
             contexts.held.push(image);
         } else if wiac_foreign::parse(value).is_some() {
             contexts.images.insert(name, value.to_owned());
-        } else if let Some(remote) = input::remote(value)? {
+        } else if let Some(remote) = input::remote(value.as_ref())? {
             let fetched = input::fetch(data, remote)?;
             contexts.directories.insert(name, fetched.directory.clone());
             contexts.fetched.push(fetched);

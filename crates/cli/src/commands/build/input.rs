@@ -3,6 +3,7 @@
 use crate::data::Data;
 use crate::error::{Failure, words};
 use crate::fetching::{Network, git};
+use std::ffi::OsStr;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use wiac_build::dockerfile::{Arrived, receive_context};
@@ -42,15 +43,16 @@ pub(super) struct Fetched {
 }
 
 /// Whether anything has to be fetched or unpacked, for which a data directory is needed.
-pub(super) fn is_remote(context: &str, file: Option<&Path>) -> Result<bool, Failure> {
+pub(super) fn is_remote(context: &OsStr, file: Option<&Path>) -> Result<bool, Failure> {
     Ok(context == "-" || file.is_some_and(is_address) || remote(context)?.is_some())
 }
 
 /// What has to be fetched for a context; a directory of that name counts first.
-pub(super) fn remote(context: &str) -> Result<Option<Remote>, Failure> {
-    if Path::new(context).exists() {
+pub(super) fn remote(context: &OsStr) -> Result<Option<Remote>, Failure> {
+    // No address is other than UTF-8.
+    let Some(context) = context.to_str().filter(|context| !Path::new(context).exists()) else {
         return Ok(None);
-    }
+    };
     Remote::of_context(context).map_err(|reason| Failure::usage(format!("{context}: {reason}")))
 }
 
@@ -64,7 +66,7 @@ impl Input {
     ///
     /// # Errors
     /// What can't be read.
-    pub(super) fn local(context: &str, file: Option<&Path>) -> Result<Self, Failure> {
+    pub(super) fn local(context: &OsStr, file: Option<&Path>) -> Result<Self, Failure> {
         let context = PathBuf::from(context);
         if file == Some(Path::new("-")) {
             let mut text = Vec::new();
@@ -97,13 +99,14 @@ impl Input {
     ///
     /// # Errors
     /// What can't be had or read.
-    pub(super) fn fetched(data: &Data, context: &str, file: Option<&Path>) -> Result<Self, Failure> {
+    pub(super) fn fetched(data: &Data, context: &OsStr, file: Option<&Path>) -> Result<Self, Failure> {
         if context == "-" && file == Some(Path::new("-")) {
             return Err(Failure::usage(
                 "standard input can't be the context and the Dockerfile; name one of them otherwise",
             ));
         }
-        let fetched = match (context, remote(context)?) {
+        let shown = context.to_string_lossy();
+        let fetched = match (&*shown, remote(context)?) {
             ("-", _) => {
                 if std::io::IsTerminal::is_terminal(&std::io::stdin()) {
                     return Err(Failure::usage(
@@ -113,11 +116,11 @@ impl Input {
                 receive(data, Box::new(std::io::stdin()), "standard input")?
             }
             (_, Some(remote)) => fetch(data, remote)?,
-            (directory, None) => {
+            (_, None) => {
                 // Only the Dockerfile is elsewhere.
                 let address = file.unwrap_or(Path::new("")).to_string_lossy().into_owned();
                 let text = download_text(data, &address)?;
-                return Ok(Self::of_text(PathBuf::from(directory), &address, text, None));
+                return Ok(Self::of_text(PathBuf::from(context), &address, text, None));
             }
         };
         let Fetched { directory, text, room } = fetched;
@@ -134,10 +137,10 @@ impl Input {
                 Ok(Self::of_text(directory, &address, text, Some(room)))
             }
             (Some(_), Some(_)) => Err(Failure::usage(format!(
-                "{context}: that is a Dockerfile by itself; leave -f out"
+                "{shown}: that is a Dockerfile by itself; leave -f out"
             ))),
             (file, None) => {
-                let (name, text) = read_inside(&directory, file, context)?;
+                let (name, text) = read_inside(&directory, file, &shown)?;
                 Ok(Self {
                     dockerfile_path: Some(directory.join(&name)),
                     context: directory,

@@ -7,6 +7,8 @@ use super::super::DryRun;
 use crate::network;
 use crate::pulling::Pulling;
 use clap::Args;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use wiac_build::container::Network;
 
@@ -32,8 +34,8 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     /// What clap makes of words without options before them. `None` where it has to look itself.
-    pub(crate) fn of_words(words: &[String]) -> Option<Self> {
-        if words.first()?.starts_with('-') {
+    pub(crate) fn of_words(words: &[OsString]) -> Option<Self> {
+        if words.first()?.as_bytes().starts_with(b"-") {
             return None;
         }
         Some(Self {
@@ -58,10 +60,10 @@ impl Arguments {
 pub(super) struct What {
     /// LOWER[:LOWER…] CONTAINERLAYER COMMAND…, or IMAGE [COMMAND…], where IMAGE may be bundle://PROGRAM,…
     #[arg(trailing_var_arg = true, value_name = "WHAT")]
-    pub(super) words: Vec<String>,
+    pub(super) words: Vec<OsString>,
     /// The first word is a chain of directories, whatever it begins with
     #[arg(long, value_name = "LOWER[:LOWER…]")]
-    pub(super) lower: Option<String>,
+    pub(super) lower: Option<OsString>,
     /// Build the Dockerfile of DIR and run that
     #[arg(long, value_name = "DIR", conflicts_with = "lower")]
     pub(super) build: Option<PathBuf>,
@@ -101,7 +103,7 @@ pub(super) struct ProcessOptions {
 pub(super) struct ContainerOptions {
     /// Show a directory or file of the host in the container
     #[arg(short, long, value_name = "HOST:CONTAINER[:OPTIONS]")]
-    pub(super) volume: Vec<String>,
+    pub(super) volume: Vec<OsString>,
     /// Delete the container when it ends (an image's container always is)
     #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true",
         default_value_t = false, hide_default_value = true, action = clap::ArgAction::Set)]

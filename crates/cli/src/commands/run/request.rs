@@ -1,7 +1,10 @@
 //! The words behind `wiac run`: what to run on, and the command.
 
 use super::arguments::What;
+use crate::docker_options::not_text;
 use crate::error::Failure;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 /// What the command line asks to run on.
@@ -42,15 +45,17 @@ impl Request {
         }
         if let Some(part) = odd_part(&first) {
             return Err(Failure::usage(format!(
-                "{first}: {part:?} doesn't begin with /, ./ or ../, as each directory of a chain does (a colon in a path is \
-                 written \\:, and with --lower a path may begin with anything)"
+                "{}: \"{}\" doesn't begin with /, ./ or ../, as each directory of a chain does (a colon in a path is \
+                 written \\:, and with --lower a path may begin with anything)",
+                first.display(),
+                part.display()
             )));
         }
         strip_separator(&mut what.words);
-        Ok(Self::Image(first))
+        first.into_string().map(Self::Image).map_err(|first| not_text(&first))
     }
 
-    fn chain(text: &str, words: &mut Vec<String>, rm: bool) -> Result<Self, Failure> {
+    fn chain(text: &OsStr, words: &mut Vec<OsString>, rm: bool) -> Result<Self, Failure> {
         if rm {
             return Err(Failure::usage(
                 "--rm: a container layer that is named stays; delete its directory, or run an image",
@@ -63,7 +68,8 @@ impl Request {
         let lowers: Vec<PathBuf> = split_chain(text).into_iter().map(PathBuf::from).collect();
         if lowers.iter().chain([&layer]).any(|path| path.as_os_str().is_empty()) {
             return Err(Failure::usage(format!(
-                "a directory has no name in LOWER[:LOWER…] CONTAINERLAYER, here {text:?} {:?}",
+                "a directory has no name in LOWER[:LOWER…] CONTAINERLAYER, here \"{}\" {:?}",
+                text.display(),
                 layer.display()
             )));
         }
@@ -72,23 +78,26 @@ impl Request {
     }
 }
 
-fn strip_separator(words: &mut Vec<String>) {
+fn strip_separator(words: &mut Vec<OsString>) {
     if words.first().is_some_and(|word| word == "--") {
         words.remove(0);
     }
 }
 
 /// A chain is told from a name by its parts: each begins like a path.
-fn is_chain(text: &str) -> bool {
+fn is_chain(text: &OsStr) -> bool {
     split_chain(text).iter().all(|part| is_like_a_path(part))
 }
 
-fn is_like_a_path(text: &str) -> bool {
-    ["/", "./", "../"].iter().any(|start| text.starts_with(start))
+fn is_like_a_path(text: &OsStr) -> bool {
+    let text = text.as_bytes();
+    ["/", "./", "../"]
+        .iter()
+        .any(|start| text.starts_with(start.as_bytes()))
 }
 
 /// What makes no chain of words that begin as one; no image has such a name.
-fn odd_part(text: &str) -> Option<String> {
+fn odd_part(text: &OsStr) -> Option<OsString> {
     let parts = split_chain(text);
     is_like_a_path(text)
         .then(|| parts.into_iter().find(|part| !is_like_a_path(part)))
@@ -96,22 +105,22 @@ fn odd_part(text: &str) -> Option<String> {
 }
 
 /// Splits at colons; `\:` is a colon of a path, `\\` a backslash.
-fn split_chain(text: &str) -> Vec<String> {
-    let mut parts = vec![String::new()];
-    let mut characters = text.chars();
-    while let Some(character) = characters.next() {
+fn split_chain(text: &OsStr) -> Vec<OsString> {
+    let mut parts = vec![Vec::new()];
+    let mut bytes = text.as_bytes().iter().copied();
+    while let Some(byte) = bytes.next() {
         let part = parts.len() - 1;
-        match character {
-            ':' => parts.push(String::new()),
-            '\\' => match characters.next() {
-                Some(next @ (':' | '\\')) => parts[part].push(next),
-                Some(next) => parts[part].extend(['\\', next]),
-                None => parts[part].push('\\'),
+        match byte {
+            b':' => parts.push(Vec::new()),
+            b'\\' => match bytes.next() {
+                Some(next @ (b':' | b'\\')) => parts[part].push(next),
+                Some(next) => parts[part].extend([b'\\', next]),
+                None => parts[part].push(b'\\'),
             },
             other => parts[part].push(other),
         }
     }
-    parts
+    parts.into_iter().map(OsString::from_vec).collect()
 }
 
 #[cfg(test)]
@@ -121,14 +130,15 @@ mod tests {
     #[test]
     fn chains_and_names() {
         for chain in ["/a", "./a:../b:/c", "/a\\:b:/c"] {
-            assert!(is_chain(chain), "{chain}");
+            assert!(is_chain(OsStr::new(chain)), "{chain}");
         }
         for name in ["alpine", "alpine:3", "localhost:5000/x:1", "bundle://sh,ls", "/a:b"] {
-            assert!(!is_chain(name), "{name}");
+            assert!(!is_chain(OsStr::new(name)), "{name}");
         }
-        assert_eq!(split_chain("/a\\:b:/c\\\\d"), ["/a:b", "/c\\d"]);
-        assert_eq!(odd_part("./a:b:/c").as_deref(), Some("b"));
-        assert_eq!(odd_part("/a:").as_deref(), Some(""));
-        assert!(odd_part("alpine:3").is_none() && odd_part("/a:./b").is_none());
+        let odd = |text: &str| odd_part(OsStr::new(text));
+        assert_eq!(split_chain(OsStr::new("/a\\:b:/c\\\\d")), ["/a:b", "/c\\d"]);
+        assert_eq!(odd("./a:b:/c").as_deref(), Some(OsStr::new("b")));
+        assert_eq!(odd("/a:").as_deref(), Some(OsStr::new("")));
+        assert!(odd("alpine:3").is_none() && odd("/a:./b").is_none());
     }
 }

@@ -147,3 +147,47 @@ fn few_open_files_are_not_missing_files() {
     }
     assert!(refused > 3, "a limit of 3 files is no hindrance");
 }
+
+as_users!(names_of_the_host_that_are_not_text: root, user);
+fn names_of_the_host_that_are_not_text(place: &Place) {
+    // In Latin-1, as old file systems have them.
+    let odd = |script: &str| called(place, &format!("o=$'\\351'; {script}")).env("LC_ALL", "C");
+    odd("mkdir -p ctx$o/d$o; echo one >ctx$o/f$o; echo two >ctx$o/d$o/g$o; echo no >ctx$o/h$o; echo 'h*' >ctx$o/.dockerignore")
+        .succeeds();
+    odd(
+        r#"printf '%s\n' 'FROM bundle://sh,cat,ls' 'COPY . /all/' 'COPY f* /one' 'RUN cat /all/*/* /one; ! ls /all/h*' \
+        >"ctx$o/Dockerfile""#,
+    )
+    .succeeds();
+    odd("$WIAC build -q -t odd ctx$o").succeeds();
+    odd("$WIAC run odd sh -c 'cat /one /all/d*/*'")
+        .succeeds()
+        .says("one\ntwo");
+    odd("$WIAC run -v $PWD/ctx$o/d$o:/v:ro odd sh -c 'cat /v/*'")
+        .succeeds()
+        .says("two");
+    // A data directory, and what is bound from it.
+    odd("WIAC_DATA=$WIAC_DATA-$o $WIAC build -q -t odd ctx$o").succeeds();
+    odd("WIAC_DATA=$WIAC_DATA-$o $WIAC run odd cat /etc/hostname").succeeds();
+    // Directories by hand, what is written down of them, and a layer of the store that they keep.
+    odd("$WIAC bundle sh ls cat root$o && $WIAC copy files$o ctx$o/f$o /file").succeeds();
+    odd("$WIAC run ./files$o/diff:./root$o ./layer$o sh -c 'cat /file; echo three >/new'")
+        .succeeds()
+        .says("one");
+    odd("$WIAC run $($WIAC layers -q odd):./root$o ./kept$o sh -c 'echo four >/new'").succeeds();
+    place.wiac(["rmi", "odd"]).succeeds();
+    place.wiac(["prune", "-a", "-f"]).succeeds();
+    odd("$WIAC commit ./layer$o changed && $WIAC run changed cat /new")
+        .succeeds()
+        .mentions("three");
+    odd("$WIAC commit ./kept$o changed && $WIAC run changed cat /new /one")
+        .succeeds()
+        .mentions("four\none");
+    odd("$WIAC bundle --list --format json --add root$o sh")
+        .succeeds()
+        .mentions("/root\u{fffd}/");
+    // What goes into a configuration can't.
+    odd("$WIAC run -v /tmp:/t$o changed true")
+        .fails(125)
+        .complains(&["UTF-8"]);
+}
