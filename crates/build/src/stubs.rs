@@ -9,6 +9,7 @@ use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use wiac_layer::merged::{Found, LayerStack};
+use wiac_run::plan::MOUNT_TABLE_TEXT;
 use wiac_sys::times;
 
 /// Removes from `upper`, whose lower layers are `stack`, what mounting on `targets` (absolute paths in the container)
@@ -111,7 +112,7 @@ fn status(root: &OwnedFd, path: &Path) -> Result<Option<Stat>> {
     }
 }
 
-/// Removes an empty directory or empty regular file and puts its parent's modification time back; `false` where it is
+/// Removes an empty directory, an empty regular file, or the symlink for [`wiac_run::plan::MOUNT_TABLE`], and puts its parent's modification time back; `false` where it is
 /// something else or not there.
 fn remove_empty(root: &OwnedFd, path: &Path) -> Result<bool> {
     let (Some(parent), Some(name)) = (open_parent(root, path)?, path.file_name()) else {
@@ -126,6 +127,7 @@ fn remove_empty(root: &OwnedFd, path: &Path) -> Result<bool> {
     let removed = match FileType::from_raw_mode(stat.st_mode) {
         FileType::Directory => rustix::fs::unlinkat(&parent, name, AtFlags::REMOVEDIR),
         FileType::RegularFile if stat.st_size == 0 => rustix::fs::unlinkat(&parent, name, AtFlags::empty()),
+        FileType::Symlink if is_mount_table(&parent, name) => rustix::fs::unlinkat(&parent, name, AtFlags::empty()),
         _ => return Ok(false),
     };
     match removed {
@@ -135,6 +137,11 @@ fn remove_empty(root: &OwnedFd, path: &Path) -> Result<bool> {
     let times = times::modified_as(&before);
     rustix::fs::futimens(parent.as_fd(), &times).on("set the times of", path)?;
     Ok(true)
+}
+
+/// Whether it is the one symlink that is made for a container.
+fn is_mount_table(parent: &OwnedFd, name: &OsStr) -> bool {
+    rustix::fs::readlinkat(parent, name, Vec::new()).is_ok_and(|text| text.to_bytes() == MOUNT_TABLE_TEXT.as_bytes())
 }
 
 #[cfg(test)]

@@ -152,6 +152,7 @@ impl Parts {
             Step::Bind(bind) => mounts::bind(bind, &mut self.steps),
             Step::Device(device) => mounts::device(device, &mut self.steps),
             Step::Symlink { text, path } => mounts::symlink(text, path, &mut self.steps),
+            Step::MountTable => mounts::mount_table(&mut self.steps),
             Step::Mask { path } => {
                 let command = format!("hide {}", mounts::path(path));
                 self.steps

@@ -77,6 +77,19 @@ pub fn ensure(root: BorrowedFd<'_>, path: &CStr, kind: TargetKind, stub: Stub) -
     open(root, path).at(Call::Openat2)
 }
 
+/// Makes the symlink `name` in the directory `parent`, which is made where it is missing. What has that name stays.
+pub fn link(root: BorrowedFd<'_>, parent: &CStr, name: &CStr, text: &CStr) -> Result<(), Failed> {
+    let parent = ensure(root, parent, TargetKind::Directory, Stub::OnRoot)?;
+    let before = rustix::fs::fstat(&parent).at(Call::Statx)?;
+    match rustix::fs::symlinkat(text, &parent, name) {
+        Err(Errno::EXIST) => Ok(()),
+        result => {
+            result.at(Call::Symlinkat)?;
+            restore_modification_time(parent.as_fd(), &before)
+        }
+    }
+}
+
 /// What is made where a target is missing.
 #[derive(Clone, Copy)]
 struct New {
@@ -328,6 +341,17 @@ mod tests {
                 .join("x")
                 .is_dir()
         );
+    }
+
+    #[test]
+    fn a_link_takes_nothings_place() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let root = root_of(dir.path());
+        let make = |text| link(root.as_fd(), c"etc", c"mtab", text).expect("made");
+        make(c"/proc/mounts");
+        make(c"/elsewhere");
+        let made = std::fs::read_link(dir.path().join("etc/mtab")).expect("a link");
+        assert_eq!(made, std::path::Path::new("/proc/mounts"));
     }
 
     #[test]

@@ -23,7 +23,7 @@ use wiac_oci::convert::ProcessOverrides;
 use wiac_oci::runtime::RuntimeConfig;
 use wiac_run::attach::{Manner, Signals, attach};
 use wiac_run::io::Io;
-use wiac_run::plan::Settings;
+use wiac_run::plan::{MOUNT_TABLE, Settings};
 use wiac_run::{Container, Plan};
 
 /// Runs the command.
@@ -81,7 +81,9 @@ fn run_container(global: &Global, mut arguments: Arguments) -> Result<ExitCode, 
         missing.remove();
         failure.with_code(CONTAINER_NOT_RUN)
     })?;
-    ground.note_mounts(&container::mount_targets(&runtime))?;
+    let mut targets = container::mount_targets(&runtime);
+    targets.push(PathBuf::from(MOUNT_TABLE));
+    ground.note_mounts(&targets)?;
     if arguments.dry_run == Some(DryRun::Shell) {
         let printed = print_script(&plan, &data, &ground, &missing.volumes);
         missing.remove();
@@ -194,6 +196,7 @@ fn plan(data: &Data, ground: &Ground, wishes: &Wishes) -> Result<(Plan, RuntimeC
     let rootfs = container::overlay(&ground.stack, ground.workspace.clone(), data.store.form());
     let settings = Settings {
         optional_hostname: wishes.process.hostname.is_none(),
+        mount_table: true,
         ..container::settings(data.user_namespace.as_ref())
     };
     Ok((Plan::new(&runtime, &rootfs, &settings)?, runtime))

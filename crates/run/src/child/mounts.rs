@@ -102,6 +102,17 @@ impl Child<'_> {
         rustix::fs::symlinkat(text, dev, name).at(Call::Symlinkat)
     }
 
+    /// Makes /etc/mtab where it is missing. A container whose user may change nothing in its /etc does without.
+    pub(super) fn link_mount_table(&self) -> StepResult {
+        match target::link(self.root()?, c"etc", c"mtab", c"/proc/mounts") {
+            Err(Failed {
+                errno: Errno::ACCESS | Errno::PERM | Errno::ROFS | Errno::OVERFLOW | Errno::NOTDIR | Errno::LOOP,
+                ..
+            }) => Ok(()),
+            result => result,
+        }
+    }
+
     /// Makes a device node in the container's own /dev, or shows the host's there.
     pub(super) fn make_device(&self, device: &Device) -> StepResult {
         let (dev, name) = self.in_dev(&device.path, Call::Mknodat)?;

@@ -2,7 +2,7 @@
 
 use super::mounts::{self, MountTable};
 use super::step::{InRoot, Step};
-use super::{Plan, Rootfs, Settings, overlay, process};
+use super::{MOUNT_TABLE, Plan, Rootfs, Settings, overlay, process};
 use crate::error::Error;
 use std::borrow::Cow;
 use std::ffi::CString;
@@ -113,6 +113,10 @@ fn root(steps: &mut Vec<Step>, rootfs: &Rootfs, settings: &Settings) -> Result<(
 /// still visible, without which the kernel refuses a new one in a user namespace. Their targets are found without
 /// leaving the new root.
 fn filesystems(steps: &mut Vec<Step>, config: &RuntimeConfig, linux: &Linux, settings: &Settings) -> Result<(), Error> {
+    // Before a volume can lie on /etc: that is a directory of the host.
+    if settings.mount_table && config.mounts.iter().all(|mount| mount.destination != MOUNT_TABLE) {
+        steps.push(Step::MountTable);
+    }
     let table = MountTable::new(config, linux, settings);
     mounts::add(steps, config, &table)?;
     // Kernel parameters while /proc/sys can still be written.

@@ -15,6 +15,12 @@ use wiac_oci::runtime::RuntimeConfig;
 
 pub use mounts::STUB_ON_ROOT_ALONE;
 
+/// Where programs of former days read what is mounted; a symlink to [`MOUNT_TABLE_TEXT`].
+pub const MOUNT_TABLE: &str = "/etc/mtab";
+
+/// Where the kernel says it.
+pub const MOUNT_TABLE_TEXT: &str = "/proc/mounts";
+
 /// What the container's root directory is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rootfs {
@@ -60,6 +66,8 @@ pub struct Settings {
     pub seccomp: SeccompChoice,
     /// Nobody asked for the host name of the configuration: where none may be set, it is left out.
     pub optional_hostname: bool,
+    /// Make [`MOUNT_TABLE`] where the root has none, as docker and podman do.
+    pub mount_table: bool,
     /// Mount the overlay by mount(2) even where the kernel knows better: for tests of the older way.
     pub legacy_overlay: bool,
 }

@@ -181,6 +181,8 @@ pub enum Step {
         /// Its place, directly in /dev.
         path: InRoot,
     },
+    /// Makes /etc/mtab in the root file system where there is none: a stub, too.
+    MountTable,
     /// Hides a path that exists: an empty read-only directory or /dev/null is mounted on it.
     Mask {
         /// The path.
@@ -289,6 +291,7 @@ impl Step {
             Self::Bind(bind) => format!("mount {} on {}", bind.source.to_string_lossy(), bind.target.path),
             Self::Device(device) => format!("make the device {}", device.path),
             Self::Symlink { path, .. } => format!("make the symlink {path}"),
+            Self::MountTable => format!("make the symlink {}", super::MOUNT_TABLE),
             Self::Mask { path } => format!("hide {path}"),
             Self::ReadOnly { path } => format!("make {path} read-only"),
             Self::WorkingDirectory { path } => format!("make the working directory {path}"),

@@ -2,6 +2,7 @@
 
 use super::{Text, quote};
 use crate::plan::step::{Bind, Device, InRoot, NewMount, Stub, Target, TargetKind};
+use crate::plan::{MOUNT_TABLE, MOUNT_TABLE_TEXT};
 use std::ffi::CString;
 use wiac_sys::mount::attr;
 
@@ -138,6 +139,17 @@ pub(super) fn symlink(to: &CString, from: &InRoot, text: &mut Text) {
         &format!("{from}, as every program expects it."),
         &format!("ln -s {} \"$(inside {})\"", quote(to.to_bytes()), path(from)),
     );
+}
+
+/// /etc/mtab, where there is none.
+pub(super) fn mount_table(text: &mut Text) {
+    text.step(
+        &format!("{MOUNT_TABLE}, where programs of former days look, unless the image has one."),
+        "at=$(directory /etc)",
+    );
+    text.line(&format!(
+        "[ -e \"$at/mtab\" ] || [ -L \"$at/mtab\" ] || ln -s {MOUNT_TABLE_TEXT} \"$at/mtab\""
+    ));
 }
 
 #[cfg(test)]
