@@ -36,6 +36,8 @@ struct Wanted {
     unpack: bool,
     /// The value of `--chown`, as the shell reads it: it counts for archives too.
     chown: Option<String>,
+    /// `--link`: onto nothing, whatever the stage has.
+    link: bool,
 }
 
 /// Where the script finds what is copied.
@@ -81,10 +83,20 @@ impl Script<'_, '_> {
     }
 
     fn transfer(&mut self, index: usize, wanted: &Wanted, from: &From) -> Result<()> {
-        let array = array(index);
-        self.text.line(&format!("begin {array}"));
+        let stage = array(index);
+        let array = if wanted.link { "linked" } else { stage.as_str() };
+        if !wanted.link || wanted.chown.is_some() {
+            self.text.line(&format!("begin {stage}"));
+        }
         if let Some(owner) = &wanted.chown {
             self.text.line(&format!("owner=$(ids {owner})"));
+        }
+        if wanted.link {
+            if wanted.chown.is_some() {
+                self.text.line("abandon");
+            }
+            self.text.line("linked=()");
+            self.text.line("begin linked");
         }
         self.sources(wanted, from)?;
         for (name, content) in &wanted.inline {
@@ -101,6 +113,9 @@ impl Script<'_, '_> {
             self.text.line(&format!("put_file {destination} {made}"));
         }
         self.text.line(&format!("finish {array}"));
+        if wanted.link {
+            self.text.line(&format!("{stage}+=(\"${{linked[@]}}\")"));
+        }
         Ok(())
     }
 
@@ -317,6 +332,7 @@ fn wanted(stage: &Stage, transfer: &Transfer) -> Result<Wanted> {
             }
         }
     }
+    wanted.link = transfer.link && transfer.chmod.is_none();
     let destination = stage.expand(&transfer.destination)?.text;
     wanted.destination = quote(prepared::absolute(&stage.working_directory(), &destination));
     if let Some(word) = &transfer.chown {

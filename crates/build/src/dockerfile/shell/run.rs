@@ -147,22 +147,8 @@ impl Script<'_, '_> {
                 read_only,
                 ..
             } => self.bind(from.as_deref(), source, at, *read_only, ready),
-            Mount::Cache {
-                id,
-                mode,
-                uid,
-                gid,
-                read_only,
-                ..
-            } => {
-                let name = id.clone().unwrap_or_else(|| at.to_string_lossy().into_owned());
-                let place = format!("\"$to\"/cache/{}", quote(name.replace('/', "+")));
-                self.text.line(&format!(
-                    "[ -d {place} ] || {{ mkdir -p -- {place} && chmod {:04o} -- {place} && chown {}:{} -- {place}; }}",
-                    mode.unwrap_or(0o755),
-                    uid.unwrap_or(0),
-                    gid.unwrap_or(0)
-                ));
+            Mount::Cache { read_only, .. } => {
+                let place = self.cache(mount, at)?;
                 ready.bind("directory", &self.linked(&place), at, *read_only);
                 Ok(())
             }
@@ -200,19 +186,57 @@ impl Script<'_, '_> {
         place
     }
 
-    fn bind(&mut self, from: Option<&str>, source: &str, at: &Path, read_only: bool, ready: &mut Ready) -> Result<()> {
+    /// The directory of a cache mount, which stays between runs of the script. One that begins with other files is another.
+    fn cache(&mut self, mount: &Mount, at: &Path) -> Result<String> {
+        let Mount::Cache {
+            id,
+            mode,
+            uid,
+            gid,
+            from,
+            source,
+            ..
+        } = mount
+        else {
+            return Ok(String::new());
+        };
+        let mut name = id.clone().unwrap_or_else(|| at.to_string_lossy().into_owned());
+        let first = match from {
+            Some(from) => {
+                name = format!("{name} from {from} {source}");
+                Some(self.found(Some(from), source)?.0)
+            }
+            None => None,
+        };
+        let place = format!("\"$to\"/cache/{}", quote(name.replace('/', "+")));
+        let mut made = match &first {
+            Some(first) => format!("mkdir -p -- \"$to\"/cache && cp -a -T -- \"$(realpath -- {first})\" {place}"),
+            None => format!("mkdir -p -- {place}"),
+        };
+        if first.is_none() || uid.or(*gid).or(*mode).is_some() {
+            let (mode, uid, gid) = (mode.unwrap_or(0o755), uid.unwrap_or(0), gid.unwrap_or(0));
+            made = format!("{made} && chmod 0{mode:04o} -- {place} && chown {uid}:{gid} -- {place}");
+        }
+        self.text.line(&format!("[ -d {place} ] || {{ {made}; }}"));
+        Ok(place)
+    }
+
+    /// Where the script finds what a mount shows, and whether that is a file or a directory.
+    fn found(&mut self, from: Option<&str>, source: &str) -> Result<(String, String)> {
         let word = from.map(word);
-        let (mut place, kind) = match self.from(word.as_ref())? {
+        match self.from(word.as_ref())? {
             From::View(view) => {
                 let found = format!("{view}/\"$(cd -- {view} && inside {})\"", quote(source));
                 let place = self.linked(&found);
-                (
-                    place.clone(),
-                    format!("\"$([ -d {place}/. ] && echo directory || echo file)\""),
-                )
+                let kind = format!("\"$([ -d {place}/. ] && echo directory || echo file)\"");
+                Ok((place, kind))
             }
-            From::Local(name) => self.bind_local(name.as_deref(), source)?,
-        };
+            From::Local(name) => self.bind_local(name.as_deref(), source),
+        }
+    }
+
+    fn bind(&mut self, from: Option<&str>, source: &str, at: &Path, read_only: bool, ready: &mut Ready) -> Result<()> {
+        let (mut place, kind) = self.found(from, source)?;
         if !read_only {
             let copy = self.place();
             self.text.remark("What is written to it is thrown away.");

@@ -118,6 +118,29 @@ fn runs_by_hand(place: &Place) {
     assert_eq!(config["config"]["Cmd"][0], "sh");
 }
 
+as_users!(linked_copies_and_filled_caches_by_hand: root, user);
+fn linked_copies_and_filled_caches_by_hand(place: &Place) {
+    context(place);
+    place.write("context/src/file", "text");
+    let state = "stat -c '%u:%g %a' /cache; cat /cache/*";
+    same(
+        place,
+        &[],
+        &format!(
+            "FROM scratch AS base\nCOPY root /\nCOPY old /\n\
+             RUN mkdir -p /there/deep /first && echo begun > /first/file && chown -R 1000:50 /there /first && chmod 770 /there /first\n\
+             FROM base\nCOPY --link src /there/\nCOPY --link --chown=ann:staff src/file /there/deep/\n\
+             COPY --link --from=base /first /there/first\nCOPY --link --chmod=600 src/file /there/with-mode\n\
+             ADD --link src/file /new/file\n\
+             RUN --mount=type=cache,target=/cache,from=base,source=/first ({state}) > /seen; echo more > /cache/more\n\
+             RUN --mount=type=cache,target=/cache,from=base,source=/first ({state}) > /seen-again\n\
+             RUN --mount=type=cache,target=/cache,id=own,from=base,source=/first,uid=4,mode=0700 ({state}) > /owned\n\
+             RUN --mount=type=cache,target=/cache,from=base,source=/first,ro ({state}) > /read\n"
+        ),
+    );
+    assert!(place.read("script.sh").contains("begin linked"));
+}
+
 as_users!(users_by_hand: root, user);
 fn users_by_hand(place: &Place) {
     context(place);
