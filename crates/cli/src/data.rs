@@ -41,9 +41,14 @@ pub(crate) fn open(global: &Global) -> Result<Data, Failure> {
             "this user has no home directory for the data: set HOME, or name a place with --data DIR or WIAC_DATA",
         )
     })?;
-    if location.metadata().is_ok_and(|meta| !meta.is_dir()) {
+    let wrong = match location.metadata() {
+        Ok(meta) if !meta.is_dir() => Some("is no directory"),
+        Err(_) if location.is_symlink() => Some("is a symlink that leads nowhere"),
+        _ => None,
+    };
+    if let Some(wrong) = wrong {
         return Err(Failure::new(format!(
-            "the data directory {} is no directory; name another place with --data DIR or WIAC_DATA",
+            "the data directory {} {wrong}; name another place with --data DIR or WIAC_DATA",
             location.display()
         )));
     }

@@ -2,7 +2,7 @@
 
 use crate::arch::Architecture;
 use crate::elf::ElfError;
-use crate::error::{Error, MissingLibrary, shown};
+use crate::error::{Error, MissingLibrary, Tried, TriedResult, shown};
 use rustix::io::Errno;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -315,9 +315,14 @@ fn interpreter_line(
 }
 
 fn missing(f: &mut fmt::Formatter<'_>, program: &Path, libraries: &[MissingLibrary]) -> fmt::Result {
+    // One that several need is missing once.
+    let is_first =
+        |(at, library): &(usize, &MissingLibrary)| libraries[..*at].iter().all(|earlier| earlier.name != library.name);
     let names: Vec<_> = libraries
         .iter()
-        .map(|library| {
+        .enumerate()
+        .filter(is_first)
+        .map(|(_, library)| {
             let name = library.name.escape_debug();
             match library.needed_by.last().filter(|by| *by != program) {
                 Some(by) => format!("{name} (needed by {})", shown(by)),
@@ -328,7 +333,11 @@ fn missing(f: &mut fmt::Formatter<'_>, program: &Path, libraries: &[MissingLibra
     let plural = if names.len() == 1 { "a library" } else { "libraries" };
     write!(f, "{} lacks {plural}: {}", shown(program), names.join(", "))?;
     let mut directories = Vec::new();
+    let mut unfit: Vec<&Tried> = Vec::new();
     for tried in libraries.iter().flat_map(|library| &library.tried) {
+        if tried.result != TriedResult::NotThere && !unfit.contains(&tried) {
+            unfit.push(tried);
+        }
         let directory = tried.path.parent().unwrap_or(&tried.path);
         if !directories.contains(&directory) {
             directories.push(directory);
@@ -338,5 +347,13 @@ fn missing(f: &mut fmt::Formatter<'_>, program: &Path, libraries: &[MissingLibra
         return Ok(());
     }
     let directories: Vec<_> = directories.into_iter().map(shown).collect();
-    write!(f, "\nlooked in {}", directories.join(", "))
+    write!(f, "\nlooked in {}", directories.join(", "))?;
+    for Tried { path, result } in unfit {
+        match result {
+            TriedResult::NotThere => {}
+            TriedResult::Unreadable(errno) => write!(f, "\n{}: {}", shown(path), describe(*errno))?,
+            TriedResult::OtherArchitecture(other) => write!(f, "\n{} is made for {other}", shown(path))?,
+        }
+    }
+    Ok(())
 }

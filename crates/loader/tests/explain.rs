@@ -140,6 +140,20 @@ fn missing_libraries_also_after_a_start() {
 }
 
 #[test]
+fn a_missing_library_is_named_once_with_what_lies_in_its_place() {
+    let tree = Tree::new()
+        .elf("/bin/p", &program().runpath("/o").needs("liba.so").needs("libx.so"))
+        .elf("/o/liba.so", &elf().needs("libx.so"))
+        .elf("/o/libx.so", &elf().machine(AARCH64, true));
+    let text = said(&tree, "p", None);
+    assert!(
+        text.starts_with("127 /bin/p lacks a library: libx.so\nlooked in /o, "),
+        "{text}"
+    );
+    assert!(text.ends_with("\n/o/libx.so is made for aarch64"), "{text}");
+}
+
+#[test]
 fn other_machines() {
     let (foreign, name, host) = if cfg!(target_arch = "x86_64") {
         (elf().machine(AARCH64, true), "aarch64", "x86-64")

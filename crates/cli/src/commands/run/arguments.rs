@@ -79,7 +79,7 @@ pub(super) struct ProcessOptions {
     #[arg(short, long, value_name = "DIR")]
     pub(super) workdir: Option<String>,
     /// Run as this user
-    #[arg(short, long, value_name = "USER[:GROUP]")]
+    #[arg(short, long, value_name = "USER[:GROUP]", allow_negative_numbers = true)]
     pub(super) user: Option<String>,
     /// Start this program instead of the image's
     #[arg(long, value_name = "PROGRAM")]

@@ -262,6 +262,12 @@ fn a_data_directory_that_is_not_ours() {
         .env("WIAC_DATA", place.path("plain"))
         .fails(1)
         .complains(&["the data directory", "plain is no directory", "--data DIR"]);
+    place.symlink("nowhere", "leads-nowhere");
+    place
+        .wiac(["images"])
+        .env("WIAC_DATA", place.path("leads-nowhere"))
+        .fails(1)
+        .complains(&["leads-nowhere is a symlink that leads nowhere", "--data DIR"]);
 }
 
 #[test]

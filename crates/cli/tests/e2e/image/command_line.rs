@@ -290,6 +290,10 @@ fn an_empty_value_is_as_none_and_a_wrong_one_is_named() {
     let place = Place::root();
     place.image("app", "WORKDIR /srv");
     place
+        .wiac(["run", "-u", "-1", "app", "id"])
+        .fails(125)
+        .complains(&["id -1 is out of range"]);
+    place
         .wiac(["run", "-w", "", "-u", "", "--hostname", "", "app", "pwd"])
         .succeeds()
         .says("/srv");
