@@ -8,6 +8,7 @@ use crate::container_layer::ContainerRecord;
 use crate::error::{Error, IoExt, Result};
 use crate::stubs;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use wiac_layer::merged::LayerStack;
 use wiac_layer::unpack::OwnerPolicy;
@@ -34,7 +35,7 @@ pub struct Committed {
 /// A directory that is no container layer, or is in use; what the disk says.
 pub fn commit(store: &Store, layer: &Path, owners: OwnerPolicy, said: &str) -> Result<Committed> {
     let layer = std::path::absolute(layer).on("find", layer)?;
-    if !layer.is_dir() {
+    if !is_directory(&layer)? {
         return Err(Error::wrong(format!(
             "{}: there is no such container layer",
             layer.display()
@@ -47,7 +48,7 @@ pub fn commit(store: &Store, layer: &Path, owners: OwnerPolicy, said: &str) -> R
         ))
     })?;
     recover(store, &layer)?;
-    let record = ContainerRecord::read(&layer).ok_or_else(|| {
+    let record = ContainerRecord::read(&layer)?.ok_or_else(|| {
         Error::wrong(format!(
             "{}: there is no container.json in it, so it is no container layer; run something on it first",
             layer.display()
@@ -93,12 +94,20 @@ pub fn commit(store: &Store, layer: &Path, owners: OwnerPolicy, said: &str) -> R
     })
 }
 
+/// Whether something is a directory; an error where that can't be told.
+fn is_directory(path: &Path) -> Result<bool> {
+    match path.metadata() {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(false),
+        meta => Ok(meta.on("look at", path)?.is_dir()),
+    }
+}
+
 /// Finishes a commit that was cut off, or takes it back. The caller holds the container layer's lock.
 ///
 /// # Errors
 /// What the disk says.
 pub fn recover(store: &Store, layer: &Path) -> Result<()> {
-    let Some(mut record) = ContainerRecord::read(layer) else {
+    let Some(mut record) = ContainerRecord::read(layer)? else {
         return Ok(());
     };
     let Some(id) = record.committing.take() else {
@@ -106,7 +115,7 @@ pub fn recover(store: &Store, layer: &Path) -> Result<()> {
     };
     let upper = layer.join("diff");
     // Moved away, and nothing new made yet: the layer has it.
-    if store.is_adopted(&id) && !upper.is_dir() {
+    if store.is_adopted(&id) && !is_directory(&upper)? {
         return put_on_top(store, layer, &record, &id);
     }
     record.write_durably(layer)

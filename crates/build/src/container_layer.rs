@@ -3,7 +3,7 @@
 use crate::error::{IoExt, Result};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use wiac_layer::Form;
 use wiac_store::LayerId;
@@ -35,9 +35,16 @@ fn is_zero(number: &usize) -> bool {
 }
 
 impl ContainerRecord {
-    /// What stands in the container layer `layer`; `None` where it has none (yet), or one that can't be read.
-    pub fn read(layer: &Path) -> Option<Self> {
-        serde_json::from_slice(&fs::read(layer.join(CONTAINER_FILE)).ok()?).ok()
+    /// What stands in the container layer `layer`; `None` where it has none (yet), or one that says nothing.
+    ///
+    /// # Errors
+    /// A record that is there and can't be read: taken for none, it would be written anew, without what was committed.
+    pub fn read(layer: &Path) -> Result<Option<Self>> {
+        let path = layer.join(CONTAINER_FILE);
+        match fs::read(&path) {
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+            bytes => Ok(serde_json::from_slice(&bytes.on("read", &path)?).ok()),
+        }
     }
 
     /// Writes it down, whole for every reader.

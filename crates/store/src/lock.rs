@@ -1,9 +1,10 @@
 //! Locks: flock on a directory, held by a descriptor and ending with it, whatever happens to the process.
 
-use crate::error::{IoExt, Result};
+use crate::error::{Error, IoExt, Result};
 use rustix::fd::OwnedFd;
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use rustix::io::Errno;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
@@ -23,6 +24,18 @@ impl Lock {
     /// Waits for the shared lock of a directory or file: who uses it.
     pub fn shared(path: &Path) -> Result<Self> {
         lock(path, FlockOperation::LockShared)
+    }
+
+    /// The same, or `None` where there is nothing, or nothing that this user may open.
+    pub fn shared_where_allowed(path: &Path) -> Result<Option<Self>> {
+        match Self::shared(path) {
+            Err(Error::Io { source, .. })
+                if matches!(source.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) =>
+            {
+                Ok(None)
+            }
+            lock => lock.map(Some),
+        }
     }
 
     /// Waits for the exclusive lock: who changes it.

@@ -93,7 +93,7 @@ fn container_layer(store: &Store, layer: &Path) -> Result<Exported, Failure> {
             layer.display()
         )));
     }
-    let record = ContainerRecord::read(layer).ok_or_else(|| {
+    let record = ContainerRecord::read(layer)?.ok_or_else(|| {
         Failure::new(format!(
             "{}: there is no container.json in it, so it is no container layer",
             layer.display()
@@ -101,10 +101,10 @@ fn container_layer(store: &Store, layer: &Path) -> Result<Exported, Failure> {
     })?;
     let mut directories: Vec<PathBuf> = record.lowerdirs.iter().rev().cloned().collect();
     // A running container holds its own lock: its root can be read all the same.
-    let locks = directories
-        .iter()
-        .filter_map(|path| Lock::shared(path.parent()?).ok())
-        .collect();
+    let mut locks = Vec::new();
+    for parent in directories.iter().filter_map(|path| path.parent()) {
+        locks.extend(Lock::shared_where_allowed(parent)?);
+    }
     directories.push(layer.join("diff"));
     Ok(Exported {
         owners: store.intended_in(&directories)?,

@@ -4,7 +4,7 @@ use crate::data::Data;
 use crate::error::{Failure, words};
 use crate::fetching::{Network, git};
 use std::ffi::OsStr;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use wiac_build::dockerfile::{Arrived, receive_context};
 use wiac_build::fetch::Alone;
@@ -73,9 +73,14 @@ impl Input {
             std::io::stdin().take(LARGEST).read_to_end(&mut text)?;
             return Ok(Self::of_text(context, "standard input", text, None));
         }
-        if !context.is_dir() {
+        let wrong = match context.metadata() {
+            Ok(meta) if meta.is_dir() => None,
+            Ok(_) => Some("not a directory".to_owned()),
+            Err(error) => Some(words(&error)),
+        };
+        if let Some(wrong) = wrong {
             return Err(Failure::new(format!(
-                "{}: not a directory; name the directory that is the build context",
+                "{}: {wrong}; name the directory that is the build context",
                 context.display()
             )));
         }
@@ -266,14 +271,21 @@ fn download_text(data: &Data, address: &str) -> Result<Vec<u8>, Failure> {
 }
 
 fn find_dockerfile(directory: &Path) -> Result<PathBuf, Failure> {
-    NAMES
-        .iter()
-        .map(|name| directory.join(name))
-        .find(|path| path.is_file())
-        .ok_or_else(|| {
-            Failure::new(format!(
-                "there is no Dockerfile in {}; write one, or name it with -f",
-                directory.display()
-            ))
-        })
+    for path in NAMES.iter().map(|name| directory.join(name)) {
+        match path.metadata() {
+            Ok(meta) if meta.is_file() => return Ok(path),
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(Failure::new(format!(
+                    "can't read {}: {}",
+                    path.display(),
+                    words(&error)
+                )));
+            }
+            _ => {}
+        }
+    }
+    Err(Failure::new(format!(
+        "there is no Dockerfile in {}; write one, or name it with -f",
+        directory.display()
+    )))
 }

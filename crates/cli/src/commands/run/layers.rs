@@ -65,7 +65,7 @@ impl Ground {
         let Some(layer) = &self.container_layer else {
             return Ok(());
         };
-        if let Some(mut record) = ContainerRecord::read(layer)
+        if let Some(mut record) = ContainerRecord::read(layer)?
             && record.note_mounts(targets)
         {
             record.write(layer)?;
@@ -97,8 +97,10 @@ impl Ground {
             Request::Chain { lowers, layer } => {
                 let chain = chain_directories(&lowers)?;
                 let layer = open_container_layer(data, &layer, &mut locks)?;
-                let stack = stack_of(chain, &layer);
-                locks.extend(stack.directories().iter().filter_map(|path| lock_if_stored(path)));
+                let stack = stack_of(chain, &layer)?;
+                for path in stack.directories() {
+                    locks.extend(lock_if_stored(path)?);
+                }
                 let workspace = container_layer(data, &layer, &stack)?;
                 container_layer_path = Some(layer);
                 let (directories, merged) = data.store.fit_directories(stack.directories(), data.owner_policy())?;
@@ -213,19 +215,20 @@ fn chain_directories(lowers: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
 }
 
 /// What the container layer lies on: the chain, and on top what was committed from it before.
-fn stack_of(chain: Vec<PathBuf>, layer: &Path) -> LayerStack {
-    let known = ContainerRecord::read(layer);
+fn stack_of(chain: Vec<PathBuf>, layer: &Path) -> Result<LayerStack, Failure> {
+    let known = ContainerRecord::read(layer)?;
     let mut directories = known.and_then(|record| record.with_committed(&chain)).unwrap_or(chain);
     directories.reverse();
-    LayerStack::new(directories)
+    Ok(LayerStack::new(directories))
 }
 
 /// A layer of our own store is locked against deletion, by whatever path it was named.
-fn lock_if_stored(directory: &Path) -> Option<Lock> {
-    let parent = directory.parent()?;
-    (directory.ends_with("diff") && parent.join("layer.json").is_file())
-        .then(|| Lock::shared(parent).ok())
-        .flatten()
+fn lock_if_stored(directory: &Path) -> Result<Option<Lock>, Failure> {
+    let layer = directory.parent().filter(|_| directory.ends_with("diff"));
+    match layer.filter(|layer| layer.join("layer.json").is_file()) {
+        Some(layer) => Ok(Lock::shared_where_allowed(layer)?),
+        None => Ok(None),
+    }
 }
 
 fn make_directory(path: PathBuf) -> Result<PathBuf, Failure> {
@@ -293,7 +296,7 @@ fn record(data: &Data, layer: &Path, stack: &LayerStack) -> Result<(), Failure> 
 fn write_record(data: &Data, layer: &Path, stack: &LayerStack) -> Result<(), Failure> {
     let lowerdirs: Vec<PathBuf> = stack.directories().iter().rev().cloned().collect();
     let form = data.store.form();
-    let known = ContainerRecord::read(layer);
+    let known = ContainerRecord::read(layer)?;
     if known
         .as_ref()
         .is_some_and(|known| known.lowerdirs == lowerdirs && known.form == form)

@@ -191,3 +191,33 @@ fn names_of_the_host_that_are_not_text(place: &Place) {
         .fails(125)
         .complains(&["UTF-8"]);
 }
+
+#[test]
+fn what_may_not_be_read_is_not_missing() {
+    let place = Place::user();
+    place.busybox("base");
+    place.write("closed/ctx/Dockerfile", "FROM scratch\nCOPY . /\n");
+    place.host("chown -R root closed; chmod 644 closed/ctx").succeeds();
+    let build = || place.wiac(["build", "closed/ctx"]).fails(1);
+    build().complains(&["closed/ctx/Dockerfile: Permission denied"]);
+    place.host("chmod 700 closed").succeeds();
+    build().complains(&["closed/ctx: Permission denied"]);
+    let commit = place.wiac(["commit", "closed/ctx", "name"]).fails(1);
+    commit.complains(&["closed/ctx: Permission denied"]);
+    place
+        .wiac(["build", "nowhere"])
+        .fails(1)
+        .complains(&["nowhere: No such file", "name the directory that is the build context"]);
+    // Taken for missing, the record would be written anew, without what was committed from the layer.
+    place.sh("./base", "./layer", "echo one >/one").succeeds();
+    place.wiac(["commit", "./layer", "name"]).succeeds();
+    place
+        .host("mv layer/container.json kept; cp kept layer/container.json; chmod 600 layer/container.json")
+        .succeeds();
+    place
+        .sh("./base", "./layer", "true")
+        .fails(125)
+        .complains(&["layer/container.json: Permission denied"]);
+    place.host("mv -f kept layer/container.json").succeeds();
+    place.sh("./base", "./layer", "cat /one").succeeds().says("one");
+}
