@@ -190,7 +190,9 @@ impl Script<'_, '_> {
         );
         self.text.line("rm -rf -- \"$tmp\" \"$to/layers/empty\"");
         self.text.line(&format!(
-            "chain=\nfor layer in \"${{{}[@]}}\"; do chain=$(realpath -- \"$to/layers/$layer\")${{chain:+:$chain}}; done\n\
+            "chain=\nfor layer in \"${{{}[@]}}\"; do\n    layer=$(realpath -- \"$to/layers/$layer\")\n    \
+             # As wiac run wants it: colons stand between directories.\n    \
+             layer=${{layer//\\\\/\\\\\\\\}} layer=${{layer//:/\\\\:}}\n    chain=$layer${{chain:+:$chain}}\ndone\n\
              printf '%s\\n' \"$chain\"",
             array(target)
         ));

@@ -195,3 +195,20 @@ fn what_a_script_cannot_do_is_said() {
         .complains(&["ADD https://example.com/x: a download"])
         .mentions("fail 'a step");
 }
+
+#[test]
+fn the_chain_is_one_for_run() {
+    let place = Place::root();
+    context(&place);
+    let script = place
+        .build("context", "FROM scratch\nCOPY root /\nRUN echo here >/file\n")
+        .arg("--dry-run=shell")
+        .succeeds();
+    place.write("script.sh", &script.stdout);
+    let script = place.command(Path::new("/bin/bash")).args(["script.sh", "a:b\\c"]);
+    let chain = script.succeeds();
+    place
+        .sh(chain.lines().last().expect("a chain"), "./layer", "cat /file")
+        .succeeds()
+        .says("here");
+}
