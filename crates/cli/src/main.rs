@@ -110,8 +110,7 @@ mod tests {
     /// What clap makes of these words, as it is shown; `None` where it refuses them.
     fn by_clap<A: FromArgMatches + Debug>(name: &str, words: &[OsString]) -> Option<String> {
         let entry = COMMANDS.iter().find(|entry| entry.name == name);
-        let line = ["wiac", name]
-            .map(str::to_owned)
+        let line = [OsString::from("wiac"), name.into()]
             .into_iter()
             .chain(words.iter().cloned());
         let matches = application(entry).try_get_matches_from(line).ok()?;
