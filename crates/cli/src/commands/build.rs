@@ -1,6 +1,7 @@
 //! `wiac build PATH`.
 
 mod annotations;
+mod arguments;
 mod by_hand;
 mod caches;
 mod calls;
@@ -20,184 +21,27 @@ use crate::exit::ExitCode;
 use crate::fetching;
 use crate::images::AllImages;
 use crate::progress::Style;
-use crate::pulling::{Policy, Pulling};
+use crate::pulling::Pulling;
 use crate::registry::RegistryOptions;
 use crate::{Global, data, ending};
+pub(crate) use arguments::Arguments;
 use caches::{CacheFrom, CacheTo, Imports};
 use calls::{Asked, Call};
-use clap::Args;
 use contexts::Contexts;
 use input::Input;
 use outputs::Output;
 use platforms::Images;
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 pub(crate) use stopped::Stopped;
 use stopped::stopped;
 use told::Told;
-use wiac_build::container::Network;
 use wiac_build::dockerfile::{Built, Request, Tools};
 use wiac_build::import::StepCache;
 use wiac_layer::compression::Compression;
 use wiac_oci::manifest::Platform;
-use wiac_oci::reference::Reference;
 use wiac_run::attach::Signals;
 use wiac_store::transfer::Packing;
 use wiac_store::{HeldImage, ImageRecord};
-
-/// What is done where a step fails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum OnError {
-    /// A shell in its state.
-    Shell,
-}
-
-// What may be written; clap makes the help of the comments below.
-#[derive(Debug, Default, Args)]
-#[command(args_override_self = true)]
-#[allow(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
-pub(crate) struct Arguments {
-    /// The build context: a directory, - for a tar or a Dockerfile on standard input, the URL of a tar, a git repository
-    #[arg(value_name = "PATH|URL|-", default_value = ".")]
-    path: OsString,
-    /// The Dockerfile (default PATH/Dockerfile); - reads it from standard input, a URL is fetched
-    #[arg(short, long, value_name = "FILE")]
-    file: Option<PathBuf>,
-    /// Build this stage
-    #[arg(long, value_name = "STAGE")]
-    target: Option<String>,
-    /// Set a build argument; without a value it is taken from the environment
-    #[arg(long, value_name = "NAME[=VALUE]")]
-    build_arg: Vec<String>,
-    /// Run every step again
-    #[arg(long)]
-    no_cache: bool,
-    /// Name the image
-    #[arg(short, long, value_name = "NAME", value_parser = crate::place::new_name)]
-    tag: Vec<Reference>,
-    /// The network of RUN: host or none
-    #[arg(long, value_name = "NETWORK", default_value = "host", value_parser = crate::network::parse)]
-    network: Network,
-    /// Say nothing, and print the image's id alone; for several platforms the index's digest
-    #[arg(short, long)]
-    quiet: bool,
-    /// Run every step of this stage again
-    #[arg(long, value_name = "STAGE", value_delimiter = ',')]
-    no_cache_filter: Vec<String>,
-    /// Show a secret to RUN: id=ID,src=FILE or id=ID,env=VARIABLE
-    #[arg(long, value_name = "SECRET")]
-    secret: Vec<String>,
-    /// Show an SSH agent to RUN: default, or ID=SOCKET
-    #[arg(long, value_name = "AGENT")]
-    ssh: Vec<String>,
-    /// Grant what a step may ask for: network.host, security.insecure
-    #[arg(long, value_name = "ENTITLEMENT", value_delimiter = ',')]
-    allow: Vec<String>,
-    /// A further build context: NAME=DIRECTORY, or an image (containers-storage:…, oci-layout://…)
-    #[arg(long, value_name = "NAME=CONTEXT")]
-    build_context: Vec<String>,
-    /// A further line of /etc/hosts
-    #[arg(long, value_name = "NAME:ADDRESS")]
-    add_host: Vec<String>,
-    /// The size of /dev/shm, such as 64m
-    #[arg(long, value_name = "BYTES", value_parser = values::size)]
-    shm_size: Option<u64>,
-    /// A resource limit: NAME=SOFT[:HARD]
-    #[arg(long, value_name = "LIMIT")]
-    ulimit: Vec<String>,
-    /// A label of the image
-    #[arg(long, value_name = "NAME=VALUE")]
-    label: Vec<String>,
-    /// Use a build cache of another machine: type=local,src=DIR, type=registry,ref=NAME, or NAME
-    #[arg(long, value_name = "CACHE")]
-    cache_from: Vec<String>,
-    /// Write a build cache: type=local,dest=DIR, type=registry,ref=NAME, type=inline; mode=max for every stage
-    #[arg(long, value_name = "CACHE")]
-    cache_to: Vec<String>,
-    /// Write the result elsewhere: a directory, - for a tar, or type=local|tar|oci|docker|image,dest=FILE
-    #[arg(short, long, value_name = "OUTPUT")]
-    output: Vec<String>,
-    /// Write the image's id, as other tools know it, to this file; for several platforms the index's digest
-    #[arg(long, value_name = "FILE")]
-    iidfile: Option<PathBuf>,
-    /// Write what was built to this file, as JSON
-    #[arg(long, value_name = "FILE")]
-    metadata_file: Option<PathBuf>,
-    /// Don't build: say what can be asked of the Dockerfile
-    #[arg(long, value_name = "CALL", value_enum)]
-    call: Option<Call>,
-    /// Short for --call=check
-    #[arg(long)]
-    check: bool,
-    /// Fix every time: SOURCE_DATE_EPOCH, or 1970
-    #[arg(long)]
-    reproducible: bool,
-    /// The platform to build for; several, with commas between, give an index
-    #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
-    platform: Vec<Platform>,
-    /// An annotation: [KIND[[PLATFORM]],…:]NAME=VALUE; kinds: manifest, manifest-descriptor, index, index-descriptor
-    #[arg(long, value_name = "ANNOTATION")]
-    annotation: Vec<String>,
-    /// How progress is shown: auto, plain, tty, quiet or rawjson (default: BUILDKIT_PROGRESS, or auto)
-    #[arg(long, value_name = "STYLE")]
-    progress: Option<Style>,
-    /// Keep the image in the store, as is done anyway
-    #[arg(long)]
-    load: bool,
-    /// false, as docker has it: nothing is attested in any case
-    #[arg(long, value_name = "false", value_parser = values::nothing_attested, hide = true)]
-    provenance: Option<bool>,
-    /// The same
-    #[arg(long, value_name = "false", value_parser = values::nothing_attested, hide = true)]
-    sbom: Option<bool>,
-    /// Push the image under each of its names
-    #[arg(long, requires = "tag")]
-    push: bool,
-    /// Build nothing: print what would be done, as a script
-    #[arg(long, value_name = "AS")]
-    dry_run: Option<DryRun>,
-    /// Where a step fails: shell opens a shell in its state, on a terminal
-    #[arg(long, value_name = "DO", value_enum)]
-    on_error: Option<OnError>,
-    /// Tell of each step why it was carried out or not
-    #[arg(long)]
-    explain: bool,
-    /// Build again without the cache, and show which files differ
-    #[arg(long)]
-    verify: bool,
-    /// Pull base images even where they are here; or always, missing, never, newer
-    #[arg(
-        long,
-        value_name = "WHEN",
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "true",
-        value_parser = Policy::of_build
-    )]
-    pull: Option<Policy>,
-}
-
-impl Arguments {
-    /// What clap makes of a path, `-q` and `-t NAME`. `None` where it has to look itself.
-    pub(crate) fn of_words(words: &[OsString]) -> Option<Self> {
-        let mut arguments = Self::default();
-        let mut path = None;
-        let mut words = words.iter();
-        while let Some(word) = words.next() {
-            match word.as_bytes() {
-                b"-q" => arguments.quiet = true,
-                b"-t" => arguments
-                    .tag
-                    .push(crate::place::new_name(words.next()?.to_str()?).ok()?),
-                bytes if bytes.starts_with(b"-") || path.is_some() => return None,
-                _ => path = Some(word.clone()),
-            }
-        }
-        arguments.path = path?;
-        Some(arguments)
-    }
-}
 
 /// Runs the command.
 pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Failure> {
