@@ -12,11 +12,12 @@ mod hindrance;
 mod images;
 mod layout;
 mod proof;
+mod rebuild;
 
 use crate::data::Store;
 use crate::error::{IoExt, Result};
-use crate::image::{Export, LocalId};
-use crate::layer::{LayerId, to_json};
+use crate::image::{Export, ImageRecord, LocalId};
+use crate::layer::{DESCRIPTION, LayerId, LayerInfo, to_json};
 use crate::lock::Lock;
 use images::label;
 use proof::Proofs;
@@ -113,6 +114,10 @@ enum Repair {
     Image(LocalId),
     /// Write what an image is called outside anew.
     Export(PathBuf, Export),
+    /// Write an image's record anew.
+    Record(LocalId, Box<ImageRecord>),
+    /// Write a layer's description anew.
+    Describe(LayerId, Box<LayerInfo>),
     /// Keep an image that came in, and whose configuration or manifests are lost.
     Documents(LocalId, Export),
     /// Make a directory of the layout, with whatever stands in its place set aside.
@@ -267,6 +272,10 @@ impl Checker<'_> {
             Repair::SetAside(path, name) => self.set_aside(&path, &name),
             Repair::Image(id) => self.set_image_aside(&id),
             Repair::Export(path, export) => self.write_export(&path, &export),
+            Repair::Record(id, record) => self.write_anew(&self.store.record_path(&id), &to_json(&*record)),
+            Repair::Describe(id, info) => {
+                self.write_anew(&self.store.layer_directory(&id).join(DESCRIPTION), &to_json(&*info))
+            }
             Repair::Documents(id, export) => self.keep_without_documents(&id, export),
             Repair::Directory(path) => self.make_directory(&path),
             Repair::Size(id, size) => self.write_size(&id, size),
@@ -295,8 +304,12 @@ impl Checker<'_> {
     }
 
     fn write_export(&self, path: &Path, export: &Export) -> Result<String> {
+        self.write_anew(path, &to_json(export))
+    }
+
+    fn write_anew(&self, path: &Path, bytes: &[u8]) -> Result<String> {
         self.delete(path)?;
-        self.store.write_durably(path, &to_json(export))?;
+        self.store.write_durably(path, bytes)?;
         Ok("written anew".to_owned())
     }
 

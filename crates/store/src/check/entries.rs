@@ -30,6 +30,7 @@ impl Checker<'_> {
             // Not yet: its blob may give it again.
             let problem = problem.filter(|problem| !self.is_left_to_proof(&id, problem));
             let problem = problem.filter(|_| !self.is_unneeded_of_others(&id));
+            let problem = problem.filter(|problem| !self.is_described_anew(&id, problem));
             if let Some(problem) = problem {
                 let advice = self.again_for(&id);
                 let directory = self.store.layer_directory(&id);
@@ -46,6 +47,20 @@ impl Checker<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Whether what is lost of a layer is its description alone, which is known from elsewhere.
+    fn is_described_anew(&mut self, id: &LayerId, problem: &str) -> bool {
+        if self.store.layer_info(id).is_ok() {
+            return false;
+        }
+        let Some(info) = self.description_again(id) else {
+            return false;
+        };
+        self.layers.insert(id.clone(), true);
+        let repair = Repair::Describe(id.clone(), Box::new(info));
+        self.found(format!("layer {id}"), problem, repair, None);
+        true
     }
 
     /// Whether it lies in another tool's store, was run from there once, and no image of ours needs it: that tool may delete

@@ -44,8 +44,13 @@ impl Checker<'_> {
             match self.read_record(&id) {
                 Ok(record) => records.push((id, record)),
                 Err(problem) => {
-                    let advice = Some(self.again(&id));
-                    self.found(label(&path), problem, Repair::Image(id), advice);
+                    let again = self.record_again(&id);
+                    let (repair, advice) = match &again {
+                        Some(record) => (Repair::Record(id.clone(), Box::new(record.clone())), None),
+                        None => (Repair::Image(id.clone()), Some(self.again(&id))),
+                    };
+                    self.found(label(&path), problem, repair, advice);
+                    records.extend(again.map(|record| (id, record)));
                 }
             }
         }
@@ -182,13 +187,11 @@ impl Checker<'_> {
                 && let Some(missing) = missing
             {
                 let problem = format!("points to image {}, which isn't there", missing.short());
-                let advice = Some(self.again(&missing));
-                self.found(
-                    format!("name {}", name.name),
-                    problem,
-                    Repair::Delete(path.clone()),
-                    advice,
-                );
+                let (repair, advice) = match self.record_again(&missing) {
+                    Some(record) => (Repair::Record(missing, Box::new(record)), None),
+                    None => (Repair::Delete(path.clone()), Some(self.again(&missing))),
+                };
+                self.found(format!("name {}", name.name), problem, repair, advice);
             }
         }
     }

@@ -152,7 +152,10 @@ impl Checker<'_> {
         let Some(held) = self.store.hold_layer(id)? else {
             return Ok(None);
         };
-        let info = self.store.layer_info(&held.id)?;
+        // A damaged description was found before.
+        let Ok(info) = self.store.layer_info(&held.id) else {
+            return Ok(None);
+        };
         let Some(diff_id) = info.unpacked_from.clone().filter(|_| info.elsewhere.is_none()) else {
             return Ok(None);
         };

@@ -9,6 +9,8 @@ use wiac_layer::Form;
 use wiac_oci::digest::{DiffId, Digest};
 use wiac_oci::image::ImageConfig;
 
+mod lost;
+
 const CHECK: CheckOptions = CheckOptions {
     quick: false,
     deep: true,
@@ -433,61 +435,4 @@ fn a_layer_of_another_tool_is_whole_as_long_as_that_tool_keeps_it() {
     );
     let collected = store.collect(&Selection::unreferenced()).expect("collected");
     assert_eq!((collected.layers.len(), collected.reclaimed()), (1, 0));
-}
-
-#[test]
-fn an_image_stays_where_what_it_came_with_is_lost() {
-    let repair = CheckOptions { repair: true, ..CHECK };
-    let (_dir, store, id, manifest) = came_in();
-    fs::remove_dir_all(store.path("blobs")).expect("deleted");
-    fs::create_dir(store.path("blobs")).expect("mkdir");
-    let found = problems(&store, CHECK).join("\n");
-    assert!(found.contains("build came:latest again"), "{found}");
-    problems(&store, repair);
-    assert_eq!(problems(&store, CHECK), Vec::<String>::new());
-    let notes = store.check(CHECK).expect("checked").notes.join("\n");
-    assert!(
-        notes.contains("would go out as another one: load, pull or build came:latest again"),
-        "{notes}"
-    );
-    let record = store.find_image("came").expect("found").1;
-    let export = store.export(&id).expect("read").expect("an export");
-    assert_eq!(export.manifests[0].digest, manifest, "where it came from is known");
-    // It comes by again.
-    store.add_document(b"{ }").expect("added");
-    let arrived = Export {
-        manifests: Vec::new(),
-        are_lost: false,
-        ..export
-    };
-    store.add_imported(&record, &arrived, &[]).expect("added");
-    assert_eq!(store.export(&id).expect("read"), Some(arrived));
-    let report = store.check(CHECK).expect("checked");
-    assert_eq!((report.findings, report.notes), (Vec::new(), Vec::new()));
-}
-
-#[test]
-fn a_configuration_that_we_would_write_so_is_written_anew() {
-    let (_dir, store, _, layer) = store();
-    let mut record = ImageRecord {
-        layers: vec![layer],
-        ..ImageRecord::default()
-    };
-    record.config.rootfs.diff_ids = vec![DiffId(Digest::sha256("tar"))];
-    let config = store
-        .add_document(&record.config.to_bytes())
-        .expect("added")
-        .digest
-        .clone();
-    let export = Export {
-        config: config.clone(),
-        manifests: Vec::new(),
-        are_lost: false,
-    };
-    let id = store.add_imported(&record, &export, &[]).expect("added").id;
-    store.name_image(&"came".parse().expect("name"), &id).expect("named");
-    fs::remove_file(store.blob_path(&config)).expect("deleted");
-    problems(&store, CheckOptions { repair: true, ..CHECK });
-    assert_eq!(problems(&store, CHECK), Vec::<String>::new());
-    assert_eq!(store.document(&config).expect("written anew"), record.config.to_bytes());
 }

@@ -41,6 +41,7 @@ pub use incoming::{Incoming, IncomingLayer, LayerSource};
 pub use load::{Loaded, load, load_layer};
 pub use outgoing::{Outgoing, OutgoingLayer, Packing, diff_ids, prepare};
 pub use pending::write_file;
+pub(crate) use record::history as made_layers;
 pub use regain::regain_blob;
 pub use save::{Format, OutgoingIndex, Wanted, prepare_index, save_into, save_to};
 pub use tar_split::TarSplit;

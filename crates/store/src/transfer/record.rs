@@ -67,13 +67,13 @@ pub(super) fn write(store: &Store, image: &Incoming, source: &dyn LayerSource, s
 }
 
 /// What the history says of a layer.
-pub(super) struct Made {
-    pub(super) by: String,
-    pub(super) when: String,
+pub(crate) struct Made {
+    pub(crate) by: String,
+    pub(crate) when: String,
 }
 
 /// What the history says of each layer, base first; nothing where it says nothing.
-pub(super) fn history(config: &ImageConfig) -> impl Iterator<Item = Made> + '_ {
+pub(crate) fn history(config: &ImageConfig) -> impl Iterator<Item = Made> + '_ {
     let unknown = || Made {
         by: String::new(),
         when: config.created.clone().unwrap_or_default(),

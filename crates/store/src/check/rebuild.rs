@@ -1,0 +1,74 @@
+//! What is lost of the small files and known from elsewhere in the store: records of images that came in, and layers'
+//! descriptions. Without it a whole layer, or an image of whole layers, would have to be set aside.
+
+use super::Checker;
+use crate::image::{ImageRecord, LocalId};
+use crate::layer::{LayerId, LayerInfo};
+use crate::transfer::made_layers;
+use wiac_oci::digest::{ChainId, Digest};
+use wiac_oci::image::ImageConfig;
+
+impl Checker<'_> {
+    /// The record of an image that came in: its id is the digest of its configuration, which names its layers.
+    pub(super) fn record_again(&self, id: &LocalId) -> Option<ImageRecord> {
+        let digest: Digest = format!("sha256:{id}").parse().ok()?;
+        let config = ImageConfig::parse(&self.store.document(&digest).ok()?).ok()?;
+        let mut layers: Vec<LayerId> = Vec::new();
+        for (number, diff_id) in config.rootfs.diff_ids.iter().enumerate() {
+            let below = ChainId::of(&config.rootfs.diff_ids[..number]);
+            let found = self.store.find_diff_id(diff_id, below.as_ref()).ok()??.id;
+            // The same tar twice lies in two directories, and the index knows one.
+            if layers.contains(&found) || !self.is_whole(&found) {
+                return None;
+            }
+            layers.push(found);
+        }
+        Some(ImageRecord {
+            layers,
+            config,
+            ..ImageRecord::default()
+        })
+    }
+
+    /// The description of a layer whose directory is here, as an image that has it tells. What made it isn't known again:
+    /// no step of a build that lies on it is found any more.
+    pub(super) fn description_again(&self, id: &LayerId) -> Option<LayerInfo> {
+        let diff = self.store.layer_diff(id);
+        if !diff.symlink_metadata().is_ok_and(|meta| meta.is_dir()) {
+            return None;
+        }
+        let mut images: Vec<&LocalId> = self.needed.get(id)?.iter().collect();
+        images.sort();
+        let digests = self.store.layer_digests(id).unwrap_or_default();
+        let mut described: Option<LayerInfo> = None;
+        for image in images {
+            let Ok(record) = self.store.image(image) else { continue };
+            let Some(number) = record.layers.iter().position(|layer| layer == id) else {
+                continue;
+            };
+            let export = self.store.export(image).ok().flatten();
+            let came_in = export.is_some_and(|export| export.is_of_arrival(image));
+            let diff_id = record.config.rootfs.diff_ids.get(number).cloned();
+            let unpacked_from = diff_id.filter(|diff_id| came_in && digests.tar(diff_id).is_some());
+            // An image that is built on one that came in says less of its layers.
+            if described.is_some() && unpacked_from.is_none() {
+                continue;
+            }
+            let made = made_layers(&record.config).nth(number)?;
+            let random = || LayerId::random().ok().map(|id| id.to_string());
+            let lineage = match &unpacked_from {
+                Some(diff_id) => diff_id.digest().hex().to_owned(),
+                None => random()?,
+            };
+            described = Some(LayerInfo {
+                form: self.store.form(),
+                lineage,
+                created_by: made.by,
+                created: made.when,
+                unpacked_from,
+                elsewhere: None,
+            });
+        }
+        described
+    }
+}

@@ -1,0 +1,131 @@
+//! What is lost and can be had again, or done without.
+
+use super::*;
+
+#[test]
+fn an_image_stays_where_what_it_came_with_is_lost() {
+    let repair = CheckOptions { repair: true, ..CHECK };
+    let (_dir, store, id, manifest) = came_in();
+    fs::remove_dir_all(store.path("blobs")).expect("deleted");
+    fs::create_dir(store.path("blobs")).expect("mkdir");
+    let found = problems(&store, CHECK).join("\n");
+    assert!(found.contains("build came:latest again"), "{found}");
+    problems(&store, repair);
+    assert_eq!(problems(&store, CHECK), Vec::<String>::new());
+    let notes = store.check(CHECK).expect("checked").notes.join("\n");
+    assert!(
+        notes.contains("would go out as another one: load, pull or build came:latest again"),
+        "{notes}"
+    );
+    let record = store.find_image("came").expect("found").1;
+    let export = store.export(&id).expect("read").expect("an export");
+    assert_eq!(export.manifests[0].digest, manifest, "where it came from is known");
+    // It comes by again.
+    store.add_document(b"{ }").expect("added");
+    let arrived = Export {
+        manifests: Vec::new(),
+        are_lost: false,
+        ..export
+    };
+    store.add_imported(&record, &arrived, &[]).expect("added");
+    assert_eq!(store.export(&id).expect("read"), Some(arrived));
+    let report = store.check(CHECK).expect("checked");
+    assert_eq!((report.findings, report.notes), (Vec::new(), Vec::new()));
+}
+
+#[test]
+fn a_configuration_that_we_would_write_so_is_written_anew() {
+    let (_dir, store, _, layer) = store();
+    let mut record = ImageRecord {
+        layers: vec![layer],
+        ..ImageRecord::default()
+    };
+    record.config.rootfs.diff_ids = vec![DiffId(Digest::sha256("tar"))];
+    let config = store
+        .add_document(&record.config.to_bytes())
+        .expect("added")
+        .digest
+        .clone();
+    let export = Export {
+        config: config.clone(),
+        manifests: Vec::new(),
+        are_lost: false,
+    };
+    let id = store.add_imported(&record, &export, &[]).expect("added").id;
+    store.name_image(&"came".parse().expect("name"), &id).expect("named");
+    fs::remove_file(store.blob_path(&config)).expect("deleted");
+    problems(&store, CheckOptions { repair: true, ..CHECK });
+    assert_eq!(problems(&store, CHECK), Vec::<String>::new());
+    assert_eq!(store.document(&config).expect("written anew"), record.config.to_bytes());
+}
+
+#[test]
+fn what_is_known_from_elsewhere_is_written_anew() {
+    let repair = CheckOptions { repair: true, ..CHECK };
+    let (_dir, store, image, layer) = store();
+    let (name, record) = store.find_image("app").expect("found");
+    assert_eq!(name, image);
+    let description = store.layer_directory(&layer).join("layer.json");
+    let damages: [&dyn Fn(); 3] = [
+        &|| fs::remove_file(&description).expect("deleted"),
+        &|| fs::write(&description, "{").expect("write"),
+        &|| {
+            fs::remove_file(&description).expect("deleted");
+            fs::create_dir(&description).expect("mkdir");
+        },
+    ];
+    for damage in damages {
+        damage();
+        assert_eq!(problems(&store, CHECK).len(), 1);
+        problems(&store, repair);
+        assert_eq!(problems(&store, CHECK), Vec::<String>::new());
+        assert_eq!(store.find_image("app").expect("found").1, record);
+        assert_eq!(store.layer_info(&layer).expect("described").form, Form::Trusted);
+    }
+}
+
+#[test]
+fn the_record_of_an_image_that_came_in_is_made_of_its_configuration() {
+    let repair = CheckOptions { repair: true, ..CHECK };
+    let (_dir, store, _, layer) = store();
+    let diff_id = DiffId(Digest::sha256("tar"));
+    let tar = crate::LayerTar {
+        diff_id: diff_id.clone(),
+        clamp: Some(0),
+        blobs: Vec::new(),
+    };
+    store
+        .update_digests(&layer, |digests| digests.add(tar))
+        .expect("updated");
+    store.remember_diff_id(&diff_id, None, &layer).expect("remembered");
+    let mut record = ImageRecord {
+        layers: vec![layer],
+        ..ImageRecord::default()
+    };
+    record.config.rootfs.diff_ids = vec![diff_id];
+    let config = store
+        .add_document(&record.config.to_bytes())
+        .expect("added")
+        .digest
+        .clone();
+    let export = Export {
+        config,
+        manifests: Vec::new(),
+        are_lost: false,
+    };
+    let id = store.add_imported(&record, &export, &[]).expect("added").id;
+    store.name_image(&"came".parse().expect("name"), &id).expect("named");
+    let quick = CheckOptions { deep: false, ..CHECK };
+    let repair = CheckOptions { deep: false, ..repair };
+    let path = store.record_path(&id);
+    let damages: [&dyn Fn(); 2] = [&|| fs::write(&path, "{").expect("write"), &|| {
+        fs::remove_file(&path).expect("deleted");
+    }];
+    for damage in damages {
+        damage();
+        assert_eq!(problems(&store, quick).len(), 1);
+        problems(&store, repair);
+        assert_eq!(problems(&store, quick), Vec::<String>::new());
+        assert_eq!(store.find_image("came").expect("found"), (id.clone(), record.clone()));
+    }
+}
