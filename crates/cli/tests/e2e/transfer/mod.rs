@@ -14,6 +14,7 @@ mod outgoing;
 mod proving;
 mod tars;
 mod users;
+mod web;
 
 use crate::harness::Place;
 use crate::harness::call::Call;
