@@ -119,7 +119,12 @@ pub fn inherited() -> Result<Option<UserNamespace>, Error> {
         _ => return Ok(None),
     }
     let read = |file: &str| {
-        std::fs::read_to_string(file).map_err(|error| failed(format!("can't read the id maps in {file}: {error}")))
+        std::fs::read_to_string(file).map_err(|error| {
+            failed(format!(
+                "can't read the id maps in {file}: {}",
+                wiac_sys::error::words(&error)
+            ))
+        })
     };
     let users = parse_map(&read("/proc/self/uid_map")?);
     Ok(Some(UserNamespace {
@@ -262,7 +267,8 @@ fn find_program(name: &str) -> Option<std::path::PathBuf> {
 
 fn write_single_maps(uid: u32, gid: u32) -> Result<(), Error> {
     let write = |file: &str, text: &str| {
-        std::fs::write(file, text).map_err(|error| failed(format!("can't write {file}: {error}")))
+        std::fs::write(file, text)
+            .map_err(|error| failed(format!("can't write {file}: {}", wiac_sys::error::words(&error))))
     };
     write("/proc/self/setgroups", "deny")?;
     write("/proc/self/uid_map", &format!("0 {uid} 1"))?;

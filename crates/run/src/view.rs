@@ -83,7 +83,12 @@ fn mount_merged_legacy(layers: &[PathBuf], user_xattrs: bool) -> Result<OwnedFd,
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().spawn_scoped(scope, || attach_merged(layers, user_xattrs));
         thread
-            .map_err(|error| Error::Config(format!("can't start a thread that mounts: {error}")))?
+            .map_err(|error| {
+                Error::Config(format!(
+                    "can't start a thread that mounts: {}",
+                    wiac_sys::error::words(&error)
+                ))
+            })?
             .join()
             .unwrap_or_else(|_| Err(Error::Config("the thread that mounts ended early".to_owned())))
     })

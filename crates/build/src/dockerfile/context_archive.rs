@@ -31,7 +31,8 @@ pub enum Arrived {
 pub fn receive_context(form: Form, mut source: Box<dyn Read + Send>, shown: &str, into: &Path) -> Result<Arrived> {
     /// Enough for the headers in front of a first entry, however they are compressed.
     const ENOUGH: u64 = 256 << 10;
-    let failed = |error: std::io::Error| Error::wrong(format!("can't read {shown}: {error}"));
+    let failed =
+        |error: std::io::Error| Error::wrong(format!("can't read {shown}: {}", wiac_sys::error::words(&error)));
     let mut first = Vec::new();
     source.by_ref().take(ENOUGH).read_to_end(&mut first).map_err(failed)?;
     let compression = Compression::detect(&first);

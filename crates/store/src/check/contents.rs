@@ -28,7 +28,7 @@ impl Checker<'_> {
             let problem = match hash(held.open()?, digest.algorithm()) {
                 Ok(found) if found == digest => None,
                 Ok(found) => Some(format!("its bytes have the digest {found}")),
-                Err(error) => Some(format!("can't be read: {}", self.says(&error))),
+                Err(error) => Some(format!("can't be read: {}", self.kernel_says(&error))),
             };
             drop(held);
             if let Some(problem) = problem {

@@ -5,6 +5,7 @@ use super::Checker;
 use super::images::reason;
 use crate::error::{Error, Result};
 use rustix::io::Errno;
+use wiac_sys::error::words;
 
 impl Checker<'_> {
     /// The result as far as there is one. For what is found, or not, elsewhere.
@@ -16,6 +17,12 @@ impl Checker<'_> {
     pub(super) fn reason(&self, error: &Error) -> String {
         self.notice(error);
         reason(error)
+    }
+
+    /// The same of one that the kernel had.
+    pub(super) fn kernel_says(&self, error: &std::io::Error) -> String {
+        self.notice(error);
+        words(error)
     }
 
     /// The words of an error that is about to be a finding.

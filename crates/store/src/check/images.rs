@@ -10,6 +10,7 @@ use crate::names::Name;
 use std::path::PathBuf;
 use wiac_oci::digest::{DiffId, Digest};
 use wiac_oci::reference::Reference;
+use wiac_sys::error::words;
 
 /// A record with its file.
 pub(super) type Record = (LocalId, ImageRecord);
@@ -86,7 +87,7 @@ impl Checker<'_> {
     fn read_record(&self, id: &LocalId) -> Result<ImageRecord, String> {
         let path = self.store.record_path(id);
         let bytes = crate::layer::read_whole(&path);
-        let bytes = bytes.map_err(|error| format!("can't be read: {}", self.says(&error)))?;
+        let bytes = bytes.map_err(|error| format!("can't be read: {}", self.kernel_says(&error)))?;
         let record: ImageRecord = serde_json::from_slice(&bytes).map_err(|error| format!("is damaged: {error}"))?;
         if Digest::sha256(&bytes).hex() == id.as_str() {
             return Ok(record);
@@ -319,7 +320,7 @@ pub(super) fn label(path: &std::path::Path) -> String {
 pub(super) fn reason(error: &crate::Error) -> String {
     match error {
         crate::Error::Damaged { reason, .. } => format!("is damaged: {reason}"),
-        crate::Error::Io { source, .. } => format!("can't be read: {source}"),
+        crate::Error::Io { source, .. } => format!("can't be read: {}", words(source)),
         other => other.to_string(),
     }
 }
