@@ -15,7 +15,7 @@ pub enum ManifestKind {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KindError {
     /// docker's layers are plain or gzip.
-    #[error("docker's manifests know no layers compressed with zstd: leave --format v2s2 or --compression zstd out")]
+    #[error("docker's manifests know no layers compressed with zstd")]
     Zstd,
     /// Neither OCI's nor docker's.
     #[error("a blob has the media type {0:?}, which the other kind of manifest has no word for; leave --format out")]

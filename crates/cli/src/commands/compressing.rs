@@ -34,6 +34,11 @@ pub(crate) struct Compressing {
 }
 
 impl Compressing {
+    /// Whether zstd is asked for.
+    pub(crate) fn is_zstd(&self) -> bool {
+        self.compression == Compress::Zstd
+    }
+
     /// What they come to.
     pub(crate) fn packing(&self) -> Result<Packing, Failure> {
         packing(self.compression, self.compression_level)

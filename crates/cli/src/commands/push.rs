@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use wiac_oci::digest::Digest;
 use wiac_oci::manifest::{Descriptor, Manifest, Platform, media_type};
-use wiac_oci::manifest_kind::ManifestKind;
+use wiac_oci::manifest_kind::{KindError, ManifestKind};
 use wiac_oci::reference::Reference;
 use wiac_registry::Client;
 use wiac_store::temporary::Temporary;
@@ -74,6 +74,17 @@ impl ManifestFormat {
             Self::V2s2 => ManifestKind::Docker,
         }
     }
+}
+
+/// docker's manifests have no word for what was asked for.
+pub(crate) fn refuse_zstd(format: Option<ManifestFormat>, compressing: &Compressing) -> Result<(), Failure> {
+    if format == Some(ManifestFormat::V2s2) && compressing.is_zstd() {
+        return Err(Failure::usage(format!(
+            "{}: leave --format v2s2 or --compression zstd out",
+            KindError::Zstd
+        )));
+    }
+    Ok(())
 }
 
 /// Runs the command.
@@ -137,7 +148,7 @@ pub(crate) fn send_stored(
     let room = Temporary::new(&data.store)?;
     let mut outgoing = prepare_index(&data.store, image, packing, &room)?;
     if let Some(format) = format {
-        outgoing = outgoing.into_kind(format.kind(), &image.shown)?;
+        outgoing = outgoing.into_kind(format.kind(), &image.shown, &room)?;
     }
     send_index(data, client, to, &outgoing, quiet)?;
     let descriptor = outgoing.descriptor();
@@ -149,6 +160,7 @@ pub(crate) fn send_stored(
 
 fn push(data: &Data, arguments: &Arguments, image: &str, to: &Reference) -> Result<ExitCode, Failure> {
     let client = arguments.registry.client(data.caller.uid);
+    refuse_zstd(arguments.format, &arguments.compressing)?;
     let packing = arguments.compressing.packing()?;
     let what = (image, arguments.platform.as_ref());
     let descriptor = send_stored(data, &client, what, to, (&packing, arguments.format), arguments.quiet)?;

@@ -1,7 +1,7 @@
 //! `wiac transfer SRC DST`: an image from any place to any other, by way of the store; an artifact past it.
 
 use super::compressing::Compressing;
-use super::push::ManifestFormat;
+use super::push::{ManifestFormat, refuse_zstd};
 use super::save::wanted_for;
 use crate::artifacts::{Repository, Target};
 use crate::data::Data;
@@ -85,6 +85,7 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
             "--creds: which of the two registries is meant? say --src-creds or --dest-creds",
         ));
     }
+    refuse_zstd(arguments.format, &arguments.compressing)?;
     let data = data::open(global)?;
     let from = open(&data, arguments)?;
     from.refuse_other_digest(&to)?;
@@ -290,7 +291,7 @@ fn write(data: &Data, arguments: &Arguments, source: &mut Source, to: &Place<'_>
             let room = Temporary::new(&data.store)?;
             let mut outgoing = prepare_index(&data.store, &source.wanted, &packing, &room)?;
             if let Some(format) = arguments.format {
-                outgoing = outgoing.into_kind(format.kind(), &arguments.source)?;
+                outgoing = outgoing.into_kind(format.kind(), &arguments.source, &room)?;
             }
             super::push::send_index(data, &client, &reference, &outgoing, arguments.quiet)
         }

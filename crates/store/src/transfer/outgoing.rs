@@ -411,6 +411,22 @@ pub(super) fn plain_tar(layer: &OutgoingLayer) -> Result<Box<dyn io::Read + Send
 }
 
 impl OutgoingLayer {
+    /// The same layer compressed with gzip, packed into `room`.
+    pub(super) fn as_gzip(&self, room: &Temporary) -> Result<Self> {
+        let unreadable = |error: io::Error| self.unreadable(&error);
+        let name = format!("{}-gzip", self.digest().hex());
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let blob = BlobDraft::new(room, &name, None)?;
+        let mut encoder = Encoder::new(blob, Compression::Gzip, None, threads).map_err(unreadable)?;
+        io::copy(&mut plain_tar(self)?, &mut encoder).map_err(unreadable)?;
+        let blob = encoder.finish().map_err(unreadable)?.finish();
+        Ok(Self {
+            descriptor: Descriptor::new(media_type::LAYER_GZIP, blob.digest.clone(), blob.size),
+            diff_id: self.diff_id.clone(),
+            blob: Blob::Packed(Arc::new(blob)),
+        })
+    }
+
     pub(super) fn unreadable(&self, error: &io::Error) -> Error {
         Error::Damaged {
             path: self.digest().as_str().into(),

@@ -110,8 +110,8 @@ fn what_cannot_be_pushed_is_said() {
     let gone = registry.name("app");
     place
         .wiac(["push", "--format", "v2s2", "--compression", "zstd", "app", &gone])
-        .fails(1)
-        .complains(&["app", "no layers compressed with zstd"]);
+        .fails(125)
+        .complains(&["no layers compressed with zstd", "leave --format v2s2"]);
     place
         .wiac(["transfer", "--format", "v2s2", "app", "oci:layout"])
         .fails(125)
@@ -201,6 +201,29 @@ fn manifests_are_dockers_where_that_is_wanted() {
     let [from, to] = [&oci, &again].map(|name| format!("docker://{name}"));
     wiac_on(&place, "third", ["transfer", "-q", "--format", "v2s2", &from, &to]).succeeds();
     assert_eq!(digest_of(&place, &again), digest_of(&place, &docker));
+    assert_whole(&place, "other");
+}
+
+#[test]
+fn layers_that_docker_has_no_word_for_are_packed_anew() {
+    let (place, registry) = (Place::root(), Registry::start());
+    place.image("app", "RUN echo here > /file");
+    let [zstd, docker] = ["zstd", "docker"].map(|name| registry.name(&format!("{name}:1")));
+    place
+        .wiac(["push", "-q", "--compression", "zstd", "app", &zstd])
+        .succeeds();
+    wiac_on(&place, "other", ["pull", "-q", &zstd]).succeeds();
+    wiac_on(&place, "other", ["push", "-q", "--format", "v2s2", &zstd, &docker]).succeeds();
+    let manifest = json(wiac_on(&place, "third", ["manifest", "inspect", &docker]));
+    let layers = manifest["layers"].as_array().expect("a list");
+    let is_gzip = |layer: &serde_json::Value| layer["mediaType"] == "application/vnd.docker.image.rootfs.diff.tar.gzip";
+    assert!(layers.iter().all(is_gzip), "{manifest:#}");
+    wiac_on(&place, "third", ["run", "--rm", &docker, "cat", "/file"])
+        .succeeds()
+        .says("here");
+    // It is the same image.
+    let ids = |data: &str| wiac_on(&place, data, ["images", "-q", "--no-trunc"]).succeeds().stdout;
+    assert_eq!(ids("third"), ids("other"));
     assert_whole(&place, "other");
 }
 
