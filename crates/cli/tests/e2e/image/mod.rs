@@ -219,3 +219,40 @@ fn the_host_name_is_the_containers_own() {
         ])
         .succeeds();
 }
+
+as_users!(the_mount_table_is_where_programs_look: root, user, single);
+fn the_mount_table_is_where_programs_look(place: &Place) {
+    place.image("bare", "");
+    place.image("own", "RUN echo mine >/etc/mtab");
+    place.mkdir("volume");
+    let look = "readlink /etc/mtab; grep -q ' / overlay' /etc/mtab && echo read";
+    let run = |image: &str, script: &str| place.wiac(["run", image, "sh", "-c", script]).succeeds();
+    run("bare", look).says("/proc/mounts\nread");
+    run("own", "cat /etc/mtab").says("mine");
+    place
+        .wiac(["run", "--read-only", "bare", "readlink", "/etc/mtab"])
+        .succeeds();
+    let volume = ["run", "-v", "./volume:/etc", "bare", "sh", "-c", "[ ! -L /etc/mtab ]"];
+    place.wiac(volume).succeeds();
+    assert!(!place.has("volume/mtab"));
+    let volume = [
+        "run",
+        "-v",
+        "./bare-context/Dockerfile:/etc/mtab",
+        "bare",
+        "cat",
+        "/etc/mtab",
+    ];
+    place.wiac(volume).succeeds().mentions("FROM scratch");
+    // As in BuildKit, a build sees none; and in what is committed there is none that the container didn't make.
+    place.image("built", "RUN [ ! -L /etc/mtab ]");
+    place.busybox("base");
+    place
+        .sh("./base", "./layer", look)
+        .succeeds()
+        .says("/proc/mounts\nread");
+    place.wiac(["commit", "./layer", "committed"]).succeeds();
+    let chain = place.wiac(["layers", "-q", "committed"]).succeeds();
+    let topmost = chain.text().split(':').next().expect("a layer").to_owned();
+    place.host(&format!("[ ! -e {topmost}/etc ]")).succeeds();
+}
