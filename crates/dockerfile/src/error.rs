@@ -29,9 +29,11 @@ impl Error {
     /// `file:line: what is wrong`, in one line and free of control characters.
     pub fn one_line(&self, file_name: &str) -> String {
         let file = excerpt::sanitise(file_name);
+        // Names stand there as they were typed.
+        let kind = excerpt::sanitise(&self.kind.to_string());
         match self.span {
-            Some(span) => format!("{file}:{}:{}: {}", span.first_line, span.column, self.kind),
-            None => format!("{file}: {}", self.kind),
+            Some(span) => format!("{file}:{}:{}: {kind}", span.first_line, span.column),
+            None => format!("{file}: {kind}"),
         }
     }
 
@@ -55,9 +57,10 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = excerpt::sanitise(&self.kind.to_string());
         match self.span {
-            Some(span) => write!(f, "line {}: {}", span.first_line, self.kind),
-            None => self.kind.fmt(f),
+            Some(span) => write!(f, "line {}: {kind}", span.first_line),
+            None => f.write_str(&kind),
         }
     }
 }
