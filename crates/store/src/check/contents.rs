@@ -115,7 +115,7 @@ impl Checker<'_> {
         let Some(held) = self.store.hold_layer(id.clone())? else {
             return Ok(());
         };
-        let Ok(info) = self.store.layer_info(id) else {
+        let Some(info) = self.seen(self.store.layer_info(id)) else {
             return Ok(());
         };
         if info.unpacked_from.is_some() || info.elsewhere.is_some() {

@@ -51,7 +51,7 @@ impl Checker<'_> {
 
     /// Whether what is lost of a layer is its description alone, which is known from elsewhere.
     fn is_described_anew(&mut self, id: &LayerId, problem: &str) -> bool {
-        if self.store.layer_info(id).is_ok() {
+        if self.seen(self.store.layer_info(id)).is_some() {
             return false;
         }
         let Some(info) = self.description_again(id) else {

@@ -153,7 +153,7 @@ impl Checker<'_> {
             return Ok(None);
         };
         // A damaged description was found before.
-        let Ok(info) = self.store.layer_info(&held.id) else {
+        let Some(info) = self.seen(self.store.layer_info(&held.id)) else {
             return Ok(None);
         };
         let Some(diff_id) = info.unpacked_from.clone().filter(|_| info.elsewhere.is_none()) else {

@@ -12,11 +12,11 @@ impl Checker<'_> {
     /// The record of an image that came in: its id is the digest of its configuration, which names its layers.
     pub(super) fn record_again(&self, id: &LocalId) -> Option<ImageRecord> {
         let digest: Digest = format!("sha256:{id}").parse().ok()?;
-        let config = ImageConfig::parse(&self.store.document(&digest).ok()?).ok()?;
+        let config = ImageConfig::parse(&self.seen(self.store.document(&digest))?).ok()?;
         let mut layers: Vec<LayerId> = Vec::new();
         for (number, diff_id) in config.rootfs.diff_ids.iter().enumerate() {
             let below = ChainId::of(&config.rootfs.diff_ids[..number]);
-            let found = self.store.find_diff_id(diff_id, below.as_ref()).ok()??.id;
+            let found = self.seen(self.store.find_diff_id(diff_id, below.as_ref()))??.id;
             // The same tar twice lies in two directories, and the index knows one.
             if layers.contains(&found) || !self.is_whole(&found) {
                 return None;
@@ -39,14 +39,16 @@ impl Checker<'_> {
         }
         let mut images: Vec<&LocalId> = self.needed.get(id)?.iter().collect();
         images.sort();
-        let digests = self.store.layer_digests(id).unwrap_or_default();
+        let digests = self.seen(self.store.layer_digests(id)).unwrap_or_default();
         let mut described: Option<LayerInfo> = None;
         for image in images {
-            let Ok(record) = self.store.image(image) else { continue };
+            let Some(record) = self.seen(self.store.image(image)) else {
+                continue;
+            };
             let Some(number) = record.layers.iter().position(|layer| layer == id) else {
                 continue;
             };
-            let export = self.store.export(image).ok().flatten();
+            let export = self.seen(self.store.export(image)).flatten();
             let came_in = export.is_some_and(|export| export.is_of_arrival(image));
             let diff_id = record.config.rootfs.diff_ids.get(number).cloned();
             let unpacked_from = diff_id.filter(|diff_id| came_in && digests.tar(diff_id).is_some());
