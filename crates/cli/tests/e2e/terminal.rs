@@ -150,10 +150,11 @@ as_users!(the_key_that_stops_a_job_stops_it: root, user);
 fn the_key_that_stops_a_job_stops_it(place: &Place) {
     place.busybox("base");
     let wiac = crate::harness::tools::wiac().display();
-    // Where the output isn't the terminal, the container has none, and the key is for the whole job.
+    // Where the output isn't the terminal, the container has none, and the key is for the whole job. The container is told
+    // by its monitor, which may come later than the shell hears that the job has stopped.
     let script = format!(
-        "set -m; {wiac} run -v ./shared:/shared --lower base ./layer sh -c 'trap \"echo told\" TSTP; echo ready >&2; while ! test -e /shared/end; do sleep 0.05; done' | \
-         cat; jobs; touch shared/end; fg"
+        "set -m; {wiac} run -v ./shared:/shared --lower base ./layer sh -c 'trap \"echo told; touch /shared/told\" TSTP; echo ready >&2; while ! test -e /shared/end; do sleep 0.05; done' | \
+         cat; jobs; for try in $(seq 600); do test -e shared/told && break; sleep 0.05; done; touch shared/end; fg"
     );
     let shell = place.command(std::path::Path::new("/bin/bash"));
     let mut terminal = shell
