@@ -112,8 +112,8 @@ fn status(root: &OwnedFd, path: &Path) -> Result<Option<Stat>> {
     }
 }
 
-/// Removes an empty directory, an empty regular file, or the symlink for [`wiac_run::plan::MOUNT_TABLE`], and puts its parent's modification time back; `false` where it is
-/// something else or not there.
+/// Removes an empty directory, an empty regular file, or the symlink for [`wiac_run::plan::MOUNT_TABLE`], and puts its
+/// parent's modification time back; `false` where it is something else or not there.
 fn remove_empty(root: &OwnedFd, path: &Path) -> Result<bool> {
     let (Some(parent), Some(name)) = (open_parent(root, path)?, path.file_name()) else {
         return Ok(false);

@@ -65,7 +65,8 @@ fn with_suffix(text: &str) -> String {
     format!("{path}.git{rest}")
 }
 
-fn is_web(text: &str) -> bool {
+/// Whether `text` is the address of something in the web: http or https.
+pub fn is_web(text: &str) -> bool {
     scheme(text).is_some_and(|(scheme, _)| matches!(scheme.as_str(), "http" | "https"))
 }
 

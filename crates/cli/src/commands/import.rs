@@ -2,7 +2,7 @@
 
 use crate::error::Failure;
 use crate::exit::ExitCode;
-use crate::fetching::{Network, is_address};
+use crate::fetching::Network;
 use crate::{Global, data};
 use clap::Args;
 use std::fs::File;
@@ -10,6 +10,7 @@ use std::io::IsTerminal;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use wiac_build::dockerfile::apply_changes;
+use wiac_dockerfile::remote::is_web;
 use wiac_oci::image::{History, ImageConfig};
 use wiac_oci::manifest::Platform;
 use wiac_oci::reference::Reference;
@@ -94,7 +95,7 @@ fn source(path: &Path) -> Result<Source, Failure> {
         return Ok(Source::File(File::from(input.as_fd().try_clone_to_owned()?)));
     }
     let text = path.to_string_lossy();
-    if is_address(&text) {
+    if is_web(&text) {
         return Ok(Source::Address(text.into_owned()));
     }
     let failed = |error: &std::io::Error| Failure::new(format!("can't open {text}: {}", crate::error::words(error)));

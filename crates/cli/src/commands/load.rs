@@ -3,7 +3,7 @@
 use crate::data::Data;
 use crate::error::Failure;
 use crate::exit::ExitCode;
-use crate::fetching::{Network, is_address};
+use crate::fetching::Network;
 use crate::place::{self, Inside, Place};
 use crate::{Global, data};
 use clap::Args;
@@ -11,6 +11,7 @@ use std::fs::File;
 use std::io::IsTerminal;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use wiac_dockerfile::remote::is_web;
 use wiac_oci::manifest::Platform;
 use wiac_oci::reference::Reference;
 use wiac_store::transfer::{Archive, Incoming, load};
@@ -85,7 +86,7 @@ fn refuse_other_places(path: &Path) -> Result<(), Failure> {
 fn open(data: &Data, path: Option<&Path>) -> Result<Archive, Failure> {
     let store = &data.store;
     if let Some(path) = path.filter(|path| *path != Path::new("-")) {
-        if let Some(address) = path.to_str().filter(|text| is_address(text)) {
+        if let Some(address) = path.to_str().filter(|text| is_web(text)) {
             let file = Network::new(data.caller.uid).open(address)?;
             return Ok(Archive::open_stream(store, Box::new(file), path)?);
         }

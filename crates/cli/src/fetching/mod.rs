@@ -35,15 +35,6 @@ impl Network {
     }
 }
 
-/// Whether a file is named by its address in the web.
-pub(crate) fn is_address(text: &str) -> bool {
-    let begins = |scheme: &str| {
-        text.get(..scheme.len())
-            .is_some_and(|start| start.eq_ignore_ascii_case(scheme))
-    };
-    begins("http://") || begins("https://")
-}
-
 impl Fetcher for Network {
     fn download<'f>(&'f self, address: &str, known: &fetch::Validators) -> Result<fetch::Download<'f>> {
         let known = wiac_registry::Validators {
