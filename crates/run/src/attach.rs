@@ -108,8 +108,12 @@ impl Signals {
         signal::read_one(&self.descriptor)
     }
 
-    /// Catches, for a container that is there, what is passed on to containers alone.
-    fn catch_all(&self) -> Result<(), Error> {
+    /// Catches what is passed on to containers alone, too. Ask for it right before the container is started: what comes
+    /// while it starts is passed on then, and what comes earlier is for the caller itself.
+    ///
+    /// # Errors
+    /// When the kernel refuses it.
+    pub fn catch_for_container(&self) -> Result<(), Error> {
         signal::block(&FORWARDED_TO_CONTAINERS).call("sigprocmask", || "SIG_BLOCK")?;
         let all = FORWARDED.into_iter().chain(REAL_TIME).chain(FORWARDED_TO_CONTAINERS);
         let all: Vec<i32> = all.collect();
@@ -139,7 +143,8 @@ impl Watch {
 pub struct Manner {
     /// Standard input goes to the container's terminal, where it has one.
     pub takes_input: bool,
-    /// Signals are the container's; else they end this process, and the container with it.
+    /// Signals are the container's (see [`Signals::catch_for_container`]); else they end this process, and the container
+    /// with it.
     pub passes_signals_on: bool,
 }
 
@@ -149,9 +154,6 @@ pub struct Manner {
 /// When the terminal can't be relayed or the end not awaited.
 pub fn attach(container: &mut Container, signals: &Signals, manner: Manner) -> Result<Ended, Error> {
     let takes_input = manner.takes_input;
-    if manner.passes_signals_on {
-        signals.catch_all()?;
-    }
     let terminal = container
         .terminal()
         .map(|fd| fd.try_clone_to_owned())

@@ -79,6 +79,7 @@ pub(crate) fn open(data: &Data, signals: &Signals, id: &str, words: &[String]) -
         settings.seccomp = SeccompChoice::FromConfig;
     }
     let plan = Plan::new(&runtime, &rootfs, &settings)?;
+    signals.catch_for_container()?;
     let mut container = match Container::run(plan, streams.io) {
         Ok(container) => container,
         Err(wiac_run::Error::Exec { errno, root }) => {

@@ -210,6 +210,9 @@ fn execute(
     ground: &Ground,
     form: Form,
 ) -> Result<(Container, ExitCode), Failure> {
+    if manner.passes_signals_on {
+        signals.catch_for_container().map_err(not_run)?;
+    }
     let mut container = match Container::run(plan, io) {
         Ok(container) => container,
         Err(wiac_run::Error::Exec { errno, root }) => {
