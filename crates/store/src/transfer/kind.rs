@@ -43,6 +43,15 @@ impl OutgoingIndex {
 }
 
 impl Outgoing {
+    /// The same image under a manifest of this kind, as [`OutgoingIndex::into_kind`] makes it.
+    ///
+    /// # Errors
+    /// A layer that this kind has no word for.
+    pub fn into_kind(mut self, kind: ManifestKind, shown: &str, room: &Temporary) -> Result<Self> {
+        self.turn_into(kind, shown, (room, &mut HashMap::new()))?;
+        Ok(self)
+    }
+
     /// `packed`: layers that were packed anew, by what they were before.
     fn turn_into(
         &mut self,

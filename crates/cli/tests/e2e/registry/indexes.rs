@@ -217,3 +217,64 @@ fn an_index_that_was_built_is_one_for_manifest_too() {
         .fails(125)
         .complains(&["--tag"]);
 }
+
+#[test]
+fn an_index_put_together_is_dockers_where_that_is_wanted() {
+    const DOCKER: &str = "application/vnd.docker.distribution.manifest";
+    let (place, registry) = (Place::root(), Registry::start());
+    place.image("app", "");
+    let [elsewhere, packed, list] = ["elsewhere", "packed", "list"].map(|name| registry.name(&format!("{name}:1")));
+    place.write("arm/file", "arm");
+    let build = place.build("arm", "FROM scratch\nCOPY file /\n");
+    build.args(["--platform", "linux/arm64", "-t", "arm"]).succeeds();
+    for (image, how, name) in [("arm", "gzip", &elsewhere), ("app", "zstd", &packed)] {
+        place.wiac(["push", "-q", "--compression", how, image, name]).succeeds();
+    }
+    let wiac = |arguments: &[&str]| place.wiac(arguments.iter().copied());
+    wiac(&["manifest", "create", "--annotation", "a=b", &list, "app"]).succeeds();
+    let remote = format!("docker://{elsewhere}");
+    wiac(&["manifest", "add", "--annotation", "c=d", &list, &remote]).succeeds();
+    wiac(&[
+        "manifest",
+        "push",
+        "-q",
+        "--format",
+        "v2s2",
+        "--compression",
+        "zstd",
+        &list,
+    ])
+    .fails(125)
+    .complains(&["no layers compressed with zstd"]);
+    wiac(&["manifest", "push", "-q", "--format", "v2s2", &list]).succeeds();
+    let index = raw(&place, &list);
+    assert_eq!(index["mediaType"], format!("{DOCKER}.list.v2+json"));
+    let manifests = index["manifests"].as_array().expect("manifests");
+    assert_eq!(manifests.len(), 2, "{index:#}");
+    for manifest in manifests {
+        assert_eq!(manifest["mediaType"], format!("{DOCKER}.v2+json"), "{index:#}");
+    }
+    assert!(
+        !index.to_string().contains("annotations"),
+        "docker's have none: {index:#}"
+    );
+    wiac_on(&place, "other", ["run", "--rm", &list, "echo", "ran"])
+        .succeeds()
+        .says("ran");
+    wiac_on(&place, "other", ["pull", "-q", "--platform", "linux/arm64", &list]).succeeds();
+    // What came from the registry's own repository is of another kind now, and goes back to what it was.
+    wiac(&["manifest", "create", "--all", "again", &format!("docker://{list}")]).succeeds();
+    wiac(&["manifest", "push", "-q", "--format", "oci", "again", &list]).succeeds();
+    let index = raw(&place, &list);
+    let manifests = index["manifests"].as_array().expect("manifests");
+    assert_eq!(
+        manifests[1]["digest"].as_str(),
+        Some(super::digest_of(&place, &elsewhere).as_str())
+    );
+    // A layer that docker has no word for stays where it is.
+    wiac(&["manifest", "create", "third", &format!("docker://{packed}")]).succeeds();
+    wiac(&["manifest", "push", "--format", "v2s2", "third", &list])
+        .fails(1)
+        .complains(&["zstd", "pull it and add the image here"]);
+    assert_whole(&place, "other");
+}
