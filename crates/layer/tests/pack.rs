@@ -116,6 +116,27 @@ chmod 700 top/d; chown 5:6 top/d; touch -d '2020-01-01 UTC' top top/d top/e";
 }
 
 #[test]
+fn paths_too_long_to_be_unpacked_are_refused() {
+    let dir = scratch();
+    // perl's chdir goes by the name alone; a shell puts the whole path together.
+    let down = "$n = 'n' x 255; for (1 .. 15) { mkdir $n; chdir $n or die; }";
+    shell(
+        &format!("mkdir d; cd d; perl -e '{down} mkdir \"y\" x 254'"),
+        dir.path(),
+    );
+    assert!(pack_on(&dir.path().join("d"), &[]).is_ok(), "4094 bytes");
+    shell(
+        &format!("cd d; perl -e '{down} mkdir \"z\" x 255; mkdir \"z\" x 255 . \"/z\"'"),
+        dir.path(),
+    );
+    let error = pack_on(&dir.path().join("d"), &[]).expect_err("refused").to_string();
+    assert!(
+        error.ends_with("its path has 4097 bytes, more than the 4095 that can be unpacked again"),
+        "{error}"
+    );
+}
+
+#[test]
 fn what_a_tar_cant_express_is_refused() {
     let cases = [
         (

@@ -7,6 +7,7 @@ use crate::marks::{is_opaque, is_whiteout};
 use crate::merged::directory_at;
 use crate::owners::{Intended, OwnerRecord};
 use crate::path::join;
+use crate::tar::{Limits, refuse};
 use crate::unpack::inside::Inside;
 use crate::unpack::path::{OPAQUE, WHITEOUT};
 use rustix::fd::AsFd;
@@ -70,6 +71,7 @@ impl Packing<'_, '_> {
                 continue;
             };
             let path = join(&level.path, item.name.as_bytes());
+            refuse_too_long(&path)?;
             match item.found {
                 Found::Opaque => self.emitter.opaque(&level.path)?,
                 Found::Whiteout => self.emitter.whiteout(&level.path, &item.name)?,
@@ -120,6 +122,19 @@ impl Packing<'_, '_> {
         }
         Ok(directory_at(self.options.lower, path)?.is_some())
     }
+}
+
+/// Refuses what nobody could unpack: the limit is the kernel's, and that of our own reading.
+fn refuse_too_long(path: &[u8]) -> Result<()> {
+    let most = Limits::default().path;
+    if path.len() > most {
+        let reason = format!(
+            "its path has {} bytes, more than the {most} that can be unpacked again",
+            path.len()
+        );
+        return refuse(path, reason);
+    }
+    Ok(())
 }
 
 fn item(directory: impl AsFd, name: &[u8], kind: FileType) -> rustix::io::Result<Item> {

@@ -12,6 +12,9 @@ use std::rc::Rc;
 /// Directories kept open: tars mostly stay in a few.
 const KEPT: usize = 24;
 
+/// PATH_MAX of limits.h, which counts the byte at the end: the kernel takes no path of so many bytes.
+const PATH_MAX: usize = 4096;
+
 const RESOLVE: ResolveFlags = ResolveFlags::BENEATH
     .union(ResolveFlags::NO_SYMLINKS)
     .union(ResolveFlags::NO_MAGICLINKS);
@@ -91,7 +94,7 @@ impl Inside {
     pub(crate) fn open(&self, path: &[u8], flags: OFlags) -> rustix::io::Result<OwnedFd> {
         let flags = flags | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let path = if path.is_empty() { b"." } else { path };
-        if self.has_openat2.get() {
+        if self.has_openat2.get() && path.len() < PATH_MAX {
             match retried(|| rustix::fs::openat2(&self.root, path, flags, Mode::empty(), RESOLVE)) {
                 Err(Errno::NOSYS | Errno::PERM) => self.has_openat2.set(false),
                 result => return result,
@@ -140,6 +143,18 @@ mod tests {
     use super::*;
     use std::os::unix::fs::symlink;
 
+    /// Makes directories below `above`, one in the other, that are too deep for the kernel to open at once.
+    fn deep_directories(above: &std::path::Path) -> String {
+        let name = "d".repeat(200);
+        let mut current = rustix::fs::open(above, OFlags::DIRECTORY, Mode::empty()).expect("open");
+        let names = vec![name.as_str(); PATH_MAX / name.len()];
+        for name in &names {
+            rustix::fs::mkdirat(&current, *name, Mode::RWXU).expect("mkdir");
+            current = rustix::fs::openat(&current, *name, OFlags::DIRECTORY, Mode::empty()).expect("open");
+        }
+        names.join("/")
+    }
+
     /// Both ways of opening say the same of the same paths.
     #[test]
     fn the_fallback_is_the_same() {
@@ -152,6 +167,7 @@ mod tests {
         symlink("../out", path.join("in/escape")).expect("symlink");
         symlink("/", path.join("in/absolute")).expect("symlink");
         symlink("/proc/self/root", path.join("in/magic")).expect("symlink");
+        let deep = deep_directories(&path.join("in"));
         let root = || {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY;
             rustix::fs::open(path.join("in"), flags, Mode::empty()).expect("open")
@@ -164,7 +180,7 @@ mod tests {
             Err(errno) => panic!("{path}: {errno}"),
         };
         for flags in [OFlags::PATH, OFlags::RDONLY] {
-            for path in ["", "a", "a/b"] {
+            for path in ["", "a", "a/b", &deep] {
                 assert!(outcome(&new, path, flags).is_ok(), "{path}");
                 assert_eq!(outcome(&new, path, flags), outcome(&old, path, flags), "{path}");
             }

@@ -73,6 +73,15 @@ impl Checker<'_> {
                 self.remember(&held.id, &found);
                 None
             }
+            // As it was from the beginning, for all that is known: it can be run, and it can't go out.
+            (Err(error @ wiac_layer::Error::Archive { .. }), None) => {
+                let note = format!(
+                    "layer {}: nothing to compare, since it can't be packed: {error}",
+                    held.id
+                );
+                self.report.notes.push(note);
+                None
+            }
             (Err(error), _) => Some(self.says(&error)),
         };
         self.layer_finding(held, problem);

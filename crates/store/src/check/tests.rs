@@ -352,6 +352,21 @@ fn a_layer_is_compared_with_what_it_was_at_its_first_check() {
 }
 
 #[test]
+fn a_layer_that_no_tar_can_express_is_no_damage() {
+    let (_dir, store, _, layer) = store();
+    fs::write(store.layer_diff(&layer).join(".wh.name"), "").expect("write");
+    let report = store.check(CheckOptions { repair: true, ..CHECK }).expect("checked");
+    assert_eq!((report.findings.len(), report.first_seen), (0, 0), "{report:?}");
+    assert!(report.notes[0].contains("can't be packed: .wh.name"), "{report:?}");
+    // Where it could be packed before, somebody changed it.
+    let file = store.layer_diff(&layer).join(".wh.name");
+    fs::remove_file(&file).expect("removed");
+    assert_eq!(store.check(CHECK).expect("checked").first_seen, 1);
+    fs::write(&file, "").expect("write");
+    assert!(problems(&store, CHECK)[0].contains("has a name that starts with .wh."));
+}
+
+#[test]
 fn entries_that_lead_nowhere_are_no_damage() {
     let (_dir, store, _, layer) = store();
     store
