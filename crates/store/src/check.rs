@@ -6,6 +6,7 @@
 //! under its own lock. What somebody is at work on is never a finding.
 
 mod contents;
+mod digests;
 mod entries;
 mod fingerprint;
 mod hindrance;
@@ -14,7 +15,9 @@ mod layout;
 mod proof;
 mod rebuild;
 
+use crate::LayerDigests;
 use crate::data::Store;
+use crate::digests::FILE as DIGESTS;
 use crate::error::{IoExt, Result};
 use crate::image::{Export, ImageRecord, LocalId};
 use crate::layer::{DESCRIPTION, LayerId, LayerInfo, to_json};
@@ -101,6 +104,8 @@ pub struct CheckReport {
     pub first_seen: usize,
     /// Layers that couldn't be compared with their blobs: how many, and the first one with the reason.
     not_compared: Option<(usize, String)>,
+    /// Notes on contents, which are looked at once.
+    on_contents: Vec<String>,
 }
 
 /// What is to be done about a finding.
@@ -122,6 +127,8 @@ enum Repair {
     Documents(LocalId, Export),
     /// Make a directory of the layout, with whatever stands in its place set aside.
     Directory(PathBuf),
+    /// Write anew what a layer is called outside.
+    Digests(LayerId, Box<LayerDigests>),
     /// Write down anew how many bytes a layer's files have.
     Size(LayerId, u64),
 }
@@ -174,6 +181,7 @@ impl Store {
             report.findings.extend(new);
             report.notes = again.notes;
         }
+        report.notes.append(&mut report.on_contents);
         if let Some((count, first)) = &report.not_compared {
             let note = format!("{count} layers couldn't be compared with their blobs, first {first}");
             report.notes.push(note);
@@ -203,6 +211,9 @@ impl Store {
         }
         if !options.quick {
             checker.blob_contents()?;
+        }
+        checker.other_sizes();
+        if !options.quick {
             if options.deep {
                 checker.prove_layers()?;
             }
@@ -275,6 +286,9 @@ impl Checker<'_> {
             Repair::Record(id, record) => self.write_anew(&self.store.record_path(&id), &to_json(&*record)),
             Repair::Describe(id, info) => {
                 self.write_anew(&self.store.layer_directory(&id).join(DESCRIPTION), &to_json(&*info))
+            }
+            Repair::Digests(id, digests) => {
+                self.write_anew(&self.store.layer_directory(&id).join(DIGESTS), &to_json(&*digests))
             }
             Repair::Documents(id, export) => self.keep_without_documents(&id, export),
             Repair::Directory(path) => self.make_directory(&path),

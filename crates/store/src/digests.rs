@@ -17,7 +17,7 @@ use wiac_oci::digest::{ChainId, DiffId};
 use wiac_oci::manifest::Descriptor;
 
 /// The file beside a layer's `diff`.
-const FILE: &str = "digests.json";
+pub(crate) const FILE: &str = "digests.json";
 
 /// What is known about a layer.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

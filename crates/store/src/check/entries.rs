@@ -3,10 +3,10 @@
 use super::fingerprint::FINGERPRINT;
 use super::images::{Record, label};
 use super::{Checker, Repair, file_name};
+use crate::collect;
 use crate::error::Result;
 use crate::layer::{LayerId, LayerInfo, from_json};
 use crate::leases::Lease;
-use crate::{LayerDigests, collect};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
@@ -42,7 +42,8 @@ impl Checker<'_> {
                 );
             }
             if self.is_whole(&id) {
-                self.digests_of(&id)?;
+                self.parts_of(&id)?;
+                self.digests_of(&id);
                 self.fingerprint_of(&id)?;
             }
         }
@@ -97,45 +98,14 @@ impl Checker<'_> {
         is_something_else.then(|| "its diff isn't a directory".to_owned())
     }
 
-    /// digests.json can be made again: a damaged one is just deleted.
-    fn digests_of(&mut self, id: &LayerId) -> Result<()> {
+    fn parts_of(&mut self, id: &LayerId) -> Result<()> {
         for path in self.list(&format!("layers/{id}"))? {
             let name = file_name(&path);
             if !PARTS.contains(&name.as_str()) {
                 self.found(label(&path), "isn't part of a layer", Repair::Nothing, None);
             }
         }
-        let path = self.store.layer_directory(id).join("digests.json");
-        if !path.exists() {
-            return Ok(());
-        }
-        let problem = match from_json::<LayerDigests>(&path) {
-            Err(error) => Some(self.reason(&error)),
-            Ok(digests) => self.problem_of_digests(id, &digests),
-        };
-        if let Some(problem) = problem {
-            self.found(label(&path), problem, Repair::Delete(path), None);
-        }
         Ok(())
-    }
-
-    fn problem_of_digests(&self, id: &LayerId, digests: &LayerDigests) -> Option<String> {
-        let info = self.seen(self.store.layer_info(id))?;
-        if let Some(came) = &info.unpacked_from
-            && digests.tar(came).is_none()
-        {
-            return Some(format!("doesn't have the tar {came} that the layer was unpacked from"));
-        }
-        for blob in digests.tars.iter().flat_map(|tar| &tar.blobs) {
-            let length = std::fs::metadata(self.store.blob_path(&blob.digest)).map(|meta| meta.len());
-            if length.is_ok_and(|length| length != blob.size) {
-                return Some(format!(
-                    "says that blob {} has {} bytes, which it hasn't",
-                    blob.digest, blob.size
-                ));
-            }
-        }
-        None
     }
 
     /// The build cache and the index of diff IDs. What leads nowhere there counts as absent for everybody: a layer that

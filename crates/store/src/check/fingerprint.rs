@@ -79,7 +79,7 @@ impl Checker<'_> {
                     "layer {}: nothing to compare, since it can't be packed: {error}",
                     held.id
                 );
-                self.report.notes.push(note);
+                self.report.on_contents.push(note);
                 None
             }
             (Err(error), _) => Some(self.says(&error)),
@@ -93,7 +93,7 @@ impl Checker<'_> {
         let text = format!("{fingerprint}\n");
         if let Err(error) = self.store.write_durably(&self.fingerprint_path(id), text.as_bytes()) {
             let note = format!("layer {id}: what it is now can't be written down: {error}");
-            self.report.notes.push(note);
+            self.report.on_contents.push(note);
         }
     }
 

@@ -33,6 +33,8 @@ const MOST_NAMED: usize = 10;
 pub(super) struct Proofs {
     /// Blobs whose bytes aren't theirs: they prove nothing.
     pub(super) damaged_blobs: HashSet<Digest>,
+    /// Blobs of another length than is said of a layer.
+    pub(super) other_sizes: Vec<(LayerId, Descriptor)>,
     /// Layers that were compared with their blobs.
     compared: HashSet<LayerId>,
     /// Layers that were packed again, and gave what they gave before.
@@ -318,8 +320,9 @@ impl Checker<'_> {
         } = suspect;
         let path = self.store.layer_directory(&held.id).join("digests.json");
         let problem = format!("says that blob {} is the tar {diff_id}: {reason}", blob.digest);
+        let repair = self.digests_again(&held.id, |known| known.digest != blob.digest);
         drop((held, blob));
-        self.found(label(&path), problem, Repair::Delete(path), None);
+        self.found(label(&path), problem, repair, None);
     }
 
     /// Says what is wrong with a layer, and puts what its blob gives in its place. `below`: the layers that it takes
