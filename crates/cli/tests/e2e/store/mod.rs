@@ -2,11 +2,13 @@
 
 mod checking;
 mod collecting;
+mod damage;
 mod disk;
 pub mod killing;
 mod listing;
 mod loop_disk;
 mod mending;
+mod model;
 mod power;
 
 use crate::harness::Place;
