@@ -55,14 +55,34 @@ fn pick_one(source: &Source, written: &str, picked: &mut Vec<Picked>) -> Result<
     let path = relative(written);
     let text = path.to_string_lossy();
     let glob = Glob::parse(&text).map_err(|error| Error::wrong(format!("{written}: {error}")))?;
-    match glob.literal() {
-        Some(literal) => {
-            let one = pick_path(source, written, Path::new(&literal))?;
-            picked.push(one.ok_or_else(|| left_out(source, written))?);
-            Ok(())
-        }
-        None => pick_matching(source, &glob, Path::new(""), picked),
+    if let Some(literal) = glob.literal() {
+        let one = pick_path(source, written, Path::new(&literal))?;
+        picked.push(one.ok_or_else(|| left_out(source, written))?);
+        return Ok(());
     }
+    check_directory(source, written, &path)?;
+    pick_matching(source, &glob, Path::new(""), picked)
+}
+
+/// A glob may match nothing; the directory that it is for, where that is named, has to be there.
+fn check_directory(source: &Source, written: &str, path: &Path) -> Result<()> {
+    let directory = path.parent().unwrap_or(Path::new("")).to_string_lossy();
+    let Some(shown) = Glob::parse(&directory).ok().and_then(|glob| glob.literal()) else {
+        return Ok(());
+    };
+    let directory = Path::new(&shown);
+    let found = source.root.symlink_metadata(Path::new("/").join(directory));
+    let kind = found.map_err(|error| missing(source, &shown, directory, &error))?.kind;
+    if !matches!(kind, FileKind::Directory | FileKind::Symlink) {
+        return Err(Error::wrong(format!(
+            "{written}: {shown} isn't a directory in {}",
+            source.description
+        )));
+    }
+    if !is_seen(source, directory, kind == FileKind::Directory)? {
+        return Err(left_out(source, &shown));
+    }
+    Ok(())
 }
 
 /// The one entry that a path names, wildcards and all; no path names the tree's root.

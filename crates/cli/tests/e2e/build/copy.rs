@@ -132,7 +132,18 @@ fn copy_takes_patterns_and_several_sources() {
         .fails(1)
         .complains(&["Dockerfile:2", "several sources need a directory"]);
     // As in docker, a pattern may match nothing; a name has to be there.
-    place.build("context", "FROM scratch\nCOPY z*.txt /p/\n").succeeds();
+    for nothing in ["z*.txt", "dir/z*", "d*/z", "no/z*/a"] {
+        let dockerfile = format!("FROM scratch\nCOPY {nothing} /p/\n");
+        place.build("context", &dockerfile).succeeds();
+    }
+    for (pattern, reason) in [
+        ("dri/*", "dri: there is no such file or directory"),
+        ("b1.txt/*", "b1.txt isn't a directory"),
+    ] {
+        let dockerfile = format!("FROM scratch\nCOPY {pattern} /p/\n");
+        let said = place.build("context", &dockerfile).fails(1);
+        said.complains(&["Dockerfile:2", reason]);
+    }
     place
         .build("context", "FROM scratch\nCOPY a1.text /p/\n")
         .fails(1)
