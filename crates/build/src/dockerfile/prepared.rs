@@ -58,13 +58,6 @@ impl Worker<'_, '_> {
         }
         let written = stage.expand(&transfer.destination)?.text;
         prepared.destination = absolute(&stage.working_directory(), &written);
-        let several = prepared.sources.len() + prepared.inline.len() > 1;
-        if several && !prepared.destination.ends_with('/') {
-            return Err(Error::wrong_with_hint(
-                format!("{}: several sources need a directory to go into", prepared.destination),
-                "put a slash behind the destination",
-            ));
-        }
         if let Some(word) = &transfer.chown {
             prepared.owner = self.owner(stage, &stage.expand(word)?.text)?;
             prepared.is_owner_given = true;
@@ -96,6 +89,11 @@ impl Worker<'_, '_> {
 }
 
 impl Prepared {
+    /// Whether more than one source is named; a pattern is one, whatever it matches.
+    pub(super) fn has_several(&self) -> bool {
+        self.sources.len() + self.inline.len() > 1
+    }
+
     /// The key of the step, with the inputs that `add` adds.
     pub(super) fn key<T>(
         &self,

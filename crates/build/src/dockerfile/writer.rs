@@ -212,6 +212,13 @@ impl<'w> Writer<'w> {
         if is_directory {
             return Ok((destination.to_owned(), name.to_owned()));
         }
+        // BuildKit would write one over the other.
+        if self.prepared.has_several() {
+            return Err(Error::wrong_with_hint(
+                format!("{}: several sources need a directory to go into", destination.display()),
+                "put a slash behind the destination",
+            ));
+        }
         let parent = destination.parent().unwrap_or(Path::new("/"));
         let name = destination.file_name().unwrap_or_default();
         // A destination that is a symlink is written through it, inside the tree.

@@ -131,6 +131,17 @@ fn copy_takes_patterns_and_several_sources() {
         .build("context", "FROM scratch\nCOPY a1.txt a2.txt /p\n")
         .fails(1)
         .complains(&["Dockerfile:2", "several sources need a directory"]);
+    // No slash is needed where a directory is there, or comes first.
+    let said = place
+        .build(
+            "context",
+            "FROM scratch\nWORKDIR /p\nCOPY a1.txt a2.txt /p\nCOPY dir b1.txt /q\nCOPY a1.txt b1.txt /q\n",
+        )
+        .succeeds();
+    let layers: Vec<&str> = said.text().split(':').collect();
+    assert_eq!(place.tree(layers[2]), ["p", "p/a1.txt", "p/a2.txt"]);
+    assert_eq!(place.tree(layers[1]), ["q", "q/b1.txt", "q/inner"]);
+    assert_eq!(place.tree(layers[0]), ["q", "q/a1.txt", "q/b1.txt"]);
     // As in docker, a pattern may match nothing; a name has to be there.
     for nothing in ["z*.txt", "dir/z*", "d*/z", "no/z*/a"] {
         let dockerfile = format!("FROM scratch\nCOPY {nothing} /p/\n");
