@@ -9,6 +9,9 @@ use std::str::FromStr;
 /// The highest user or group id that docker accepts.
 const MAX_ID: u32 = i32::MAX as u32;
 
+/// What 0 is called.
+const ROOT: &str = "root";
+
 /// A user or group, by number or by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NameOrId {
@@ -139,6 +142,8 @@ pub fn lookup_user(spec: &UserSpec, passwd: &str, group: &str) -> Result<User, U
         (Some(entry), _) => entry.uid,
         (None, None) => 0,
         (None, Some(NameOrId::Id(id))) => *id,
+        // Every container has root, one from scratch too.
+        (None, Some(NameOrId::Name(name))) if name == ROOT => 0,
         (None, Some(NameOrId::Name(name))) => {
             let nearest = nearest(name, passwd_entries(passwd).map(|entry| entry.name));
             return Err(UserError::UnknownUser {
@@ -221,10 +226,12 @@ fn find_group(wanted: &NameOrId, group: &str) -> Result<u32, UserError> {
     let found = group_entries(group)
         .find(|entry| entry.name == name)
         .map(|entry| entry.gid);
-    found.ok_or_else(|| UserError::UnknownGroup {
-        name: name.clone(),
-        nearest: nearest(name, group_entries(group).map(|entry| entry.name)),
-    })
+    found
+        .or_else(|| (name == ROOT).then_some(0))
+        .ok_or_else(|| UserError::UnknownGroup {
+            name: name.clone(),
+            nearest: nearest(name, group_entries(group).map(|entry| entry.name)),
+        })
 }
 
 fn groups_of(user: Option<&str>, group: &str) -> Vec<u32> {
@@ -286,6 +293,17 @@ mod tests {
         );
         assert_eq!(user.additional_gids, [0, 10]);
         assert_eq!(lookup_user(&UserSpec::default(), "", ""), Ok(User::root()));
+    }
+
+    #[test]
+    fn root_needs_no_entry() {
+        let look = |spec: &str| lookup_user(&spec.parse()?, "www:x:33:34::/:\n", "");
+        assert_eq!(look("root"), Ok(User::root()));
+        assert_eq!(look("root:root"), Ok(User::root()));
+        assert_eq!(look("www:root").map(|user| (user.uid, user.gid)), Ok((33, 0)));
+        // Where it has an entry, that one counts.
+        let user = lookup_user(&"root".parse().unwrap(), "root:x:5:6::/r:\n", "").unwrap();
+        assert_eq!((user.uid, user.gid), (5, 6));
     }
 
     #[test]

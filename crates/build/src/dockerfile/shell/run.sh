@@ -13,6 +13,7 @@ ids() {
     uid=$user
     case $user in *[!0-9]*)
         uid=$(account passwd "$user" 3)
+        [ "$user" != root ] || uid=${uid:-0}
         [ -n "$uid" ] || fail "there is no user $user in the image"
         ;;
     esac
@@ -20,6 +21,7 @@ ids() {
         gid=$group
         case $group in *[!0-9]*)
             gid=$(account group "$group" 3)
+            [ "$group" != root ] || gid=${gid:-0}
             [ -n "$gid" ] || fail "there is no group $group in the image"
             ;;
         esac

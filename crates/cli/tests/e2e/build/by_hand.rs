@@ -148,7 +148,7 @@ fn users_by_hand(place: &Place) {
     same(
         place,
         &[],
-        "FROM scratch\nCOPY root /\nCOPY old /\nRUN mkdir -m 777 /shared && echo bob:x:77:78::/bobs:/bin/sh >> /etc/passwd\n\
+        "FROM scratch\nCOPY --chown=root:root file /rooted\nCOPY root /\nCOPY old /\nRUN mkdir -m 777 /shared && echo bob:x:77:78::/bobs:/bin/sh >> /etc/passwd\n\
          COPY --chown=ann:staff file /anns/file\nCOPY --chown=bob file /bobs/\nUSER ann\nWORKDIR /work\n\
          RUN (id -u; id -g) > /shared/id; pwd >> /shared/id; echo $HOME >> /shared/id; touch here\nUSER bob\nRUN (id -u; id -g; pwd) > /shared/bob\n",
     );

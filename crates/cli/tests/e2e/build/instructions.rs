@@ -3,6 +3,7 @@
 use super::{context, result};
 use crate::harness::Place;
 use std::fmt::Write as _;
+use std::os::unix::fs::MetadataExt;
 
 #[test]
 fn variables() {
@@ -48,6 +49,26 @@ fn variables() {
         .wiac(["build", "--build-arg", "TYPO=1", "context"])
         .succeeds()
         .complains(&["no ARG declares", "TYPO"]);
+}
+
+#[test]
+fn root_is_known_without_passwd() {
+    let place = Place::root();
+    place.write("context/file", "x");
+    let dockerfile =
+        "FROM scratch\nCOPY --chown=root:root file /a\nCOPY --chown=5:root file /b\nUSER root\nWORKDIR /c\n";
+    let chain = place.build("context", dockerfile).succeeds();
+    let owners = |path: &str| {
+        let mut layers = chain.text().split(':').map(|layer| place.path(layer).join(path));
+        let there = layers.find(|path| path.exists()).expect("it is in a layer");
+        let meta = std::fs::metadata(there).expect("it can be looked at");
+        (meta.uid(), meta.gid())
+    };
+    assert_eq!([owners("a"), owners("b"), owners("c")], [(0, 0), (5, 0), (0, 0)]);
+    place
+        .build("context", "FROM scratch\nCOPY --chown=rot file /a\n")
+        .fails(1)
+        .complains(&["Dockerfile:2", "no user \"rot\""]);
 }
 
 #[test]
