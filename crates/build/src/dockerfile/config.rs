@@ -129,12 +129,8 @@ fn value_of(
 }
 
 fn set_user(stage: &mut Stage, word: &Word) -> Result<String> {
+    // Where nothing is left of its variables it is the default again: root.
     let user = stage.expand(word)?.text;
-    if user.is_empty() {
-        return Err(Error::wrong(format!(
-            "USER {word} is empty once its variables are replaced"
-        )));
-    }
     stage.config.config.user.clone_from(&user);
     Ok(format!("USER {user}"))
 }

@@ -15,12 +15,8 @@ impl Worker<'_, '_> {
     /// WORKDIR: the directory is made where it is missing, for the user that is set, which makes a layer; otherwise
     /// only the configuration changes.
     pub(super) fn workdir(&mut self, stage: &mut Stage, word: &Word) -> Result<bool> {
+        // Where nothing is left of its variables the directory stays what it was.
         let text = stage.expand(word)?.text;
-        if text.is_empty() {
-            return Err(Error::wrong(format!(
-                "WORKDIR {word} is empty once its variables are replaced"
-            )));
-        }
         let path = clean(&stage.working_directory().join(&text));
         let said = format!("WORKDIR {}", path.display());
         stage.config.config.working_dir = path.to_string_lossy().into_owned();

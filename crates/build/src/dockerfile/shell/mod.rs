@@ -299,11 +299,6 @@ impl Script<'_, '_> {
 
     fn workdir(&mut self, index: usize, stage: &mut Stage, word: &Word) -> Result<()> {
         let text = stage.expand(word)?.text;
-        if text.is_empty() {
-            return Err(Error::wrong(format!(
-                "WORKDIR {word} is empty once its variables are replaced"
-            )));
-        }
         let path = prepared::clean(&stage.working_directory().join(&text));
         stage.config.config.working_dir = path.to_string_lossy().into_owned();
         let (array, path) = (array(index), text::path(&path));

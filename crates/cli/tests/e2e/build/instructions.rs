@@ -52,6 +52,17 @@ fn variables() {
 }
 
 #[test]
+fn what_is_empty_without_its_variables_changes_nothing() {
+    let place = Place::root();
+    let made = result(
+        &place,
+        "ARG UNSET\nWORKDIR /srv\nWORKDIR $UNSET\nUSER ann\nUSER $UNSET\nRUN echo $(pwd) $(id -u) > /x\n",
+        "cat /x; pwd; id -u",
+    );
+    assert_eq!(made, "/srv 0\n/srv\n0\n");
+}
+
+#[test]
 fn root_is_known_without_passwd() {
     let place = Place::root();
     place.write("context/file", "x");
