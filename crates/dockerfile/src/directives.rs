@@ -77,17 +77,14 @@ fn escape(value: &str) -> Result<char, ErrorKind> {
     }
 }
 
-/// Whether the image is a version of the Dockerfile frontend, whose language is the one built in.
+/// Whether the image is a version of the Dockerfile frontend, whose language is the one built in; a copy of it in any
+/// registry (a mirror, an organisation's own) is one too.
 fn is_dockerfile_frontend(image: &str) -> bool {
-    let image = image
-        .strip_prefix("docker.io/")
-        .or_else(|| image.strip_prefix("index.docker.io/"))
-        .unwrap_or(image);
-    ["docker/dockerfile", "docker/dockerfile-upstream"].iter().any(|name| {
-        image
-            .strip_prefix(name)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '@']))
-    })
+    let image = image.split('@').next().unwrap_or_default();
+    let (directory, name) = image.rsplit_once('/').unwrap_or(("", image));
+    let name = name.split(':').next().unwrap_or_default();
+    let is_docker_s = directory == "docker" || directory.ends_with("/docker");
+    is_docker_s && matches!(name, "dockerfile" | "dockerfile-upstream")
 }
 
 /// Parses the options of `check=`, and of the variable that overrides them: `skip=A,B|all;error=bool;experimental=…`.
@@ -184,7 +181,11 @@ mod tests {
             ("docker/dockerfile:1.7-labs", true),
             ("docker.io/docker/dockerfile:1@sha256:00", true),
             ("docker/dockerfile-upstream:master", true),
+            ("mirror.example.com/docker/dockerfile:1.4", true),
+            ("localhost:5000/hub/docker/dockerfile-upstream:master@sha256:00", true),
             ("docker/dockerfiles", false),
+            ("notdocker/dockerfile", false),
+            ("dockerfile", false),
             ("example.com/other", false),
         ] {
             assert_eq!(scan(&format!("# syntax={image} tail\n")).is_ok(), accepted, "{image}");
