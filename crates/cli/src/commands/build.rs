@@ -67,6 +67,9 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
     }
     told::forget(arguments)?;
     let outputs: Vec<Output> = parsed(&arguments.output, Output::parse)?;
+    let mut arguments = arguments.clone();
+    Output::complete(&mut arguments, &outputs)?;
+    let arguments = &arguments;
     let cache_from: Vec<CacheFrom> = parsed(&arguments.cache_from, CacheFrom::parse)?;
     let cache_to: Vec<CacheTo> = parsed(&arguments.cache_to, CacheTo::parse)?;
     let chosen = style(arguments)?;

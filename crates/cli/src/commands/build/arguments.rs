@@ -21,7 +21,7 @@ pub(super) enum OnError {
 }
 
 // What may be written; clap makes the help of the comments below.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Clone, Default, Args)]
 #[command(args_override_self = true)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(crate) struct Arguments {
@@ -82,7 +82,7 @@ pub(crate) struct Arguments {
     /// Write a build cache: type=local,dest=DIR, type=registry,ref=NAME, type=inline; mode=max for every stage
     #[arg(long, value_name = "CACHE")]
     pub(super) cache_to: Vec<String>,
-    /// Write the result elsewhere: a directory, - for a tar, or type=local|tar|oci|docker|image,dest=FILE
+    /// Write the result elsewhere: a directory, - for a tar, or type=local|tar|oci|docker|image|registry|cacheonly,dest=FILE
     #[arg(short, long, value_name = "OUTPUT")]
     pub(super) output: Vec<String>,
     /// Write the image's id, as other tools know it, to this file; for several platforms the index's digest
@@ -119,7 +119,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "false", value_parser = values::nothing_attested, hide = true)]
     pub(super) sbom: Option<bool>,
     /// Push the image under each of its names
-    #[arg(long, requires = "tag")]
+    #[arg(long)]
     pub(super) push: bool,
     /// Build nothing: print what would be done, as a script
     #[arg(long, value_name = "AS")]

@@ -1,5 +1,6 @@
 //! Where the result of a build goes: `-o`.
 
+use super::Arguments;
 use super::platforms::Images;
 use super::values::fields;
 use crate::data::Data;
@@ -26,12 +27,18 @@ pub(super) struct Output {
     destination: Option<PathBuf>,
     compression: Compression,
     level: Option<i32>,
+    /// `name=`: names beside those of `-t`.
+    names: Vec<Reference>,
+    /// `push=true`, or the type is registry.
+    push: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     /// The image in the store.
     Image,
+    /// Nothing: the steps alone, for the cache.
+    Nothing,
     /// The files, in a directory.
     Local,
     /// The files, as a tar.
@@ -48,6 +55,8 @@ impl Output {
             destination: None,
             compression: Compression::Gzip,
             level: None,
+            names: Vec::new(),
+            push: false,
         };
         if text == "-" {
             output.kind = Kind::Tar;
@@ -57,13 +66,15 @@ impl Output {
             output.destination = Some(PathBuf::from(text));
             return Ok(output);
         }
-        let (mut kind, mut is_tar) = (None, true);
+        let (mut kind, mut is_tar, mut is_loaded) = (None, true, true);
         for (key, value) in fields("-o", text)? {
             let wrong = |what: &str| Failure::usage(format!("-o {text}: {key}={value}: {what}"));
             match key.to_ascii_lowercase().as_str() {
                 "type" => kind = Some(value.to_owned()),
-                "dest" if value == "-" => output.destination = None,
-                "dest" => output.destination = Some(PathBuf::from(value)),
+                "dest" => {
+                    is_loaded = false;
+                    output.destination = (value != "-").then(|| PathBuf::from(value));
+                }
                 "tar" => is_tar = value.parse().map_err(|_| wrong("true or false"))?,
                 "compression" => {
                     output.compression = match value {
@@ -74,9 +85,11 @@ impl Output {
                     }
                 }
                 "compression-level" => output.level = Some(value.parse().map_err(|_| wrong("a number"))?),
-                "push" if value != "false" => return Err(wrong("give --push instead, with the names by -t")),
-                "rewrite-timestamp" | "push" | "oci-mediatypes" | "unpack" | "store" | "force-compression" => {}
-                "name" => return Err(wrong("give it by -t instead, with --push where it is to be pushed")),
+                "push" => output.push = value.parse().map_err(|_| wrong("true or false"))?,
+                "name" => output
+                    .names
+                    .push(crate::place::new_name(value).map_err(|problem| wrong(&problem))?),
+                "rewrite-timestamp" | "oci-mediatypes" | "unpack" | "store" | "force-compression" => {}
                 _ => {
                     return Err(wrong(
                         "unknown; there are type, dest, tar, compression and compression-level",
@@ -87,18 +100,20 @@ impl Output {
         output.kind = match kind.as_deref() {
             Some("local") | None => Kind::Local,
             Some("tar") => Kind::Tar,
+            // docker's own images are where `run` looks for them: here the store is.
             Some("image") => Kind::Image,
+            Some("docker") if is_loaded => Kind::Image,
+            Some("registry") => {
+                output.push = true;
+                Kind::Image
+            }
+            Some("cacheonly") => Kind::Nothing,
             Some("oci") if is_tar => Kind::Archive(Format::OciArchive),
             Some("oci") => Kind::Archive(Format::OciDirectory),
             Some("docker") => Kind::Archive(Format::DockerArchive),
-            Some("registry") => {
-                return Err(Failure::usage(format!(
-                    "-o {text}: give --push instead, with the names by -t"
-                )));
-            }
             Some(other) => {
                 return Err(Failure::usage(format!(
-                    "-o {text}: unknown type {other}; there are local, tar, oci, docker and image"
+                    "-o {text}: unknown type {other}; there are local, tar, oci, docker, image, registry and cacheonly"
                 )));
             }
         };
@@ -112,6 +127,20 @@ impl Output {
     /// Whether the image goes to the store.
     pub(super) fn is_image(&self) -> bool {
         self.kind == Kind::Image
+    }
+
+    /// What `-o` says beside `-t` and `--push` is as if it stood there.
+    pub(super) fn complete(arguments: &mut Arguments, outputs: &[Self]) -> Result<(), Failure> {
+        arguments
+            .tag
+            .extend(outputs.iter().flat_map(|output| output.names.iter().cloned()));
+        arguments.push |= outputs.iter().any(|output| output.push);
+        if arguments.push && arguments.tag.is_empty() {
+            return Err(Failure::usage(
+                "what is to be pushed needs a name: give it by --tag, or by name= where -o says push",
+            ));
+        }
+        Ok(())
     }
 
     /// Writes what was built; gives what the image's name points to where it is written as an image.
@@ -130,7 +159,7 @@ impl Output {
             ));
         }
         match (self.kind, &self.destination) {
-            (Kind::Image, _) => {}
+            (Kind::Image | Kind::Nothing, _) => {}
             (Kind::Local, destination) => {
                 let directory = destination.clone().unwrap_or_default();
                 for record in images.records.iter().filter(|_| several) {
@@ -247,9 +276,11 @@ mod tests {
             (Kind::Tar, Some("x.tar".into()))
         );
         assert_eq!(
-            kind("type=docker").expect("docker's"),
+            kind("type=docker,dest=-").expect("docker's"),
             (Kind::Archive(Format::DockerArchive), None)
         );
+        assert_eq!(kind("type=docker").expect("the store"), (Kind::Image, None));
+        assert_eq!(kind("type=cacheonly").expect("nothing"), (Kind::Nothing, None));
         assert_eq!(
             kind("type=oci,tar=false,dest=d").expect("a layout"),
             (Kind::Archive(Format::OciDirectory), Some("d".into()))
@@ -259,11 +290,30 @@ mod tests {
             "type=what,dest=x",
             "dest=x,what=y",
             "type=oci,tar=false",
-            "type=image,push=true",
-            "type=image,name=x",
-            "type=registry",
+            "type=image,push=perhaps",
+            "type=image,name=X",
         ] {
             assert!(Output::parse(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn names_and_pushing_are_as_those_of_the_options() {
+        let completed = |texts: &[&str]| {
+            let outputs: Vec<Output> = texts
+                .iter()
+                .map(|text| Output::parse(text).expect("an output"))
+                .collect();
+            let mut arguments = Arguments::default();
+            Output::complete(&mut arguments, &outputs).map(|()| (arguments.tag.len(), arguments.push))
+        };
+        assert_eq!(completed(&["type=image,name=x,push=true"]).ok(), Some((1, true)));
+        assert_eq!(
+            completed(&["type=image,name=x", "type=docker,name=y"]).ok(),
+            Some((2, false))
+        );
+        assert_eq!(completed(&["type=registry,name=x"]).ok(), Some((1, true)));
+        assert_eq!(completed(&["type=image,push=false"]).ok(), Some((0, false)));
+        assert!(completed(&["type=registry"]).is_err());
     }
 }

@@ -75,6 +75,34 @@ fn images_go_to_archives() {
 }
 
 #[test]
+fn outputs_that_mean_the_store() {
+    let place = Place::root();
+    context(&place);
+    // docker's own images are the ones that its run finds.
+    place
+        .build("context", DOCKERFILE)
+        .args(["-t", "one", "-o", "type=docker"])
+        .succeeds();
+    place.wiac(["run", "--pull=never", "one"]).succeeds().says("made");
+    place
+        .build("context", DOCKERFILE)
+        .args(["-o", "type=image,name=two"])
+        .succeeds();
+    place.wiac(["run", "--pull=never", "two"]).succeeds().says("made");
+    place
+        .build("context", DOCKERFILE)
+        .args(["-t", "three", "-o", "type=cacheonly"])
+        .succeeds()
+        .says("");
+    place.wiac(["inspect", "three"]).fails(1);
+    place
+        .build("context", DOCKERFILE)
+        .args(["-o", "type=registry"])
+        .fails(125)
+        .complains(&["needs a name", "--tag"]);
+}
+
+#[test]
 fn the_same_image_everywhere() {
     let (place, other) = (Place::root(), Place::user());
     let build = |place: &Place, arguments: &[&str], stamp: &str| {

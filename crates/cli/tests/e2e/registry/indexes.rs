@@ -211,6 +211,17 @@ fn an_index_that_was_built_is_one_for_manifest_too() {
     assert_eq!(shown["manifests"].as_array().map(Vec::len), Some(2));
     assert_eq!(shown["manifests"][0]["platform"]["os.version"], "10.0.1");
     assert_eq!(shown["manifests"][0]["platform"]["os.features"], json!(["a", "b"]));
+    // The same in the words of -o.
+    let third = registry.name("team/third:1");
+    place
+        .build("context", "FROM scratch\nCOPY file /\n")
+        .args(["-o", &format!("type=image,name={third},push=true"), "--iidfile", "id"])
+        .succeeds();
+    let inspect = format!("skopeo inspect --raw --tls-verify=false docker://{third}");
+    place
+        .host(&inspect)
+        .succeeds()
+        .mentions(place.read("id").trim_start_matches("sha256:"));
     place
         .build("context", "FROM scratch\n")
         .arg("--push")
