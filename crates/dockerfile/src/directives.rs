@@ -124,7 +124,7 @@ fn check_set(value: &str) -> CheckSet {
 }
 
 /// A boolean in the spellings Go accepts.
-pub(crate) fn parse_bool(text: &str) -> Option<bool> {
+pub fn parse_bool(text: &str) -> Option<bool> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),

@@ -26,7 +26,7 @@ mod parse;
 mod span;
 mod text;
 
-pub use directives::check_options;
+pub use directives::{check_options, parse_bool};
 pub use error::{Error, ErrorKind};
 pub use excerpt::{excerpt, sanitise};
 pub use instruction::{

@@ -1,6 +1,6 @@
 //! What is known of a Dockerfile before anything is built: automatic arguments, the checks, arguments nobody declares.
 
-use super::{Request, stage};
+use super::{Request, own_arguments, stage};
 use crate::error::{Error, Result};
 use wiac_dockerfile::check::{self, Finding};
 use wiac_dockerfile::stages::Globals;
@@ -68,7 +68,10 @@ pub(super) fn unused_arguments(request: &Request, dockerfile: &Dockerfile, globa
         .flat_map(|arg| &arg.definitions)
         .map(|d| d.name.text.as_str())
         .collect();
-    let is_unused = |name: &str| !names.contains(&name) && !stage::is_proxy(name) && globals.get(name).is_none();
+    let is_unused = |name: &str| {
+        let is_heeded = stage::is_proxy(name) || own_arguments::ALL.contains(&name) || globals.get(name).is_some();
+        !names.contains(&name) && !is_heeded
+    };
     let given = request.build_args.keys().map(String::as_str);
     let unused: Vec<&str> = given.filter(|name| is_unused(name)).collect();
     (!unused.is_empty()).then(|| {

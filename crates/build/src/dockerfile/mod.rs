@@ -24,6 +24,7 @@ mod kept;
 mod mounts;
 mod names;
 mod output;
+pub mod own_arguments;
 mod part;
 mod prepared;
 mod run;

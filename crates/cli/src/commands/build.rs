@@ -2,6 +2,7 @@
 
 mod annotations;
 mod arguments;
+mod buildkit;
 mod by_hand;
 mod caches;
 mod calls;
@@ -53,7 +54,7 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
     if let Some(call) = call.filter(|call| *call != Call::Build) {
         let file = arguments.file.as_deref();
         let input = if input::is_remote(&arguments.path, file)? {
-            Input::fetched(&data::open(global)?, &arguments.path, file)?
+            read(&data::open(global)?, arguments)?
         } else {
             Input::local(&arguments.path, file)?
         };
@@ -83,7 +84,7 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
     let imports = Imports::open(&data, &cache_from, arguments.platform.first());
     let signals = ending::catch()?;
     let sources = (&input, &contexts);
-    let is_inline = cache_to.iter().any(CacheTo::is_inline);
+    let is_inline = cache_to.iter().any(CacheTo::is_inline) || buildkit::has_inline_cache(&arguments.build_arg)?;
     let images = match Images::build(&data, &signals, arguments, sources, &imports, is_inline) {
         Err(Stopped::Interrupted(signal)) => return Ok(exit_code(128 + signal)),
         Err(Stopped::Failed(failure)) => return Err(failure),
@@ -205,7 +206,8 @@ pub(crate) fn build_directory(
 fn read(data: &data::Data, arguments: &Arguments) -> Result<Input, Failure> {
     let file = arguments.file.as_deref();
     if input::is_remote(&arguments.path, file)? {
-        Input::fetched(data, &arguments.path, file)
+        let keeps_git_dir = buildkit::keeps_git_dir(&arguments.build_arg)?;
+        Input::fetched(data, &arguments.path, file, keeps_git_dir)
     } else {
         Input::local(&arguments.path, file)
     }
@@ -241,7 +243,7 @@ fn request(
         limits: values::limits(&arguments.ulimit)?,
         labels: values::labels(&arguments.label)?,
         platform: platform.cloned(),
-        check: calls::check_options()?,
+        check: buildkit::check_options(&arguments.build_arg)?,
     })
 }
 

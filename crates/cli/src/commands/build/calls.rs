@@ -1,12 +1,13 @@
 //! `--call`: what a Dockerfile says of itself, without building it.
 
+use super::buildkit;
 use super::values::build_arguments;
 use crate::error::Failure;
 use crate::exit::ExitCode;
 use std::collections::BTreeSet;
 use wiac_dockerfile::check::{Context, check};
 use wiac_dockerfile::stages::{Globals, StageGraph};
-use wiac_dockerfile::{CheckOptions, Dockerfile, Kind, Mount, sanitise};
+use wiac_dockerfile::{Dockerfile, Kind, Mount, sanitise};
 
 /// What can be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -44,7 +45,7 @@ impl Asked<'_> {
     fn check(&self, dockerfile: &Dockerfile) -> Result<ExitCode, Failure> {
         let context = Context {
             build_args: build_arguments(self.build_args)?,
-            options: check_options()?,
+            options: buildkit::check_options(self.build_args)?,
             ..Context::default()
         };
         let findings = check(dockerfile, &context);
@@ -141,14 +142,4 @@ impl Asked<'_> {
         }
         Ok(ExitCode::SUCCESS)
     }
-}
-
-/// What the environment says of checks, which counts instead of the Dockerfile.
-pub(super) fn check_options() -> Result<Option<CheckOptions>, Failure> {
-    let Ok(text) = std::env::var("BUILDKIT_DOCKERFILE_CHECK") else {
-        return Ok(None);
-    };
-    wiac_dockerfile::check_options(&text)
-        .map(Some)
-        .map_err(|problem| Failure::usage(format!("BUILDKIT_DOCKERFILE_CHECK: {problem}")))
 }

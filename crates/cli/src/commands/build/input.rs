@@ -100,11 +100,17 @@ impl Input {
         })
     }
 
-    /// Anything else: fetched into a room of the store.
+    /// Anything else: fetched into a room of the store. `keeps_git_dir`: of a repository `.git` too, if its address
+    /// says nothing of that.
     ///
     /// # Errors
     /// What can't be had or read.
-    pub(super) fn fetched(data: &Data, context: &OsStr, file: Option<&Path>) -> Result<Self, Failure> {
+    pub(super) fn fetched(
+        data: &Data,
+        context: &OsStr,
+        file: Option<&Path>,
+        keeps_git_dir: bool,
+    ) -> Result<Self, Failure> {
         if context == "-" && file == Some(Path::new("-")) {
             return Err(Failure::usage(
                 "standard input can't be the context and the Dockerfile; name one of them otherwise",
@@ -120,7 +126,12 @@ impl Input {
                 }
                 receive(data, Box::new(std::io::stdin()), "standard input")?
             }
-            (_, Some(remote)) => fetch(data, remote)?,
+            (_, Some(mut remote)) => {
+                if let (Remote::Git(source), true) = (&mut remote, keeps_git_dir) {
+                    source.keep_git_dir.get_or_insert(true);
+                }
+                fetch(data, remote)?
+            }
             (_, None) => {
                 // Only the Dockerfile is elsewhere.
                 let address = file.unwrap_or(Path::new("")).to_string_lossy().into_owned();

@@ -169,6 +169,17 @@ fn a_dockerfile_is_asked() {
         .env("BUILDKIT_DOCKERFILE_CHECK", "skip=all")
         .succeeds()
         .says("Check complete, no warnings found.");
+    place
+        .wiac([
+            "build",
+            "--check",
+            "--build-arg",
+            "BUILDKIT_DOCKERFILE_CHECK=skip=all",
+            "context",
+        ])
+        .env("BUILDKIT_DOCKERFILE_CHECK", "skip=FromAsCasing")
+        .succeeds()
+        .says("Check complete, no warnings found.");
 }
 
 #[test]

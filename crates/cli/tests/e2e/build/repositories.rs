@@ -220,6 +220,11 @@ fn a_repository_is_a_build_context() {
     assert!(place.tree(topmost(&built.stdout)).contains(&"all/program".to_owned()));
     let again = place.wiac(["build", &context("")]).succeeds();
     assert_eq!(again.stdout, built.stdout);
+    assert!(!place.tree(topmost(&built.stdout)).contains(&"all/.git".to_owned()));
+    let built = place
+        .wiac(["build", "--build-arg", "BUILDKIT_CONTEXT_KEEP_GIT_DIR=1", &context("")])
+        .succeeds();
+    assert!(place.tree(topmost(&built.stdout)).contains(&"all/.git".to_owned()));
     let built = place.wiac(["build", &context("#v1:sub/deep")]).succeeds();
     assert_eq!(place.tree(topmost(&built.stdout)), ["deep"]);
     let built = place

@@ -198,6 +198,16 @@ fn an_image_takes_its_cache_along() {
         said.stderr
     );
     assert_eq!(sum(&place, "a"), sum(&place, "b"));
+    // The build argument that docker's users know for it.
+    let other = registry.name("app:argument");
+    let said = build(&place, "c", &["--build-arg", "BUILDKIT_INLINE_CACHE=1", "-t", &other]).succeeds();
+    assert!(!said.stderr.contains("no ARG declares"), "{}", said.stderr);
+    place
+        .wiac(["push", "-q", &other])
+        .env("WIAC_DATA", place.path("c"))
+        .succeeds();
+    build(&place, "d", &["--cache-from", &other]).succeeds();
+    assert_eq!(sum(&place, "c"), sum(&place, "d"));
     // Others read the image as before.
     let said = place
         .host(&format!("skopeo inspect --config --tls-verify=false docker://{name}"))
