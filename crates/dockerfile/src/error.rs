@@ -1,5 +1,6 @@
 //! What can be wrong with a Dockerfile, said in one line or drawn with the source.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::excerpt;
@@ -235,12 +236,16 @@ pub enum ErrorKind {
     BlankBase {
         /// The image as written.
         word: String,
+        /// Its variables that have no value.
+        unset: BTreeSet<String>,
     },
     /// A platform that expands to nothing.
     #[error("the platform {word:?} expands to nothing")]
     BlankPlatform {
         /// The platform as written.
         word: String,
+        /// Its variables that have no value.
+        unset: BTreeSet<String>,
     },
     /// A target that is no stage.
     #[error("there is no stage {name:?}{}", did_you_mean(.nearest.as_deref()))]
@@ -294,10 +299,22 @@ impl ErrorKind {
             Self::NoEquals { .. } => "quote values that hold spaces",
             Self::ForwardReference { .. } => "move the source stage above the one that uses it",
             Self::Expand(kind) => return kind.hint().map(str::to_owned),
+            Self::BlankBase { unset, .. } | Self::BlankPlatform { unset, .. } => return unset_hint(unset),
             _ => return None,
         };
         Some(hint.to_owned())
     }
+}
+
+/// What to do where FROM names variables without a value.
+pub fn unset_hint(unset: &BTreeSet<String>) -> Option<String> {
+    let names: Vec<&str> = unset.iter().map(String::as_str).collect();
+    let has = if names.len() > 1 { "have" } else { "has" };
+    let first = names.first()?;
+    Some(format!(
+        "{} {has} no value: pass --build-arg {first}=VALUE; its ARG has to stand before the first FROM",
+        names.join(", ")
+    ))
 }
 
 fn did_you_mean(nearest: Option<&str>) -> String {

@@ -27,7 +27,7 @@ mod span;
 mod text;
 
 pub use directives::{check_options, parse_bool};
-pub use error::{Error, ErrorKind};
+pub use error::{Error, ErrorKind, unset_hint};
 pub use excerpt::{excerpt, sanitise};
 pub use instruction::{
     Add, Arg, ArgDefinition, Check, Command, Copy, CopySource, Device, Env, HealthCheck, Kind, Label, Mount,

@@ -9,7 +9,9 @@ use crate::bundle;
 use crate::error::{Error, Result};
 use crate::progress::Event;
 use std::sync::Arc;
+use wiac_dockerfile::expand::Expanded;
 use wiac_dockerfile::stages::Source;
+use wiac_dockerfile::unset_hint;
 use wiac_oci::image::{ContainerConfig, ImageConfig};
 use wiac_oci::manifest::Platform;
 use wiac_store::LayerId;
@@ -31,7 +33,7 @@ impl Worker<'_, '_> {
             Some(written) => written
                 .text
                 .parse::<Platform>()
-                .map_err(|error| Error::wrong(error.to_string()))?,
+                .map_err(|error| or_unset(Error::wrong(error.to_string()), &written))?,
             None => self.target_platform(),
         };
         let replaced = described.name.clone().filter(|name| self.is_context(name));
@@ -40,7 +42,10 @@ impl Worker<'_, '_> {
             Some(name) => Source::Other(name),
             None => self.shared.graph.base(index).clone(),
         };
-        let (mut stage, cached) = self.base_of(source, &platform)?;
+        let (mut stage, cached) = match self.base_of(source, &platform) {
+            Err(error) if !is_replaced => return Err(or_unset(error, &self.shared.globals.image(described)?)),
+            other => other?,
+        };
         stage.name = described.display_name();
         stage.epoch = self.shared.request.epoch.and_then(wiac_oci::time::second);
         let triggers = std::mem::take(&mut stage.config.config.on_build);
@@ -203,4 +208,12 @@ pub(super) fn platform_of(config: &ImageConfig) -> Platform {
         architecture().clone_into(&mut platform.architecture);
     }
     platform
+}
+
+/// What FROM names without the value of a variable is hardly what was meant.
+fn or_unset(error: Error, written: &Expanded) -> Error {
+    match (error, unset_hint(&written.undefined)) {
+        (Error::Wrong { message, .. }, Some(hint)) => Error::wrong_with_hint(message, hint),
+        (error, _) => error,
+    }
 }

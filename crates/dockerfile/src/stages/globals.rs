@@ -59,6 +59,7 @@ impl Globals {
         if image.text.is_empty() {
             let kind = ErrorKind::BlankBase {
                 word: stage.from.image.text.clone(),
+                unset: image.undefined,
             };
             return Err(Error::new(kind, stage.from.image.span));
         }
@@ -75,6 +76,7 @@ impl Globals {
             return Err(Error::new(
                 ErrorKind::BlankPlatform {
                     word: word.text.clone(),
+                    unset: platform.undefined,
                 },
                 word.span,
             ));

@@ -154,3 +154,23 @@ fn many_files() {
     assert_eq!(place.wiac(["build", "context"]).succeeds().stdout, first.stdout);
     assert!(began.elapsed().as_secs() < 10, "{:?}", began.elapsed());
 }
+
+#[test]
+fn a_base_without_the_value_of_its_argument_says_which() {
+    let place = Place::root();
+    place.mkdir("context");
+    for (dockerfile, said) in [
+        ("ARG BASE\nFROM $BASE\n", "expands to nothing"),
+        ("ARG BASE\nFROM here:$BASE-slim\n", "no image is called \"here:-slim\""),
+        ("FROM here:${BASE}\nARG BASE=1\n", "no image is called \"here:\""),
+        ("ARG BASE\nFROM --platform=linux/$BASE scratch\n", "platform \"linux/\""),
+        ("ARG BASE\nFROM --platform=$BASE scratch\n", "expands to nothing"),
+    ] {
+        let help = "BASE has no value: pass --build-arg BASE=VALUE";
+        place.build("context", dockerfile).fails(1).complains(&[said, help]);
+    }
+    place
+        .build("context", "ARG BASE=none\nFROM here:$BASE\n")
+        .fails(1)
+        .complains(&["here:none", "name one that is here"]);
+}
