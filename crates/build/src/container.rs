@@ -48,9 +48,23 @@ pub struct Wishes {
     pub limits: Vec<Rlimit>,
     /// No seccomp filter, no hidden paths, every capability but making devices.
     pub insecure: bool,
-    /// The name others find it by; its host name where none is given.
-    pub default_hostname: String,
+    /// What it is called where no host name is given.
+    pub default_name: DefaultName,
 }
+
+/// What a container is called where nobody says it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum DefaultName {
+    /// A step of a build: as in `BuildKit` the same on every machine, and no variable says it, so that what a step makes
+    /// doesn't say either where it was made.
+    #[default]
+    Step,
+    /// The name that others find it by; the host's where it has the host's network, as in docker.
+    Own(String),
+}
+
+/// The host name of a build's steps: `BuildKit`'s.
+const STEP: &str = "buildkitsandbox";
 
 /// Capabilities that docker gives and we don't yet: without device rules a node made in the container would be the
 /// host's device.
@@ -63,15 +77,17 @@ const WITHHELD: &str = "CAP_MKNOD";
 /// An unknown user, no command, a wrong wish; or what the disk says.
 pub fn configure(stack: &LayerStack, image: &ImageConfig, wishes: &Wishes, files: &Path) -> Result<RuntimeConfig> {
     let host_network = wishes.network == Network::Host;
-    let hostname = match &wishes.process.hostname {
-        Some(name) => name.clone(),
-        None if host_network => network_files::host_name(),
-        None => wishes.default_hostname.clone(),
+    let is_step = wishes.default_name == DefaultName::Step;
+    let hostname = match (&wishes.process.hostname, &wishes.default_name) {
+        (None, DefaultName::Step) => STEP.to_owned(),
+        (None, DefaultName::Own(_)) if host_network => network_files::host_name(),
+        (Some(name), _) | (None, DefaultName::Own(name)) => name.clone(),
     };
     let mut overrides = wishes.process.clone();
-    overrides.hostname = Some(hostname.clone());
+    overrides.hostname = (!is_step).then(|| hostname.clone());
     let user = find_user(stack, image, &overrides)?;
     let mut config = convert::container(image, &overrides, &user)?;
+    config.hostname = Some(hostname.clone());
     if host_network {
         config = config.with_host_network();
     }
@@ -83,7 +99,12 @@ pub fn configure(stack: &LayerStack, image: &ImageConfig, wishes: &Wishes, files
         });
     }
     grant(&mut config, wishes);
-    network_files::write(files, &hostname, host_network, &wishes.hosts)?;
+    let mut hosts = wishes.hosts.clone();
+    if is_step && host_network {
+        // The host's file has another name.
+        hosts.insert(0, (hostname.clone(), "127.0.0.1".to_owned()));
+    }
+    network_files::write(files, &hostname, host_network, &hosts)?;
     config.mounts.extend(wishes.volumes.iter().cloned());
     config.mounts.extend(network_mounts(files, &wishes.volumes));
     config.mounts.extend(wishes.mounts.iter().cloned());

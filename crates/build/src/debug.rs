@@ -2,7 +2,7 @@
 
 mod tools;
 
-use crate::container::{self, Network, Wishes};
+use crate::container::{self, DefaultName, Network, Wishes};
 use crate::dockerfile::KeptRun;
 use crate::error::{Error, IoExt, Result};
 use std::path::{Path, PathBuf};
@@ -98,7 +98,7 @@ pub fn configure(
         shm_size: run.shm_size,
         limits: run.limits.clone(),
         insecure: run.insecure,
-        default_hostname: "buildkitsandbox".to_owned(),
+        default_name: DefaultName::Step,
     };
     let files = room.join("files");
     std::fs::create_dir(&files).on("create", &files)?;

@@ -9,7 +9,7 @@ use super::why::Inputs;
 use super::worker::{Worker, lock};
 use super::{Entitlement, Request, config};
 use crate::cdi::Device;
-use crate::container::{self, Wishes, Workspace};
+use crate::container::{self, DefaultName, Wishes, Workspace};
 use crate::error::{Error, IoExt, Result};
 use crate::key::KeyMaker;
 use crate::progress::Event;
@@ -277,7 +277,7 @@ impl Worker<'_, '_> {
             shm_size: self.shared.request.shm_size,
             limits: self.shared.request.limits.clone(),
             insecure,
-            default_hostname: "buildkitsandbox".to_owned(),
+            default_name: DefaultName::Step,
             ..Wishes::default()
         })
     }

@@ -17,7 +17,7 @@ use layers::Ground;
 use request::Request;
 use std::ffi::OsString;
 use std::path::PathBuf;
-use wiac_build::container::{self, Wishes};
+use wiac_build::container::{self, DefaultName, Wishes};
 use wiac_layer::Form;
 use wiac_oci::convert::ProcessOverrides;
 use wiac_oci::runtime::RuntimeConfig;
@@ -74,7 +74,7 @@ fn run_container(global: &Global, mut arguments: Arguments) -> Result<ExitCode, 
         network: arguments.container.network,
         volumes: volumes.mounts,
         size: streams.size,
-        default_hostname: ground.id.clone(),
+        default_name: DefaultName::Own(ground.id.clone()),
         ..Wishes::default()
     };
     let (plan, runtime) = plan(&data, &ground, &wishes).map_err(|failure| {

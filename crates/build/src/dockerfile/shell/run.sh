@@ -69,7 +69,7 @@ take_away() {
 # Runs a command in the merged root: $1 the user, $2 the working directory, $3 further options of unshare(1), $4
 # "confined" or "insecure". Its variables are in the array environment, its mounts in the functions targets and mounts.
 run() {
-    local user gid home directory=$2 options=$3 how=$4 host=buildkitsandbox
+    local user gid home directory=$2 options=$3 how=$4 host=buildkitsandbox # BuildKit's, too
     local -a made=() identity=() confine=()
     local -A before=() after=()
     user=$(ids "${1:-0}" own) gid=${user#*:} user=${user%:*}
@@ -83,10 +83,9 @@ run() {
     for path in /proc /sys /dev "$directory"; do target directory "$path"; done
     for path in resolv.conf hosts hostname; do target file "/etc/$path"; done
     targets
-    case $options in *--net*) ;; *) host=$(hostname) ;; esac
     mkdir -p -- "$tmp/etc"
     cat /etc/resolv.conf >"$tmp/etc/resolv.conf" 2>/dev/null || : >"$tmp/etc/resolv.conf"
-    { case $options in *--net*) printf '127.0.0.1\tlocalhost\n127.0.1.1\t%s\n' "$host" ;; *) cat /etc/hosts ;; esac
+    { case $options in *--net*) printf '127.0.0.1\tlocalhost\n127.0.1.1\t%s\n' "$host" ;; *) cat /etc/hosts; printf '\n127.0.0.1\t%s\n' "$host" ;; esac
         printf '%s' "$hosts"; } >"$tmp/etc/hosts"
     echo "$host" >"$tmp/etc/hostname"
     local code=0

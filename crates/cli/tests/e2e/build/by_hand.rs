@@ -99,7 +99,7 @@ fn runs_by_hand(place: &Place) {
          FROM base AS made\nRUN echo made > /made && ln /made /again && chmod 2755 /home /tmp 2>/dev/null; mkdir -p /gone/x\n\
          FROM base\nARG VERSION\nENV COLOUR=\"dark red\" PATH=/bin\nWORKDIR /srv/app\n\
          RUN echo \"$VERSION $COLOUR it's $HOME\" > said; pwd > where; rm -r /etc/group; id -u > id\n\
-         RUN [\"/bin/sh\", \"-c\", \"env | grep -v HOSTNAME | sort > /environment\"]\n\
+         RUN [\"/bin/sh\", \"-c\", \"env | sort > /environment; hostname > /name\"]\n\
          RUN <<EOF\ncat > /heredoc <<X\n  $COLOUR\nX\nmkdir -p /deep/er\nEOF\n\
          RUN <<EOF\n#!/bin/sh -eu\necho $0 > /by-file\nEOF\n\
          RUN --mount=type=secret,id=s,env=WORD --mount=type=secret,id=s cat /run/secrets/s | wc -c > /length; echo ${#WORD} >> /length\n\

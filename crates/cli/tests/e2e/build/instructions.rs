@@ -63,6 +63,18 @@ fn what_is_empty_without_its_variables_changes_nothing() {
 }
 
 #[test]
+fn a_step_is_called_the_same_on_every_machine() {
+    let place = Place::root();
+    let steps = "RUN hostname > /x; (env | grep HOSTNAME || echo none) >> /x; grep buildkitsandbox /etc/hosts /etc/hostname >> /x\n\
+        RUN --network=none hostname >> /x; (env | grep HOSTNAME || echo none) >> /x\nENV HOSTNAME=mine\nRUN echo $HOSTNAME >> /x\n";
+    assert_eq!(
+        result(&place, steps, "cat /x"),
+        "buildkitsandbox\nnone\n/etc/hosts:127.0.0.1\tbuildkitsandbox\n/etc/hostname:buildkitsandbox\n\
+         buildkitsandbox\nnone\nmine\n"
+    );
+}
+
+#[test]
 fn root_is_known_without_passwd() {
     let place = Place::root();
     place.write("context/file", "x");
