@@ -68,9 +68,7 @@ fn said_otherwise(option: &str) -> Option<Failure> {
         "--src-authfile" | "--dest-authfile" => "write --authfile",
         "--dest-compress-format" => "write --compression",
         "--dest-compress-level" => "write --compression-level",
-        "--disable-content-trust" | "--remove-signatures" | "--rm" | "--force-rm" | "--layers" => {
-            "leave it out: it is so by itself"
-        }
+        "--disable-content-trust" | "--remove-signatures" | "--layers" => "leave it out: it is so by itself",
         "--tree" => "write wiac layers IMAGE",
         "--squash" => "write wiac squash IMAGE NAME afterwards",
         "--include-volumes" => "what lies in volumes is no part of the changes: copy it into the container first",
@@ -180,7 +178,7 @@ mod tests {
             assert!(said.contains(&format!("did you mean {meant}?")), "{said}");
         }
         assert!(format!("{:?}", not_there_yet("--memory=1g", &BUILD)).contains("isn't there yet"));
-        let said = format!("{:?}", said_otherwise("--rm").expect("a hint"));
+        let said = format!("{:?}", said_otherwise("--layers").expect("a hint"));
         assert!(said.contains("leave it out"), "{said}");
     }
 }

@@ -3,13 +3,20 @@
 use crate::error::Failure;
 
 /// What there is instead.
-const OTHERWISE: [(&str, &str); 25] = [
+const OTHERWISE: [(&str, &str); 26] = [
     ("artifact", "wiac transfer and wiac referrers"),
     ("builder", "wiac cache and wiac prune --cache"),
     ("buildx", "wiac build and wiac cache"),
     ("bud", "wiac build"),
     ("container", "wiac run, commit and export"),
-    ("cp", "wiac copy, into a layer directory"),
+    (
+        "cp",
+        "wiac copy, into a layer directory; for what is in an image: wiac export IMAGE | tar -x PATH",
+    ),
+    (
+        "create",
+        "wiac run; for what is in an image: wiac export IMAGE | tar -x PATH, or wiac build -o DIRECTORY",
+    ),
     ("diff", "the directory diff of a container layer"),
     (
         "image",
@@ -35,14 +42,13 @@ const OTHERWISE: [(&str, &str); 25] = [
 ];
 
 /// What isn't there.
-const NOT_YET: [&str; 35] = [
+const NOT_YET: [&str; 34] = [
     "attach",
     "auto-update",
     "checkpoint",
     "compose",
     "config",
     "context",
-    "create",
     "events",
     "exec",
     "generate",

@@ -146,7 +146,7 @@ pub(super) const RUN: [&str; 141] = [
 ];
 
 /// `build`'s.
-pub(super) const BUILD: [&str; 66] = [
+pub(super) const BUILD: [&str; 65] = [
     "--all-platforms",
     "--attest",
     "--builder",
@@ -155,7 +155,6 @@ pub(super) const BUILD: [&str; 66] = [
     "--cap-add",
     "--cap-drop",
     "--cgroup-parent",
-    "--compress",
     "--cpp-flag",
     "--cpu-period",
     "--cpu-quota",

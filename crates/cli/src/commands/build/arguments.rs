@@ -38,7 +38,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "NAME[=VALUE]")]
     pub(super) build_arg: Vec<String>,
     /// Run every step again
-    #[arg(long)]
+    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        default_value_t = false, hide_default_value = true, action = clap::ArgAction::Set)]
     pub(super) no_cache: bool,
     /// Name the image
     #[arg(short, long, value_name = "NAME", value_parser = crate::place::new_name)]
@@ -47,7 +48,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "NETWORK", default_value = "host", value_parser = crate::network::parse)]
     pub(super) network: Network,
     /// Say nothing, and print the image's id alone; for several platforms the index's digest
-    #[arg(short, long)]
+    #[arg(short, long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        default_value_t = false, hide_default_value = true, action = clap::ArgAction::Set)]
     pub(super) quiet: bool,
     /// Run every step of this stage again
     #[arg(long, value_name = "STAGE", value_delimiter = ',')]
@@ -110,8 +112,13 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "STYLE")]
     pub(super) progress: Option<Style>,
     /// Keep the image in the store, as is done anyway
-    #[arg(long)]
+    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        default_value_t = false, hide_default_value = true, action = clap::ArgAction::Set)]
     pub(super) load: bool,
+    /// What docker and podman leave behind or pack before a build isn't there in any case
+    #[arg(long, alias = "force-rm", alias = "compress", value_name = "true|false", num_args = 0..=1,
+        require_equals = true, default_missing_value = "true", hide = true)]
+    pub(super) rm: Option<bool>,
     /// false, as docker has it: nothing is attested in any case
     #[arg(long, value_name = "false", value_parser = values::nothing_attested, hide = true)]
     pub(super) provenance: Option<bool>,
@@ -119,7 +126,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "false", value_parser = values::nothing_attested, hide = true)]
     pub(super) sbom: Option<bool>,
     /// Push the image under each of its names
-    #[arg(long)]
+    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        default_value_t = false, hide_default_value = true, action = clap::ArgAction::Set)]
     pub(super) push: bool,
     /// Build nothing: print what would be done, as a script
     #[arg(long, value_name = "AS")]

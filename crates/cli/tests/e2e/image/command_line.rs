@@ -337,7 +337,7 @@ fn docker_builds_options_are_known_by_name() {
         "-m",
         "--cpuset-cpus",
         "--isolation=chroot",
-        "--compress",
+        "--memory",
         "-c",
     ] {
         place
@@ -346,11 +346,35 @@ fn docker_builds_options_are_known_by_name() {
             .complains(&["isn't there yet"]);
     }
     place
-        .wiac(["build", "--force-rm", "."])
+        .wiac(["build", "--layers", "."])
         .fails(125)
-        .complains(&["--force-rm isn't there: leave it out"]);
+        .complains(&["--layers isn't there: leave it out"]);
     place.image("app", "");
     place
         .wiac(["build", "-q", "--network=default", "app-context"])
         .succeeds();
+    // What is so anyway, and switches with a value.
+    let said = place
+        .wiac([
+            "build",
+            "--rm",
+            "--force-rm=true",
+            "--compress",
+            "--no-cache=false",
+            "--push=false",
+            "--load=true",
+        ])
+        .args(["--quiet=false", "app-context"])
+        .succeeds();
+    assert!(said.stderr.contains("unchanged"), "{}", said.stderr);
+    place
+        .wiac(["build", "--no-cache=perhaps", "app-context"])
+        .fails(125)
+        .complains(&["perhaps"]);
+    for command in ["create", "cp"] {
+        place
+            .wiac([command, "app"])
+            .fails(125)
+            .complains(&["wiac export IMAGE | tar -x PATH"]);
+    }
 }
