@@ -28,7 +28,7 @@ pub(crate) struct Arguments {
     /// The build context: a directory, - for a tar or a Dockerfile on standard input, the URL of a tar, a git repository
     #[arg(value_name = "PATH|URL|-", default_value = ".")]
     pub(super) path: OsString,
-    /// The Dockerfile (default PATH/Dockerfile); - reads it from standard input, a URL is fetched
+    /// The Dockerfile, here or in PATH (default PATH/Dockerfile); - reads it from standard input, a URL is fetched
     #[arg(short, long, value_name = "FILE")]
     pub(super) file: Option<PathBuf>,
     /// Build this stage

@@ -56,6 +56,15 @@ pub(super) fn remote(context: &OsStr) -> Result<Option<Remote>, Failure> {
     Remote::of_context(context).map_err(|reason| Failure::usage(format!("{context}: {reason}")))
 }
 
+/// The Dockerfile that `-f` names: from here, or else in the context, as in podman.
+fn named(context: &Path, file: &Path) -> PathBuf {
+    let inside = context.join(file);
+    if !file.exists() && inside.is_file() {
+        return inside;
+    }
+    file.to_owned()
+}
+
 fn is_address(file: &Path) -> bool {
     let text = file.to_string_lossy();
     matches!(Remote::of_source(&text), Ok(Some(Remote::Web(_))))
@@ -85,7 +94,7 @@ impl Input {
             )));
         }
         let path = match file {
-            Some(file) => file.to_owned(),
+            Some(file) => named(&context, file),
             None => find_dockerfile(&context)?,
         };
         let text = std::fs::read(&path)

@@ -240,3 +240,21 @@ fn two_thousand_instructions() {
     let again = place.wiac(["build", "context"]).succeeds();
     assert_eq!(again.stderr.matches(" unchanged\n").count(), 42);
 }
+
+#[test]
+fn the_dockerfile_is_looked_for_here_and_then_in_the_context() {
+    let place = Place::root();
+    place.write("context/file", "x");
+    place.write("context/other/Other", "FROM scratch\nCOPY . /inside\n");
+    place.write("context/other/Other.dockerignore", "other\n");
+    let build = || place.wiac(["build", "-f", "other/Other", "context"]);
+    let chain = build().succeeds();
+    assert_eq!(place.tree(chain.text()), ["inside", "inside/file"]);
+    place.write("other/Other", "FROM scratch\nCOPY file /here\n");
+    let chain = build().succeeds();
+    assert_eq!(place.tree(chain.text()), ["here"]);
+    place
+        .wiac(["build", "-f", "none", "context"])
+        .fails(1)
+        .complains(&["can't read none"]);
+}
