@@ -60,16 +60,16 @@ fn pick_one(source: &Source, written: &str, picked: &mut Vec<Picked>) -> Result<
         picked.push(one.ok_or_else(|| left_out(source, written))?);
         return Ok(());
     }
-    check_directory(source, written, &path)?;
+    check_directory(source, written, &glob)?;
     pick_matching(source, &glob, Path::new(""), picked)
 }
 
-/// A glob may match nothing; the directory that it is for, where that is named, has to be there.
-fn check_directory(source: &Source, written: &str, path: &Path) -> Result<()> {
-    let directory = path.parent().unwrap_or(Path::new("")).to_string_lossy();
-    let Some(shown) = Glob::parse(&directory).ok().and_then(|glob| glob.literal()) else {
+/// A glob may match nothing; the directory that it is for, before the first wildcard, has to be there.
+fn check_directory(source: &Source, written: &str, glob: &Glob) -> Result<()> {
+    let shown = glob.literal_prefix();
+    if shown.is_empty() {
         return Ok(());
-    };
+    }
     let directory = Path::new(&shown);
     let found = source.root.symlink_metadata(Path::new("/").join(directory));
     let kind = found.map_err(|error| missing(source, &shown, directory, &error))?.kind;
