@@ -168,13 +168,15 @@ mod tests {
     use crate::digest::Digest;
     use crate::image::History;
 
+    const NOW: &str = "2026-01-01T00:00:00Z";
+
     fn layer(key: &str) -> CachedLayer {
         CachedLayer {
             diff_id: DiffId(Digest::sha256("x")),
             keys: vec![key.to_owned()],
             lineage: "ab12".to_owned(),
             created_by: "RUN true".to_owned(),
-            created: "2026-01-01T00:00:00Z".to_owned(),
+            created: NOW.to_owned(),
         }
     }
 
@@ -196,6 +198,48 @@ mod tests {
                 .unwrap_err()
                 .contains("version 2")
         );
+    }
+
+    #[test]
+    fn what_anybody_could_have_written_into_an_image_is_checked() {
+        let of_image = |key: &str, lineage: &str, created: &str| {
+            let mut config = ImageConfig::default();
+            config.rootfs.diff_ids = vec![DiffId(Digest::sha256("a"))];
+            config.history = vec![History {
+                created: Some(created.to_owned()),
+                created_by: Some("RUN a".to_owned()),
+                ..History::default()
+            }];
+            let inline = InlineLayer {
+                layer: 0,
+                keys: vec![key.to_owned()],
+                lineage: lineage.to_owned(),
+                created_by: "RUN a".to_owned(),
+            };
+            write_inline(&mut config, &[inline]);
+            BuildCache::of_image(&config).map(|cache| cache.expect("a cache").layers.remove(0).created)
+        };
+        assert_eq!(of_image("12", "ab", NOW), Ok(NOW.to_owned()));
+        assert_eq!(of_image("12", "ab", "1 \u{1b}[2J"), Ok(String::new()));
+        assert!(of_image("../../names/x", "ab", NOW).is_err());
+        assert!(of_image("12", "../ab", NOW).is_err());
+    }
+
+    #[test]
+    fn keys_and_times_have_a_greatest_length() {
+        assert!(check(&["a".repeat(LONGEST_KEY)], "1").is_ok());
+        assert!(check(&["a".repeat(LONGEST_KEY + 1)], "1").is_err());
+        for time in ["2026-01-01T00:00:00Z", &"1".repeat(40)] {
+            assert!(is_time(time), "{time}");
+        }
+        for text in ["", "Z", "2026-01-01\n", "1 day", &"1".repeat(41)] {
+            assert!(!is_time(text), "{text}");
+        }
+        let long = CachedLayer {
+            created_by: "é".repeat(LONGEST + 1),
+            ..layer("12")
+        };
+        assert_eq!(BuildCache::new(vec![long]).layers[0].created_by, "é".repeat(LONGEST));
     }
 
     #[test]

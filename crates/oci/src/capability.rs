@@ -156,6 +156,7 @@ mod tests {
         assert_eq!(adjusted(&["net_admin"], &["ALL"]), ["CAP_NET_ADMIN"]);
         assert_eq!(adjusted(&["ALL", "SYS_ADMIN"], &["sys_admin"]).len(), 40);
         assert!(adjusted(&["MKNOD"], &["MKNOD"]).contains(&"CAP_MKNOD".to_owned()));
+        assert!(!adjusted(&[], &["CAP_MKNOD"]).contains(&"CAP_MKNOD".to_owned()));
         assert!(!adjusted(&[], &["MKNOD"]).contains(&"CAP_MKNOD".to_owned()));
     }
 

@@ -314,12 +314,14 @@ mod tests {
         };
         assert_eq!(with_env("=x"), ConvertError::UnnamedVariable("=x".to_owned()));
         assert_eq!(with_env("A=\0"), ConvertError::Nul("A=\0".to_owned()));
-        let overrides = ProcessOverrides {
-            workdir: Some("x".to_owned()),
+        let in_directory = |workdir: &str| ProcessOverrides {
+            workdir: Some(workdir.to_owned()),
             ..ProcessOverrides::default()
         };
+        let nul = ConvertError::Nul("/\0".to_owned());
+        assert_eq!(cwd(&ContainerConfig::default(), &in_directory("/\0")), Err(nul));
         assert!(matches!(
-            cwd(&ContainerConfig::default(), &overrides),
+            cwd(&ContainerConfig::default(), &in_directory("x")),
             Err(ConvertError::RelativeWorkdir(_))
         ));
     }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::Extra;
-use crate::digest::{ChainId, DiffId};
+use crate::digest::DiffId;
 use crate::lenient::{is_false, null_default, object_set};
 
 /// The image JSON (image-spec, config.md).
@@ -66,11 +66,6 @@ impl ImageConfig {
     /// The bytes that stand for this configuration, compact: their hash is the `ImageId`.
     pub fn to_bytes(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("an image configuration has string keys only")
-    }
-
-    /// The identity of the image's stack of layers; `None` for an image without layers.
-    pub fn chain_id(&self) -> Option<ChainId> {
-        ChainId::of(&self.rootfs.diff_ids)
     }
 
     /// Makes the history tell of exactly `layers` layers, as `BuildKit` does before it adds a step: tools such as Nix and
@@ -304,7 +299,6 @@ mod tests {
     fn an_empty_document_is_an_image_without_layers() {
         let config = ImageConfig::parse(b"{}").unwrap();
         assert_eq!(config, ImageConfig::default());
-        assert_eq!(config.chain_id(), None);
         assert_eq!(config.rootfs.kind, "layers");
         assert_eq!(
             ImageConfig::parse(br#"{"rootfs":null,"config":null,"history":null}"#).unwrap(),

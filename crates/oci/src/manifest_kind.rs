@@ -143,6 +143,34 @@ mod tests {
     }
 
     #[test]
+    fn annotations_stay_where_there_is_a_place_for_them() {
+        let mut oci = manifest(media_type::LAYER);
+        oci.layers[0].annotations.insert("c".to_owned(), "d".to_owned());
+        assert_eq!(ManifestKind::Oci.manifest(&oci), Ok(oci.clone()));
+        let docker = ManifestKind::Docker.manifest(&oci).expect("converted");
+        assert!(docker.layers[0].annotations.is_empty());
+
+        let mut index = Index::new(oci.layers.clone());
+        index.annotations.clone_from(&oci.annotations);
+        let same = ManifestKind::Oci.index(&index, oci.layers.clone());
+        assert_eq!(
+            (same.annotations, same.manifests),
+            (oci.annotations, oci.layers.clone())
+        );
+        let docker = ManifestKind::Docker.index(&index, oci.layers);
+        assert_eq!(docker.media_type.as_deref(), Some(media_type::DOCKER_INDEX));
+        assert!(docker.annotations.is_empty() && docker.manifests[0].annotations.is_empty());
+    }
+
+    #[test]
+    fn whose_a_document_is_shows_in_its_media_type() {
+        for kind in [ManifestKind::Oci, ManifestKind::Docker] {
+            assert_eq!(ManifestKind::of(kind.manifest_type()), kind);
+            assert_eq!(ManifestKind::of(kind.index_type()), kind);
+        }
+    }
+
+    #[test]
     fn what_docker_has_no_word_for_is_said() {
         let zstd = manifest(media_type::LAYER_ZSTD);
         assert_eq!(ManifestKind::Docker.manifest(&zstd), Err(KindError::Zstd));

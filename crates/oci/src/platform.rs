@@ -239,6 +239,33 @@ mod tests {
     }
 
     #[test]
+    fn statements_about_images_are_none() {
+        let entry = |name: &str| Descriptor::new("m", crate::digest::Digest::sha256(name), 1);
+        let image = entry("image");
+        let mut marked = entry("marked");
+        marked.annotations.insert(
+            "vnd.docker.reference.type".to_owned(),
+            "attestation-manifest".to_owned(),
+        );
+        let mut unknown = entry("unknown");
+        unknown.platform = Some(Platform {
+            os: "unknown".to_owned(),
+            architecture: "unknown".to_owned(),
+            ..Platform::default()
+        });
+        let all = [marked, unknown, image.clone()];
+        assert_eq!(
+            choose(&all, &Platform::host()),
+            Ok(&image),
+            "one alone needn't say what it is for"
+        );
+        assert!(choose(&all[..2], &Platform::host()).is_err());
+        let mut other = image;
+        other.platform = Some("plan9/amd64".parse().unwrap());
+        assert!(choose(&[other], &Platform::host()).is_err());
+    }
+
+    #[test]
     fn the_nearest_variant_is_chosen() {
         let entry = |platform: &str| {
             let mut entry = Descriptor::new("m", crate::digest::Digest::sha256(platform), 1);

@@ -57,6 +57,11 @@ mod tests {
         assert_eq!(format(951_782_400, 1), "2000-02-29T00:00:00.000000001Z");
         assert_eq!(format(4_107_542_399, 0), "2100-02-28T23:59:59.000000000Z");
         assert_eq!(second(1_763_796_879).as_deref(), Some("2025-11-22T07:34:39Z"));
+        assert_eq!(second(1_798_675_200).as_deref(), Some("2026-12-31T00:00:00Z"));
+        assert_eq!(second(1_798_761_600).as_deref(), Some("2027-01-01T00:00:00Z"));
+        assert_eq!(second(1_769_904_000).as_deref(), Some("2026-02-01T00:00:00Z"));
+        assert_eq!(second(253_402_300_799).as_deref(), Some("9999-12-31T23:59:59Z"));
+        assert_eq!(second(253_402_300_800), None);
         assert_eq!(second(-1), None);
         assert_eq!(second(i64::MAX), None);
         assert_eq!(format(1_763_796_879, 0), "2025-11-22T07:34:39.000000000Z");

@@ -333,7 +333,17 @@ mod tests {
     #[test]
     fn bad_specs() {
         assert_eq!(look("a:b:c"), Err(UserError::Syntax("a:b:c".to_owned())));
+        assert_eq!(ids("2147483647"), (2_147_483_647, 0, vec![0]));
+        assert_eq!(look("2147483648"), Err(UserError::Range("2147483648".to_owned())));
         assert_eq!(look("4294967295"), Err(UserError::Range("4294967295".to_owned())));
+        let commented = "#www:x:33:33::/:\n:x:1:1::/:\n";
+        for name in ["#www", "www"] {
+            assert!(lookup_user(&name.parse().unwrap(), commented, "").is_err(), "{name}");
+            assert!(
+                lookup_user(&format!("0:{name}").parse().unwrap(), "", commented).is_err(),
+                "{name}"
+            );
+        }
         assert_eq!(look("-1"), Err(UserError::Range("-1".to_owned())));
     }
 

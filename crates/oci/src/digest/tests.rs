@@ -31,6 +31,40 @@ fn says_what_is_wrong() {
 }
 
 #[test]
+fn sha512_is_read_and_verified_too() {
+    let mut hasher = Hasher::new(Algorithm::Sha512);
+    hasher.update(b"abc");
+    let digest: Digest = hasher.finish().to_string().parse().unwrap();
+    assert_eq!(digest.algorithm(), Algorithm::Sha512);
+    assert_eq!(digest.verify(b"abc"), Ok(()));
+    assert!(digest.verify(b"abd").is_err());
+    assert!("sha512:00".parse::<Digest>().is_err());
+}
+
+/// Where nothing can do two at once, and where the streams are of different kinds or lengths.
+#[test]
+fn two_streams_have_the_digests_that_each_has_alone() {
+    let bytes: Vec<u8> = (0..1000_u32).map(|n| n.to_le_bytes()[0]).collect();
+    for algorithms in [
+        [Algorithm::Sha256, Algorithm::Sha256],
+        [Algorithm::Sha256, Algorithm::Sha512],
+        [Algorithm::Sha512, Algorithm::Sha512],
+    ] {
+        let [mut one, mut other] = algorithms.map(Hasher::new);
+        for (its, others) in [(100, 1000), (64, 0), (333, 63)] {
+            Hasher::update_two((&mut one, &bytes[..its]), (&mut other, &bytes[..others]), |_, _| false);
+        }
+        let alone = |algorithm, parts: [usize; 3]| {
+            let mut hasher = Hasher::new(algorithm);
+            hasher.update(&parts.map(|length| &bytes[..length]).concat());
+            hasher.finish()
+        };
+        assert_eq!(one.finish(), alone(algorithms[0], [100, 64, 333]));
+        assert_eq!(other.finish(), alone(algorithms[1], [1000, 0, 63]));
+    }
+}
+
+#[test]
 fn verifies_content() {
     let digest = Digest::sha256(b"abc");
     assert_eq!(digest.verify(b"abc"), Ok(()));

@@ -46,6 +46,45 @@ fn names_are_completed_and_shortened() {
 }
 
 #[test]
+fn registries_and_their_ports_are_checked() {
+    let sound = ["[::1]/app", "[::1]:5000/app", "host:65535/app", "a-b.example/app"];
+    for text in sound {
+        assert_eq!(
+            text.parse::<Reference>().map(|parsed| parsed.to_string()),
+            Ok(text.to_owned())
+        );
+    }
+    for text in [
+        "[::1/app",
+        "[x.y]/app",
+        "[::1]5000/app",
+        "[::1]:/app",
+        "host:/app",
+        "host:+1/app",
+        "host:65536/app",
+        "-a.b/app",
+        "a..b/app",
+    ] {
+        let error = text.parse::<Reference>().unwrap_err();
+        assert!(
+            matches!(error.reason, Reason::Registry(_)),
+            "{text}: {:?}",
+            error.reason
+        );
+    }
+}
+
+#[test]
+fn repositories_and_tags_have_a_greatest_length() {
+    let parsed = |repository: usize, tag: usize| {
+        format!("a.b/{}:{}", "r".repeat(repository), "t".repeat(tag)).parse::<Reference>()
+    };
+    assert!(parsed(MAX_REPOSITORY, MAX_TAG).is_ok());
+    assert!(parsed(MAX_REPOSITORY + 1, MAX_TAG).is_err());
+    assert!(parsed(MAX_REPOSITORY, MAX_TAG + 1).is_err());
+}
+
+#[test]
 fn an_image_id_is_no_name() {
     for text in [HEX, &format!("sha256:{HEX}"), "sha256:e3b0c44298fc"] {
         assert_eq!(text.parse::<Reference>().unwrap_err().reason, Reason::Id, "{text}");
