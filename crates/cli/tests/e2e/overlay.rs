@@ -400,13 +400,8 @@ fn more_layers_than_the_kernel_takes() {
         chain.push(format!("./layers/{number}"));
     }
     chain.push("./layers/base".to_owned());
-    let said = place
-        .sh(&chain.join(":"), "./box", "ls /seen | wc -l")
-        .ends_with_any(&[0, 125]);
-    assert!(
-        said.text() == "500" || said.stderr.contains("more than the 500"),
-        "{said:?}"
-    );
+    let said = place.sh(&chain.join(":"), "./box", "ls /seen | wc -l").succeeds();
+    said.says("500");
     let said = place.sh(&chain[1..].join(":"), "./box2", "ls /seen | wc -l").succeeds();
     said.says("499");
     let said = place

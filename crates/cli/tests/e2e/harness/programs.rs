@@ -77,6 +77,14 @@ int main(void) {
 }
 "#;
 
+/// Prints the number of its session keyring (`KEYCTL_GET_KEYRING_ID` of `KEY_SPEC_SESSION_KEYRING`).
+pub const KEYRING: &str = r#"#define _GNU_SOURCE
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+int main(void) { printf("%ld\n", syscall(SYS_keyctl, 0, -3, 0)); return 0; }
+"#;
+
 /// Prints its real and its effective user.
 pub const USER: &str = r#"#include <stdio.h>
 #include <unistd.h>

@@ -171,6 +171,9 @@ fn exchanged_layers_are_found_and_mended(place: &Place) {
         .mentions("/d/alone: was added")
         .mentions("wiac store check --deep --repair mends layers from their blobs");
     let found = findings(place, &["--repair"], &layers);
+    for layer in ["layer base: ", "layer top: "] {
+        assert!(found.iter().any(|line| line.starts_with(layer)), "{layer}in {found:#?}");
+    }
     assert!(found.iter().all(|line| line.contains("unpacked anew")), "{found:#?}");
     assert_eq!(findings(place, &[], &layers), Vec::<String>::new());
 }
