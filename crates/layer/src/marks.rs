@@ -140,3 +140,51 @@ pub(crate) fn status(directory: impl AsFd, name: &std::ffi::OsStr) -> rustix::io
         Err(errno) => Err(errno),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mark(directory: &Path, form: Form, value: &[u8]) {
+        rustix::fs::lsetxattr(directory, form.attribute("opaque"), value, XattrFlags::empty()).expect("marked");
+    }
+
+    /// The kernel takes "x" for a directory with whiteouts of another form, and nothing else for a mark at all.
+    #[test]
+    fn a_directory_is_opaque_by_one_value_alone() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let opaque = |value: &[u8]| {
+            mark(dir.path(), Form::Trusted, value);
+            let open = std::fs::File::open(dir.path()).expect("open");
+            let both = [
+                is_opaque(open).expect("looked"),
+                is_opaque_at(dir.path()).expect("looked"),
+            ];
+            assert_eq!(both[0], both[1], "{}", value.escape_ascii());
+            both[0]
+        };
+        assert!(opaque(b"y"));
+        for value in [
+            &b"x"[..],
+            b"n",
+            b"",
+            b"yes",
+            b"a value that is too long to mean anything",
+        ] {
+            assert!(!opaque(value), "{}", value.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn the_form_shows_in_marks_of_directories_below() {
+        for form in [Form::Trusted, Form::User] {
+            let dir = tempfile::tempdir().expect("tempdir");
+            let inner = dir.path().join("a/b");
+            std::fs::create_dir_all(&inner).expect("mkdir");
+            assert_eq!(probe(dir.path(), 3).expect("looked"), None);
+            mark(&inner, form, b"y");
+            assert_eq!(probe(dir.path(), 3).expect("looked"), Some(form));
+            assert_eq!(probe(dir.path(), 2).expect("looked"), None, "no further than asked for");
+        }
+    }
+}

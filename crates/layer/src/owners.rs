@@ -262,6 +262,17 @@ mod tests {
                 ..owner(0, 6)
             },
         );
+        record.insert(
+            b"dev/null",
+            Intended {
+                device: Some(Device {
+                    block: false,
+                    major: 1,
+                    minor: 3,
+                }),
+                ..owner(0, 0)
+            },
+        );
         record
     }
 
@@ -280,7 +291,7 @@ mod tests {
         record.insert(b"var0", Intended::default());
         record.remove(b"var");
         let paths: Vec<&[u8]> = record.iter().map(|(path, _)| path).collect();
-        assert_eq!(paths, [&b""[..], b"dev/sda", b"var-", b"var0"]);
+        assert_eq!(paths, [&b""[..], b"dev/null", b"dev/sda", b"var-", b"var0"]);
     }
 
     #[test]
@@ -290,6 +301,10 @@ mod tests {
             "wiac owners 2\n",
             "wiac owners 1\n0 0 - -\n",
             "wiac owners 1\n0 0 c:1 - a\n",
+            "wiac owners 1\n0 0 p:1:2 - a\n",
+            "wiac owners 1\n0 0 - user.a=012 a\n",
+            "wiac owners 1\n0 0 - user.a=é0 a\n",
+            "wiac owners 1\n0 0 - - a%4\n",
         ] {
             let error = OwnerRecord::read(&mut text.as_bytes()).expect_err("refused");
             assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{text}");

@@ -243,6 +243,42 @@ fn the_header_of_a_hard_link_counts() {
     assert_eq!(able.xattrs, [("security.capability".to_owned(), capability.to_vec())]);
 }
 
+/// A change of owner takes set-id bits away, so that the same mode has to be set again.
+#[test]
+fn a_hard_link_that_changes_the_owner_alone_keeps_the_mode() {
+    let dir = scratch();
+    let layer = dir.path().join("layer");
+    let header = |name, kind| Header::new(name, kind).mode(0o6755);
+    let tar = Archive::new()
+        .entry(header("f", b'0').owner(5, 6).size(1), b"x")
+        .entry(header("link", b'1').link("f").owner(7, 8), b"")
+        .end();
+    unpack_into(&tar, &layer).expect("unpacked");
+    let found = node(&layer.join("f"));
+    assert_eq!((found.mode, found.owner), (0o6755, (7, 8)));
+}
+
+/// Many tars name a directory after files in it, or once for each layer that they were made of.
+#[test]
+fn a_directory_that_is_named_again_keeps_what_is_in_it() {
+    let dir = scratch();
+    let layer = dir.path().join("layer");
+    let tar = Archive::new()
+        .file("unnamed/a", b"1")
+        .directory("unnamed", 0o750)
+        .directory("named", 0o700)
+        .file("named/b", b"2")
+        .directory("named", 0o711)
+        .end();
+    unpack_into(&tar, &layer).expect("unpacked");
+    assert_eq!(node(&layer.join("unnamed/a")).contents, b"1");
+    assert_eq!(node(&layer.join("named/b")).contents, b"2");
+    assert_eq!(
+        ["unnamed", "named"].map(|name| node(&layer.join(name)).mode),
+        [0o750, 0o711]
+    );
+}
+
 #[test]
 fn a_symlink_of_the_same_archive_is_followed_inside_the_layer() {
     let dir = scratch();
