@@ -331,6 +331,32 @@ fn configuration_only_without_a_cache() {
     assert!(matches!(tree.try_closure("p"), Err(Error::MissingLibraries(_))));
 }
 
+/// What ldconfig skips: names that aren't absolute, hwcap lines, files that a pattern hides; and an include that leads round.
+#[test]
+fn configuration_that_leads_round_or_names_no_directory() {
+    let tree = Tree::new()
+        .elf("/bin/p", &program().needs("liba.so"))
+        .elf("/o/liba.so", &elf())
+        .file(
+            "/etc/ld.so.conf",
+            "include ld.so.conf\nhwcap 1 /hidden\nhidden\ninclude /etc/d/*.conf\n/o=libc6\n",
+        )
+        .file("/etc/d/.a.conf", "/hidden\n")
+        .elf("/hidden/liba.so", &elf());
+    assert_eq!(tree.libraries("p"), ["/o/liba.so"]);
+}
+
+/// Each file includes itself twice: as many readings as there were paths through that would never end.
+#[test]
+fn configuration_has_an_end() {
+    let include = "include ld.so.conf ld.so.conf\n".repeat(20);
+    let tree = Tree::new()
+        .elf("/bin/p", &program().needs("liba.so"))
+        .elf("/o/liba.so", &elf())
+        .file("/etc/ld.so.conf", format!("/o\n{include}"));
+    assert_eq!(tree.libraries("p"), ["/o/liba.so"]);
+}
+
 #[test]
 fn directories_and_cache_from_the_loader_itself() {
     let constants = b"\0/gnu/store/glibc/lib/\0\0/gnu/store/glibc/etc/ld.so.cache\0lib\0";
