@@ -195,8 +195,34 @@ fn hard_links_reach_into_lower_layers() {
     assert_eq!(node(&layer.join("d/prog")), node(&low.join("d/prog")));
     assert_eq!(node(&layer.join("d")), node(&low.join("d")));
     let deleted = Archive::new().file(".wh.d", b"").hard_link("h", "d/prog").end();
-    let error = unpack_on(&deleted, &dir.path().join("again"), &[&low]).expect_err("refused");
-    assert!(error.to_string().contains("neither in this layer nor below"), "{error}");
+    let itself = Archive::new().file("d/.wh.prog", b"").hard_link("h", "d/prog").end();
+    for (name, tar) in [("again", deleted), ("itself", itself)] {
+        let error = unpack_on(&tar, &dir.path().join(name), &[&low]).expect_err("refused");
+        assert!(error.to_string().contains("neither in this layer nor below"), "{error}");
+    }
+}
+
+#[test]
+fn a_hard_link_takes_the_place_of_what_was_there() {
+    let dir = scratch();
+    let layer = dir.path().join("layer");
+    let tar = Archive::new()
+        .file("a", b"1")
+        .file("file", b"2")
+        .hard_link("file", "a")
+        .file("directory/x", b"3")
+        .hard_link("directory", "a")
+        .end();
+    unpack_into(&tar, &layer).expect("unpacked");
+    let found = tree(&layer);
+    assert_eq!(found.keys().collect::<Vec<_>>(), ["", "a", "directory", "file"]);
+    for name in ["directory", "file"] {
+        assert_eq!(
+            (found[name].same_as.as_str(), &found[name].contents[..]),
+            ("a", &b"1"[..]),
+            "{name}"
+        );
+    }
 }
 
 /// Seen with podman 4.3 and containerd 1.6, whose unpacking docker's is like.
@@ -295,6 +321,17 @@ fn a_symlink_of_the_same_archive_is_followed_inside_the_layer() {
         ["", "lib", "usr", "usr/lib", "usr/lib/x", "y"]
     );
     assert_eq!(node(&layer.join("usr/lib")).mode, 0o700);
+
+    // An absolute one begins at the layer's root, any other where it lies.
+    let tar = Archive::new()
+        .symlink("d/absolute", "/there")
+        .symlink("d/relative", "here")
+        .file("d/absolute/x", b"")
+        .file("d/relative/y", b"")
+        .end();
+    let layer = dir.path().join("other");
+    unpack_into(&tar, &layer).expect("unpacked");
+    assert!(layer.join("there/x").is_file() && layer.join("d/here/y").is_file());
 }
 
 #[test]

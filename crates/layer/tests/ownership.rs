@@ -31,6 +31,32 @@ fn set_id_bits_and_capabilities_outlive_the_change_of_owner() {
     assert_eq!(found.xattrs, [("security.capability".to_owned(), capability.to_vec())]);
 }
 
+/// What was recorded for a file isn't taken for that of one that replaces it.
+#[test]
+fn what_is_replaced_leaves_no_owner_behind() {
+    let dir = scratch();
+    let own = |path: &str, kind: u8| Header::new(path, kind).owner(0, 0);
+    let others = |path: &str, kind: u8| Header::new(path, kind).owner(5, 6);
+    let tar = Archive::new()
+        .entry(others("file", b'0').size(1), b"x")
+        .entry(own("file", b'0').size(1), b"y")
+        .entry(others("directory", b'5'), b"")
+        .entry(others("directory/below", b'0').size(1), b"x")
+        .entry(own("directory", b'0').size(1), b"y")
+        .entry(others("kept", b'0').size(1), b"z")
+        .end();
+    let options = UnpackOptions {
+        form: Form::User,
+        owners: OwnerPolicy::Record,
+        lower: &|| Ok(LayerStack::default()),
+        limits: Limits::default(),
+    };
+    let unpacked = unpack(tar.as_slice(), open(dir.path()), &options).expect("unpacked");
+    let owners = unpacked.owners.expect("a record");
+    let paths: Vec<&[u8]> = owners.iter().map(|(path, _)| path).collect();
+    assert_eq!(paths, [b"kept"]);
+}
+
 /// The same tar unpacked by root and by a user with a single id gives the same tar again.
 #[test]
 fn a_user_keeps_what_was_meant() {

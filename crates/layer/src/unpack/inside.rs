@@ -201,4 +201,29 @@ mod tests {
         }
         assert!(new.has_openat2.get(), "openat2 isn't there: this test compared nothing");
     }
+
+    /// Where the directory above is open already, its names alone are looked up: they lead out no more than paths do.
+    #[test]
+    fn a_directory_that_is_kept_open_leads_nowhere_else() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let path = dir.path();
+        std::fs::create_dir_all(path.join("in/a")).expect("mkdir");
+        std::fs::create_dir(path.join("out")).expect("mkdir");
+        std::fs::write(path.join("in/a/file"), "").expect("write");
+        symlink("../../out", path.join("in/a/escape")).expect("symlink");
+        symlink("/", path.join("in/a/absolute")).expect("symlink");
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let mut inside = Inside::new(rustix::fs::open(path.join("in"), flags, Mode::empty()).expect("open"));
+        inside.directory(b"a").expect("opened");
+        for name in ["a/escape", "a/absolute", "a/file"] {
+            let errno = inside.directory(name.as_bytes()).expect_err("refused");
+            assert!(matches!(errno, Errno::LOOP | Errno::NOTDIR), "{name}: {errno}");
+        }
+        for number in 0..2 * KEPT {
+            let name = format!("a/{number}");
+            std::fs::create_dir(path.join("in").join(&name)).expect("mkdir");
+            inside.directory(name.as_bytes()).expect("opened");
+            assert!(inside.kept.len() <= KEPT, "descriptors are few");
+        }
+    }
 }
