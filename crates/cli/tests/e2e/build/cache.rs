@@ -93,6 +93,116 @@ fn a_build_argument_that_a_step_can_see_runs_it_again() {
     assert!(unchanged(&said.stderr)[2], "{}", said.stderr);
 }
 
+/// Builds twice: the last step is carried out the first time, whatever was built before, and not the second.
+#[track_caller]
+fn assert_another_step(place: &Place, what: &str, options: &[&str]) {
+    let last_is_unchanged = || {
+        let said = place.wiac(["build", "context"]).args(options).succeeds();
+        *unchanged(&said.stderr).last().expect("a step")
+    };
+    assert!(!last_is_unchanged(), "taken for another step: {what}");
+    assert!(last_is_unchanged(), "not remembered: {what}");
+}
+
+/// None of these is what another one of them is, though all do the same.
+#[test]
+fn all_that_a_command_can_see_makes_another_step() {
+    let place = Place::root();
+    context(&place);
+    place.write("context/sub/file", "");
+    let variants = [
+        "RUN true",
+        "RUN [\"true\"]",
+        "SHELL [\"/bin/sh\", \"-ec\"]\nRUN true",
+        "RUN <<E\n#!/bin/sh\ntrue\nE",
+        "RUN <<E\n#!/bin/sh\n\ntrue\nE",
+        "RUN <<F\n#!/bin/sh\ntrue\nF",
+        "ENV A=1\nRUN true",
+        "ENV A=2\nRUN true",
+        "ENV A=1 B=2\nRUN true",
+        "USER ann\nRUN true",
+        "USER ann:staff\nRUN true",
+        "WORKDIR /etc\nRUN true",
+        "RUN --network=none true",
+        "RUN --mount=type=tmpfs,target=/a true",
+        "RUN --mount=type=tmpfs,target=/b true",
+        "RUN --mount=type=tmpfs,target=/a,size=1m true",
+        "RUN --mount=type=cache,target=/a true",
+        "RUN --mount=type=cache,target=/a,id=other true",
+        "RUN --mount=type=bind,target=/a true",
+        "RUN --mount=type=bind,target=/b true",
+        "RUN --mount=type=bind,target=/a,rw true",
+        "RUN --mount=type=bind,target=/a,source=sub true",
+        "RUN --mount=type=secret,id=none true",
+        "RUN --mount=type=secret,id=none,mode=0444 true",
+    ];
+    for variant in variants {
+        place.write("context/Dockerfile", format!("FROM scratch\nCOPY root /\n{variant}\n"));
+        assert_another_step(&place, variant, &[]);
+    }
+    place.write("context/Dockerfile", "FROM scratch\nCOPY root /\nRUN true\n");
+    for options in [
+        ["--add-host", "a:192.0.2.1"],
+        ["--add-host", "a:192.0.2.2"],
+        ["--shm-size", "1m"],
+        ["--shm-size", "2m"],
+        ["--ulimit", "nofile=100"],
+        ["--ulimit", "nofile=101"],
+        ["--network", "none"],
+    ] {
+        assert_another_step(&place, &options.join(" "), &options);
+    }
+}
+
+#[test]
+fn all_that_is_said_of_a_copy_makes_another_step() {
+    let place = Place::root();
+    place.write("context/file", "1");
+    place.write("context/tree/sub/file", "1");
+    let variants = [
+        "COPY file /a",
+        "COPY file /b",
+        "COPY --chown=1 file /a",
+        "COPY --chown=1:2 file /a",
+        "COPY --chmod=600 file /a",
+        "COPY --link file /a",
+        "COPY --parents file /a",
+        "COPY tree /a",
+        "COPY --exclude=none tree /a",
+        "COPY --exclude=other tree /a",
+        "COPY tree/sub /a",
+        "COPY file tree/sub /a/",
+        "COPY <<a /a\n1\na",
+        "COPY <<a /a\n2\na",
+        "COPY <<b <<c /a/\n1\nb\n2\nc",
+        "COPY <<b <<c /a/\n12\nb\n\nc",
+        "ADD file /a",
+    ];
+    for variant in variants {
+        place.write("context/Dockerfile", format!("FROM scratch\n{variant}\n"));
+        assert_another_step(&place, variant, &[]);
+    }
+    place.write("context/Dockerfile", "FROM scratch\nCOPY tree /a\n");
+    for change in [
+        "chmod 700 sub",
+        "chmod 600 sub/file",
+        "mv sub/file sub/renamed",
+        "mkdir empty",
+        "mv empty sub/",
+        "ln -s sub link",
+        "ln -sfn other link",
+        "rm link; echo -n other > link",
+        "setfattr -n user.x -v 1 sub/renamed",
+        "setfattr -n user.x -v 2 sub/renamed",
+        "setfattr -n user.y -v 1 sub",
+        "setfattr -n user.y -v 2 sub",
+        "rm link",
+    ] {
+        place.host(&format!("cd context/tree && {change}")).succeeds();
+        assert_another_step(&place, change, &[]);
+    }
+}
+
 #[test]
 fn two_builds_at_once_get_along() {
     let place = Place::root();
