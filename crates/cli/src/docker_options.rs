@@ -73,7 +73,7 @@ fn said_otherwise(option: &str) -> Option<Failure> {
         "--squash" => "write wiac squash IMAGE NAME afterwards",
         "--include-volumes" => "what lies in volumes is no part of the changes: copy it into the container first",
         "--force-compression" => "a layer that came in keeps its bytes, so that its digest stays",
-        "--format" => "indexes are OCI's; wiac push and wiac transfer have it for an image's manifest",
+        "--format" => "a manifest gets its kind where it goes out: push, manifest push and transfer have it",
         "--sign-by" | "--sign-by-sigstore" | "--sign-passphrase-file" => {
             "wiac makes no signatures: sign with cosign or skopeo"
         }
@@ -129,9 +129,23 @@ fn not_there_yet(option: &str, known: &[&str]) -> Option<Failure> {
         bundled()
     };
     found.map(|name| {
+        let hint = instead(&name).map(|hint| format!("\n{hint}")).unwrap_or_default();
         Failure::usage(format!(
-            "{name} isn't there yet: docker or podman has it, wiac doesn't so far"
+            "{name} isn't there yet: docker or podman has it, wiac doesn't so far{hint}"
         ))
+    })
+}
+
+/// What serves instead of an option of `run`.
+fn instead(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "-p" | "-P" | "--publish" | "--publish-all" => {
+            "a container has the host's network by itself: what listens in it is reachable at its own port"
+        }
+        "-d" | "--detach" => "the shell runs it in the background: wiac run … &",
+        "--mount" => "a bind or a volume is written -v SOURCE:TARGET[:ro]",
+        "--env-file" => "each variable is written -e NAME=VALUE, or -e NAME for that of the caller",
+        _ => return None,
     })
 }
 
@@ -166,6 +180,10 @@ mod tests {
             let failure = format!("{:?}", unknown_run_option(option));
             assert!(failure.contains("isn't there yet"), "{option}: {failure}");
         }
+        let said = format!("{:?}", unknown_run_option("-dit"));
+        assert!(said.contains("in the background"), "{said}");
+        let said = format!("{:?}", unknown_run_option("--publish=80:80"));
+        assert!(said.contains("at its own port"), "{said}");
         let said = format!("{:?}", said_otherwise("--arch=arm64").expect("a hint"));
         assert!(said.contains("--arch isn't there: write --platform"), "{said}");
         assert!(said_otherwise("--no-such").is_none());
