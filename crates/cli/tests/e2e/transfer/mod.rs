@@ -5,6 +5,7 @@ mod many_layers;
 pub mod peers;
 mod rich;
 
+mod choosing;
 mod commit;
 mod crowd;
 mod hostile;
