@@ -9,9 +9,16 @@ use super::{Checker, Repair};
 use crate::digests::FILE;
 use crate::layer::{LayerId, from_json};
 use crate::{LayerDigests, LayerTar};
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use wiac_oci::digest::DiffId;
 use wiac_oci::manifest::{Descriptor, Manifest};
+
+/// Whether nothing of this name is there, which is another thing than that it can't be looked at.
+fn is_absent(path: &Path) -> bool {
+    path.symlink_metadata()
+        .is_err_and(|error| error.kind() == ErrorKind::NotFound)
+}
 
 impl Checker<'_> {
     fn digests_path(&self, id: &LayerId) -> PathBuf {
@@ -25,7 +32,7 @@ impl Checker<'_> {
         };
         let path = self.digests_path(id);
         let problem = match from_json::<LayerDigests>(&path) {
-            Err(_) if path.symlink_metadata().is_err() => {
+            Err(_) if is_absent(&path) => {
                 let is_missed = info.unpacked_from.is_some() && info.elsewhere.is_none();
                 is_missed.then(|| "is missing".to_owned())
             }

@@ -183,7 +183,12 @@ impl Sending<'_> {
             reference: from,
         };
         target.send(&repository, Some(from), (&descriptor, &bytes), &blobs)?;
-        Ok(descriptor)
+        // Where it stays what it was, what its index said of it stays too.
+        Ok(if other_kind.is_some() {
+            descriptor
+        } else {
+            known.clone()
+        })
     }
 }
 
