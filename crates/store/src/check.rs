@@ -17,7 +17,6 @@ mod rebuild;
 
 use crate::LayerDigests;
 use crate::data::Store;
-use crate::digests::FILE as DIGESTS;
 use crate::error::{IoExt, Result};
 use crate::image::{Export, ImageRecord, LocalId};
 use crate::layer::{DESCRIPTION, LayerId, LayerInfo, to_json};
@@ -287,9 +286,7 @@ impl Checker<'_> {
             Repair::Describe(id, info) => {
                 self.write_anew(&self.store.layer_directory(&id).join(DESCRIPTION), &to_json(&*info))
             }
-            Repair::Digests(id, digests) => {
-                self.write_anew(&self.store.layer_directory(&id).join(DIGESTS), &to_json(&*digests))
-            }
+            Repair::Digests(id, digests) => self.write_anew(&self.digests_path(&id), &to_json(&*digests)),
             Repair::Documents(id, export) => self.keep_without_documents(&id, export),
             Repair::Directory(path) => self.make_directory(&path),
             Repair::Size(id, size) => self.write_size(&id, size),

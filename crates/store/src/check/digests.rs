@@ -21,7 +21,7 @@ fn is_absent(path: &Path) -> bool {
 }
 
 impl Checker<'_> {
-    fn digests_path(&self, id: &LayerId) -> PathBuf {
+    pub(super) fn digests_path(&self, id: &LayerId) -> PathBuf {
         self.store.layer_directory(id).join(FILE)
     }
 
@@ -104,19 +104,11 @@ impl Checker<'_> {
     /// The blobs of a layer's tar, as the manifests of the images say that have the layer.
     fn blobs_of(&self, id: &LayerId, tar: &DiffId) -> Vec<Descriptor> {
         let mut blobs: Vec<Descriptor> = Vec::new();
-        let mut images: Vec<_> = self.needed.get(id).into_iter().flatten().collect();
-        images.sort();
-        for image in images {
-            let Some(record) = self.seen(self.store.image(image)) else {
-                continue;
-            };
-            let Some(number) = record.layers.iter().position(|layer| layer == id) else {
-                continue;
-            };
+        for (image, record, number) in self.images_with(id) {
             if record.config.rootfs.diff_ids.get(number) != Some(tar) {
                 continue;
             }
-            let export = self.seen(self.store.export(image)).flatten();
+            let export = self.seen(self.store.export(&image)).flatten();
             for known in export.into_iter().flat_map(|export| export.manifests) {
                 let document = self.seen(self.store.document(&known.digest));
                 let manifest = document.and_then(|bytes| serde_json::from_slice::<Manifest>(&bytes).ok());

@@ -308,7 +308,7 @@ impl Checker<'_> {
         let said = self.store.layer_digests(id)?.size;
         if let Some(said) = said.filter(|said| *said != size) {
             let problem = format!("says that the layer's files have {said} bytes, and they have {size}");
-            let path = self.store.layer_directory(id).join("digests.json");
+            let path = self.digests_path(id);
             self.found(label(&path), problem, Repair::Size(id.clone(), size), None);
         }
         Ok(())
@@ -318,7 +318,7 @@ impl Checker<'_> {
         let Suspect {
             held, diff_id, blob, ..
         } = suspect;
-        let path = self.store.layer_directory(&held.id).join("digests.json");
+        let path = self.digests_path(&held.id);
         let problem = format!("says that blob {} is the tar {diff_id}: {reason}", blob.digest);
         let repair = self.digests_again(&held.id, |known| known.digest != blob.digest);
         drop((held, blob));

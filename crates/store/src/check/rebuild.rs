@@ -37,19 +37,11 @@ impl Checker<'_> {
         if !diff.symlink_metadata().is_ok_and(|meta| meta.is_dir()) {
             return None;
         }
-        let mut images: Vec<&LocalId> = self.needed.get(id)?.iter().collect();
-        images.sort();
         let digests = self.seen(self.store.layer_digests(id)).unwrap_or_default();
         let mut described: Option<LayerInfo> = None;
-        for image in images {
-            let Some(record) = self.seen(self.store.image(image)) else {
-                continue;
-            };
-            let Some(number) = record.layers.iter().position(|layer| layer == id) else {
-                continue;
-            };
-            let export = self.seen(self.store.export(image)).flatten();
-            let came_in = export.is_some_and(|export| export.is_of_arrival(image));
+        for (image, record, number) in self.images_with(id) {
+            let export = self.seen(self.store.export(&image)).flatten();
+            let came_in = export.is_some_and(|export| export.is_of_arrival(&image));
             let diff_id = record.config.rootfs.diff_ids.get(number).cloned();
             let unpacked_from = diff_id.filter(|diff_id| came_in && digests.tar(diff_id).is_some());
             // An image that is built on one that came in says less of its layers.
@@ -72,5 +64,17 @@ impl Checker<'_> {
             });
         }
         described
+    }
+
+    /// The images that have a layer, as far as they can be read, with its number in each.
+    pub(super) fn images_with(&self, layer: &LayerId) -> Vec<(LocalId, ImageRecord, usize)> {
+        let mut images: Vec<&LocalId> = self.needed.get(layer).into_iter().flatten().collect();
+        images.sort();
+        let with_number = |image: &LocalId| {
+            let record = self.seen(self.store.image(image))?;
+            let number = record.layers.iter().position(|known| known == layer)?;
+            Some((image.clone(), record, number))
+        };
+        images.into_iter().filter_map(with_number).collect()
     }
 }

@@ -5,7 +5,6 @@ use super::json_of;
 use super::killing::{Random, seed};
 use crate::harness::{Place, as_users};
 use std::fs;
-use std::path::Path;
 
 /// How many files are damaged as root, each in a store that is whole but for it; a third as many as a user.
 const ROUNDS: usize = 48;
@@ -123,7 +122,7 @@ fn damage(place: &Place, file: &str, random: &mut Random) -> &'static str {
         _ => {
             fs::remove_file(&path).expect("deleted");
             fs::create_dir(&path).expect("made");
-            place.own(Path::new(&path));
+            place.own(&path);
             "is a directory"
         }
     }

@@ -118,18 +118,20 @@ fn one_of_several_is_named_as_skopeo_does(place: &Place) {
     assert_whole(place, "pulled");
 }
 
+/// An image of one layer with one file, in a layout: the manifest's descriptor.
+fn of_one_file(place: &Place, layout: &Layout) -> serde_json::Value {
+    let make = "mkdir tree; echo x > tree/x; tar -C tree -cf layer.tar x";
+    place.host(make).succeeds();
+    let tar = std::fs::read(place.path("layer.tar")).expect("made");
+    let config = layout.document(CONFIG, &config(&[digest(&tar)]));
+    layout.manifest(&config, &[layout.blob(LAYER, &tar)])
+}
+
 #[test]
 fn signatures_beside_an_image_stay_behind() {
     let place = Place::root();
     let layout = Layout::new(&place, "signed");
-    place
-        .host("mkdir tree; echo x > tree/x; tar -C tree -cf layer.tar x")
-        .succeeds();
-    let tar = std::fs::read(place.path("layer.tar")).expect("made");
-    let image = layout.manifest(
-        &layout.document(CONFIG, &config(&[digest(&tar)])),
-        &[layout.blob(LAYER, &tar)],
-    );
+    let image = of_one_file(&place, &layout);
     // As ORAS puts a referrer into a layout, and as cosign puts a signature there.
     let empty = layout.blob("application/vnd.oci.empty.v1+json", b"{}");
     let note = layout.blob("text/plain", b"note");
@@ -171,14 +173,7 @@ fn signatures_beside_an_image_stay_behind() {
 fn nothing_passes_for_another_digest() {
     let place = Place::root();
     let layout = Layout::new(&place, "layout");
-    place
-        .host("mkdir tree; echo x > tree/x; tar -C tree -cf layer.tar x")
-        .succeeds();
-    let tar = std::fs::read(place.path("layer.tar")).expect("made");
-    let image = layout.manifest(
-        &layout.document(CONFIG, &config(&[digest(&tar)])),
-        &[layout.blob(LAYER, &tar)],
-    );
+    let image = of_one_file(&place, &layout);
     let own = format!("example.org/x@{}", image["digest"].as_str().expect("a digest"));
     let foreign = format!("example.org/x@{}", digest(b"another"));
     let names = || place.tree("data/images/names");
