@@ -44,8 +44,8 @@ impl Checker<'_> {
             self.restore_export(&id);
             match self.read_record(&id) {
                 Ok(record) => records.push((id, record)),
-                Err(problem) => {
-                    let again = self.record_again(&id);
+                Err((problem, known)) => {
+                    let again = self.record_again(&id, known.as_ref());
                     let (repair, advice) = match &again {
                         Some(record) => (Repair::Record(id.clone(), Box::new(record.clone())), None),
                         None => (Repair::Image(id.clone()), Some(self.again(&id))),
@@ -84,31 +84,50 @@ impl Checker<'_> {
         self.restored.insert(id.clone());
     }
 
-    fn read_record(&self, id: &LocalId) -> Result<ImageRecord, String> {
+    /// A record, or what is wrong with it, beside what it says.
+    fn read_record(&self, id: &LocalId) -> Result<ImageRecord, (String, Option<ImageRecord>)> {
         let path = self.store.record_path(id);
         let bytes = crate::layer::read_whole(&path);
-        let bytes = bytes.map_err(|error| format!("can't be read: {}", self.kernel_says(&error)))?;
-        let record: ImageRecord = serde_json::from_slice(&bytes).map_err(|error| format!("is damaged: {error}"))?;
+        let bytes = bytes.map_err(|error| (format!("can't be read: {}", self.kernel_says(&error)), None))?;
+        let record: ImageRecord =
+            serde_json::from_slice(&bytes).map_err(|error| (format!("is damaged: {error}"), None))?;
         if Digest::sha256(&bytes).hex() == id.as_str() {
             return Ok(record);
         }
-        // One that came in is known by its configuration.
+        match self.disproved(id, &record) {
+            Some(problem) => Err((problem, Some(record))),
+            None => Ok(record),
+        }
+    }
+
+    /// What shows that a record isn't that of an image that came in, which is known by its configuration.
+    fn disproved(&self, id: &LocalId, record: &ImageRecord) -> Option<String> {
         if !self.restored.contains(id) {
-            let export = self.seen(self.store.export(id)).flatten();
-            let export = export.ok_or("its contents don't have this id, and no configuration does")?;
+            let Some(export) = self.seen(self.store.export(id)).flatten() else {
+                return Some("its contents don't have this id, and no configuration does".to_owned());
+            };
             if !export.is_of_arrival(id) {
-                return Err("neither its contents nor its configuration have this id".to_owned());
+                return Some("neither its contents nor its configuration have this id".to_owned());
             }
+        }
+        if self
+            .configuration(id)
+            .is_some_and(|meant| meant.to_bytes() != record.config.to_bytes())
+        {
+            return Some("doesn't say what the image's configuration does".to_owned());
         }
         let diff_ids = &record.config.rootfs.diff_ids;
         if diff_ids.len() != record.layers.len() {
-            return Err(format!(
+            return Some(format!(
                 "has {} layers, its configuration {}",
                 record.layers.len(),
                 diff_ids.len()
             ));
         }
-        Ok(record)
+        let wrong = record.layers.iter().find(|layer| !self.is_whole(layer)).cloned();
+        let wrong = wrong.or_else(|| self.exchanged(id, record))?;
+        let others = self.record_again(id, Some(record))?;
+        (others.layers != record.layers).then(|| format!("names layer {wrong}, which isn't the image's"))
     }
 
     /// For what to advise.
@@ -188,7 +207,7 @@ impl Checker<'_> {
                 && let Some(missing) = missing
             {
                 let problem = format!("points to image {}, which isn't there", missing.short());
-                let (repair, advice) = match self.record_again(&missing) {
+                let (repair, advice) = match self.record_again(&missing, None) {
                     Some(record) => (Repair::Record(missing, Box::new(record)), None),
                     None => (Repair::Delete(path.clone()), Some(self.again(&missing))),
                 };

@@ -9,19 +9,33 @@ use wiac_oci::digest::{ChainId, Digest};
 use wiac_oci::image::ImageConfig;
 
 impl Checker<'_> {
-    /// The record of an image that came in: its id is the digest of its configuration, which names its layers.
-    pub(super) fn record_again(&self, id: &LocalId) -> Option<ImageRecord> {
+    /// The configuration of an image that came in, which its id is the digest of.
+    pub(super) fn configuration(&self, id: &LocalId) -> Option<ImageConfig> {
         let digest: Digest = format!("sha256:{id}").parse().ok()?;
-        let config = ImageConfig::parse(&self.seen(self.store.document(&digest))?).ok()?;
+        ImageConfig::parse(&self.seen(self.store.document(&digest))?).ok()
+    }
+
+    /// The record of an image that came in: its configuration names its layers. Which directories they are is known from
+    /// the index of diff IDs, and from the record as far as it can be read.
+    pub(super) fn record_again(&self, id: &LocalId, known: Option<&ImageRecord>) -> Option<ImageRecord> {
+        let config = self.configuration(id)?;
+        let diff_ids = &config.rootfs.diff_ids;
+        // The same tar twice lies in two directories, and the index knows one.
+        let known = known.map(|known| &known.layers).filter(|layers| layers.len() == diff_ids.len());
         let mut layers: Vec<LayerId> = Vec::new();
-        for (number, diff_id) in config.rootfs.diff_ids.iter().enumerate() {
-            let below = ChainId::of(&config.rootfs.diff_ids[..number]);
-            let found = self.seen(self.store.find_diff_id(diff_id, below.as_ref()))??.id;
-            // The same tar twice lies in two directories, and the index knows one.
-            if layers.contains(&found) || !self.is_whole(&found) {
+        for (number, diff_id) in diff_ids.iter().enumerate() {
+            let below = ChainId::of(&diff_ids[..number]);
+            let indexed = || Some(self.seen(self.store.find_diff_id(diff_id, below.as_ref()))??.id);
+            let named = known.map(|known| known[number].clone());
+            let is_proven = |layer: &LayerId| {
+                let digests = self.seen(self.store.layer_digests(layer));
+                digests.is_some_and(|digests| digests.tar(diff_id).is_some())
+            };
+            let layer = named.clone().filter(is_proven).or_else(indexed).or(named)?;
+            if layers.contains(&layer) || !self.is_whole(&layer) {
                 return None;
             }
-            layers.push(found);
+            layers.push(layer);
         }
         Some(ImageRecord {
             layers,

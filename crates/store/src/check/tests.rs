@@ -255,6 +255,11 @@ fn a_layer_in_another_ones_place_is_found() {
     assert_eq!(problems(&store, quick), Vec::<String>::new());
 }
 
+/// The configuration of an image in bytes that we wouldn't write.
+fn as_others_write(record: &ImageRecord) -> Vec<u8> {
+    [&record.config.to_bytes()[..], b"\n"].concat()
+}
+
 /// A store with an image that came in: its id is the digest of its configuration.
 fn came_in() -> (tempfile::TempDir, Store, LocalId, Digest) {
     let (dir, store, _, layer) = store();
@@ -264,7 +269,7 @@ fn came_in() -> (tempfile::TempDir, Store, LocalId, Digest) {
         ..ImageRecord::default()
     };
     record.config.rootfs.diff_ids = vec![DiffId(Digest::sha256("tar"))];
-    let config = store.add_document(b"{ }").expect("added").digest.clone();
+    let config = store.add_document(&as_others_write(&record)).expect("added").digest.clone();
     let manifest = store.add_document(b"{  }").expect("added").digest.clone();
     let export = Export {
         config: config.clone(),

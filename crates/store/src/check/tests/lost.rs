@@ -21,7 +21,7 @@ fn an_image_stays_where_what_it_came_with_is_lost() {
     let export = store.export(&id).expect("read").expect("an export");
     assert_eq!(export.manifests[0].digest, manifest, "where it came from is known");
     // It comes by again.
-    store.add_document(b"{ }").expect("added");
+    store.add_document(&as_others_write(&record)).expect("added");
     let arrived = Export {
         manifests: Vec::new(),
         are_lost: false,
@@ -89,14 +89,17 @@ fn the_record_of_an_image_that_came_in_is_made_of_its_configuration() {
     let repair = CheckOptions { repair: true, ..CHECK };
     let (_dir, store, _, layer) = store();
     let diff_id = DiffId(Digest::sha256("tar"));
-    let tar = crate::LayerTar {
-        diff_id: diff_id.clone(),
-        clamp: Some(0),
-        blobs: Vec::new(),
-    };
-    store
-        .update_digests(&layer, |digests| digests.add(tar))
-        .expect("updated");
+    let other = super::layer(&store);
+    for (layer, tar) in [(&layer, "tar"), (&other.id, "another")] {
+        let tar = crate::LayerTar {
+            diff_id: DiffId(Digest::sha256(tar)),
+            clamp: Some(0),
+            blobs: Vec::new(),
+        };
+        store
+            .update_digests(layer, |digests| digests.add(tar))
+            .expect("updated");
+    }
     store.remember_diff_id(&diff_id, None, &layer).expect("remembered");
     let mut record = ImageRecord {
         layers: vec![layer],
@@ -118,9 +121,18 @@ fn the_record_of_an_image_that_came_in_is_made_of_its_configuration() {
     let quick = CheckOptions { deep: false, ..CHECK };
     let repair = CheckOptions { deep: false, ..repair };
     let path = store.record_path(&id);
-    let damages: [&dyn Fn(); 2] = [&|| fs::write(&path, "{").expect("write"), &|| {
-        fs::remove_file(&path).expect("deleted");
-    }];
+    let changed = |change: &dyn Fn(&mut ImageRecord)| {
+        let mut changed = record.clone();
+        change(&mut changed);
+        fs::write(&path, to_json(&changed)).expect("write");
+    };
+    let damages: [&dyn Fn(); 5] = [
+        &|| fs::write(&path, "{").expect("write"),
+        &|| fs::remove_file(&path).expect("deleted"),
+        &|| changed(&|record| record.layers = vec![LayerId::random().expect("random")]),
+        &|| changed(&|record| record.layers = vec![other.id.clone()]),
+        &|| changed(&|record| record.config.os = "minix".to_owned()),
+    ];
     for damage in damages {
         damage();
         assert_eq!(problems(&store, quick).len(), 1);
