@@ -8,6 +8,7 @@
 mod contents;
 mod digests;
 mod entries;
+mod exports;
 mod fingerprint;
 mod hindrance;
 mod images;

@@ -7,7 +7,7 @@
 use super::images::label;
 use super::{Checker, Repair};
 use crate::digests::FILE;
-use crate::layer::{LayerId, from_json};
+use crate::layer::{DESCRIPTION, LayerId, LayerInfo, from_json};
 use crate::{LayerDigests, LayerTar};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -39,7 +39,12 @@ impl Checker<'_> {
             Err(error) => Some(self.reason(&error)),
             Ok(digests) => {
                 self.note_other_sizes(id, &digests);
-                let came = info.unpacked_from.filter(|came| digests.tar(came).is_none());
+                let came = info.unpacked_from.as_ref().filter(|came| digests.tar(came).is_none());
+                if let Some(came) = came
+                    && self.is_misdescribed(id, came, &info)
+                {
+                    return;
+                }
                 came.map(|came| format!("doesn't have the tar {came} that the layer was unpacked from"))
             }
         };
@@ -47,6 +52,26 @@ impl Checker<'_> {
             let repair = self.digests_again(id, |_| true);
             self.found(label(&path), problem, repair, None);
         }
+    }
+
+    /// Whether it is the layer's description that is wrong about the tar: the images and `digests.json` agree on another one.
+    fn is_misdescribed(&mut self, id: &LayerId, came: &DiffId, info: &LayerInfo) -> bool {
+        let Some(meant) = self.description_again(id).and_then(|again| again.unpacked_from) else {
+            return false;
+        };
+        let path = self.store.layer_directory(id).join(DESCRIPTION);
+        let problem = format!("says that the layer was unpacked from the tar {came}, and its images name {meant}");
+        let info = LayerInfo {
+            unpacked_from: Some(meant),
+            ..info.clone()
+        };
+        self.found(
+            label(&path),
+            problem,
+            Repair::Describe(id.clone(), Box::new(info)),
+            None,
+        );
+        true
     }
 
     /// Where a blob has another length than is said here, one of the two is wrong: the blob's bytes tell.

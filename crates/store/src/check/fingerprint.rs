@@ -17,8 +17,17 @@ use wiac_oci::digest::{Algorithm, Digest};
 /// The file beside a layer's `diff`.
 pub(super) const FINGERPRINT: &str = "fingerprint";
 
+/// What is written down: a fingerprint, and its own hash. A bit that turned in it would pass for a change of the layer.
+fn written(fingerprint: &Digest) -> String {
+    let line = fingerprint.to_string();
+    format!("{line}\n{}\n", Digest::sha256(&line))
+}
+
+/// The fingerprint in a file; earlier versions wrote it alone. `None` for one that is damaged.
 fn parse(text: &str) -> Option<Digest> {
-    text.trim().parse().ok()
+    let fingerprint: Digest = text.lines().next()?.parse().ok()?;
+    let is_alone = text.trim_end() == fingerprint.to_string();
+    (is_alone || text == written(&fingerprint)).then_some(fingerprint)
 }
 
 impl Checker<'_> {
@@ -45,7 +54,7 @@ impl Checker<'_> {
         self.store.layer_directory(id).join(FINGERPRINT)
     }
 
-    /// One that is no digest is deleted: the next deep check makes it anew.
+    /// One that is damaged is deleted: the next deep check makes it anew.
     pub(super) fn fingerprint_of(&mut self, id: &LayerId) -> Result<()> {
         let path = self.fingerprint_path(id);
         if text_of_entry(&path)?.is_some_and(|text| parse(&text).is_none()) {
@@ -90,7 +99,7 @@ impl Checker<'_> {
 
     /// A check goes on where nothing can be written: on a full disk it is wanted most.
     fn remember(&mut self, id: &LayerId, fingerprint: &Digest) {
-        let text = format!("{fingerprint}\n");
+        let text = written(fingerprint);
         if let Err(error) = self.store.write_durably(&self.fingerprint_path(id), text.as_bytes()) {
             let note = format!("layer {id}: what it is now can't be written down: {error}");
             self.report.on_contents.push(note);
@@ -112,5 +121,32 @@ impl Checker<'_> {
             clamp: None,
         };
         packed(&path, &options, known.map_or(Algorithm::Sha256, Digest::algorithm))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_bit_that_turns_makes_another_fingerprint() {
+        let fingerprint = Digest::sha256("layer");
+        let text = written(&fingerprint);
+        assert_eq!(parse(&text), Some(fingerprint.clone()));
+        assert_eq!(
+            parse(&format!("{fingerprint}\n")),
+            Some(fingerprint.clone()),
+            "as it was written once"
+        );
+        for bit in 0..text.len() * 8 {
+            let mut bytes = text.clone().into_bytes();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            let read = String::from_utf8(bytes).ok().and_then(|text| parse(&text));
+            assert!(read.is_none_or(|read| read == fingerprint), "bit {bit}");
+        }
+        for length in 0..text.len() {
+            let read = parse(&text[..length]);
+            assert!(read.is_none_or(|read| read == fingerprint), "{length} bytes");
+        }
     }
 }

@@ -1,9 +1,9 @@
-//! Images: names, records, and what they are called outside.
+//! Images: names and records.
 
-use super::{Checker, Repair, file_name};
+use super::{Checker, Repair};
 use crate::error::Result;
 use crate::failures::FailureRecord;
-use crate::image::{Export, ImageRecord, LocalId};
+use crate::image::{ImageRecord, LocalId};
 use crate::layer::{LayerId, from_json};
 use crate::lists::IndexList;
 use crate::names::Name;
@@ -42,62 +42,38 @@ impl Checker<'_> {
             self.report.images += 1;
             let path = self.store.record_path(&id);
             self.restore_export(&id);
-            match self.read_record(&id) {
-                Ok(record) => records.push((id, record)),
-                Err((problem, known)) => {
-                    let again = self.record_again(&id, known.as_ref());
-                    let (repair, advice) = match &again {
-                        Some(record) => (Repair::Record(id.clone(), Box::new(record.clone())), None),
-                        None => (Repair::Image(id.clone()), Some(self.again(&id))),
-                    };
-                    self.found(label(&path), problem, repair, advice);
-                    records.extend(again.map(|record| (id, record)));
-                }
-            }
+            let (known, problem) = match self.read_record(&id) {
+                Ok((record, problem)) => (Some(record), problem),
+                Err(problem) => (None, Some(problem)),
+            };
+            let Some(problem) = problem else {
+                records.extend(known.map(|record| (id, record)));
+                continue;
+            };
+            let again = self.record_again(&id, known.as_ref());
+            let (repair, advice) = match &again {
+                Some(record) => (Repair::Record(id.clone(), Box::new(record.clone())), None),
+                None => (Repair::Image(id.clone()), Some(self.again(&id))),
+            };
+            self.found(label(&path), problem, repair, advice);
+            records.extend(again.map(|record| (id, record)));
         }
         Ok(records)
     }
 
-    /// An image that came in is proven by its export alone. Where that is lost and its configuration is held, what it
-    /// says is known from there: the configuration's digest is the image's id.
-    fn restore_export(&mut self, id: &LocalId) {
-        let config: Digest = match format!("sha256:{id}").parse() {
-            Ok(config) if self.store.blob_path(&config).is_file() => config,
-            _ => return,
-        };
-        let problem = match self.store.export(id) {
-            Ok(Some(export)) if export.config == config => return,
-            Ok(Some(_)) => "says that another configuration is the image's".to_owned(),
-            Ok(None) => "is missing".to_owned(),
-            Err(error) => self.reason(&error),
-        };
-        if self.seen(self.store.document(&config)).is_none() {
-            return;
-        }
-        let path = self.store.export_path(id);
-        let export = Export {
-            config,
-            manifests: Vec::new(),
-            are_lost: false,
-        };
-        self.found(label(&path), problem, Repair::Export(path, export), None);
-        self.restored.insert(id.clone());
-    }
-
-    /// A record, or what is wrong with it, beside what it says.
-    fn read_record(&self, id: &LocalId) -> Result<ImageRecord, (String, Option<ImageRecord>)> {
+    /// A record, and what is wrong with it.
+    fn read_record(&self, id: &LocalId) -> Result<(ImageRecord, Option<String>), String> {
         let path = self.store.record_path(id);
         let bytes = crate::layer::read_whole(&path);
-        let bytes = bytes.map_err(|error| (format!("can't be read: {}", self.kernel_says(&error)), None))?;
-        let record: ImageRecord =
-            serde_json::from_slice(&bytes).map_err(|error| (format!("is damaged: {error}"), None))?;
-        if Digest::sha256(&bytes).hex() == id.as_str() {
-            return Ok(record);
-        }
-        match self.disproved(id, &record) {
-            Some(problem) => Err((problem, Some(record))),
-            None => Ok(record),
-        }
+        let bytes = bytes.map_err(|error| format!("can't be read: {}", self.kernel_says(&error)))?;
+        let record: ImageRecord = serde_json::from_slice(&bytes).map_err(|error| format!("is damaged: {error}"))?;
+        let was_made_here = Digest::sha256(&bytes).hex() == id.as_str();
+        let problem = if was_made_here {
+            None
+        } else {
+            self.disproved(id, &record)
+        };
+        Ok((record, problem))
     }
 
     /// What shows that a record isn't that of an image that came in, which is known by its configuration.
@@ -214,80 +190,6 @@ impl Checker<'_> {
                 self.found(format!("name {}", name.name), problem, repair, advice);
             }
         }
-    }
-
-    /// Whether the documents of each image are there and have their digests.
-    pub(super) fn exports(&mut self) -> Result<()> {
-        for (path, known) in self.store.kept_indexes()? {
-            if known.is_none() {
-                self.stale(&path);
-            }
-        }
-        for path in self.list("images/exports")? {
-            if !self.store.path("images/records").join(file_name(&path)).exists() {
-                // Its image is deleted, or was never finished.
-                self.stale(&path);
-                continue;
-            }
-            // Told already.
-            if self.of_export(&path).is_some_and(|id| self.restored.contains(&id)) {
-                continue;
-            }
-            let export = match from_json::<Export>(&path) {
-                Ok(export) => export,
-                Err(error) => {
-                    self.found(label(&path), self.reason(&error), Repair::Delete(path), None);
-                    continue;
-                }
-            };
-            let documents =
-                std::iter::once(&export.config).chain(export.manifests.iter().map(|manifest| &manifest.digest));
-            for digest in documents {
-                if let Err(error) = self.store.document(digest) {
-                    if export.are_lost {
-                        self.without_documents.extend(self.of_export(&path));
-                        break;
-                    }
-                    let advice = self.advice_for_export(&path);
-                    // Without it the image is packed again when it goes out, one that came in as another one.
-                    self.found(
-                        label(&path),
-                        self.says(&error),
-                        self.repair_of_export(&path, &export),
-                        advice,
-                    );
-                    break;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn of_export(&self, path: &std::path::Path) -> Option<LocalId> {
-        let name = file_name(path);
-        let id = name.strip_suffix(".json")?.to_owned();
-        self.seen(self.store.images())?
-            .into_iter()
-            .find(|known| known.as_str() == id)
-    }
-
-    fn advice_for_export(&self, path: &std::path::Path) -> Option<String> {
-        self.of_export(path).map(|id| self.again(&id))
-    }
-
-    fn repair_of_export(&self, path: &std::path::Path, export: &Export) -> Repair {
-        if let Some(id) = self.of_export(path).filter(|id| export.is_of_arrival(id)) {
-            return Repair::Documents(id, export.clone());
-        }
-        if self.seen(self.store.document(&export.config)).is_some() {
-            // Manifests are made again when the image goes out.
-            let mut export = export.clone();
-            export
-                .manifests
-                .retain(|known| self.seen(self.store.document(&known.digest)).is_some());
-            return Repair::Export(path.to_owned(), export);
-        }
-        Repair::Delete(path.to_owned())
     }
 
     /// Indexes that were put together by hand.

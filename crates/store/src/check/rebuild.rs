@@ -21,7 +21,9 @@ impl Checker<'_> {
         let config = self.configuration(id)?;
         let diff_ids = &config.rootfs.diff_ids;
         // The same tar twice lies in two directories, and the index knows one.
-        let known = known.map(|known| &known.layers).filter(|layers| layers.len() == diff_ids.len());
+        let known = known
+            .map(|known| &known.layers)
+            .filter(|layers| layers.len() == diff_ids.len());
         let mut layers: Vec<LayerId> = Vec::new();
         for (number, diff_id) in diff_ids.iter().enumerate() {
             let below = ChainId::of(&diff_ids[..number]);

@@ -1,6 +1,7 @@
 //! What is lost and can be had again, or done without.
 
 use super::*;
+use wiac_oci::manifest::{Descriptor, Manifest, media_type};
 
 #[test]
 fn an_image_stays_where_what_it_came_with_is_lost() {
@@ -140,4 +141,80 @@ fn the_record_of_an_image_that_came_in_is_made_of_its_configuration() {
         assert_eq!(problems(&store, quick), Vec::<String>::new());
         assert_eq!(store.find_image("came").expect("found"), (id.clone(), record.clone()));
     }
+}
+
+#[test]
+fn what_an_export_says_is_known_from_the_manifests() {
+    let repair = CheckOptions { repair: true, ..CHECK };
+    let (_dir, store, id, _) = came_in();
+    let config = store.export(&id).expect("read").expect("an export").config;
+    let descriptor = Descriptor::new(media_type::CONFIG, config.clone(), 1);
+    let manifest = Manifest::new(descriptor, Vec::new());
+    let bytes = serde_json::to_vec(&manifest).expect("JSON");
+    let document = store.add_document(&bytes).expect("added").digest.clone();
+    let meant = Descriptor::new(media_type::MANIFEST, document, bytes.len() as u64);
+    let export = Export {
+        config,
+        manifests: vec![meant.clone()],
+        are_lost: false,
+    };
+    let path = store.export_path(&id);
+    fs::write(&path, to_json(&export)).expect("write");
+    assert_eq!(problems(&store, CHECK), Vec::<String>::new());
+    let said = |change: &dyn Fn(&mut Descriptor)| {
+        let mut said = export.clone();
+        change(&mut said.manifests[0]);
+        fs::write(&path, to_json(&said)).expect("write");
+    };
+    let damages: [&dyn Fn(); 5] = [
+        &|| fs::remove_file(&path).expect("deleted"),
+        &|| fs::write(&path, "{").expect("write"),
+        &|| said(&|manifest| manifest.size += 1),
+        &|| said(&|manifest| manifest.media_type.insert(0, 'x')),
+        &|| said(&|manifest| manifest.digest = Digest::sha256("another")),
+    ];
+    for damage in damages {
+        damage();
+        assert_eq!(problems(&store, CHECK).len(), 1);
+        problems(&store, repair);
+        assert_eq!(problems(&store, CHECK), Vec::<String>::new());
+        assert_eq!(store.export(&id).expect("read"), Some(export.clone()));
+    }
+}
+
+#[test]
+fn a_description_that_names_another_tar_than_all_others_is_wrong() {
+    let (_dir, store, id, _) = came_in();
+    let layer = store.image(&id).expect("record").layers[0].clone();
+    let tar = crate::LayerTar {
+        diff_id: DiffId(Digest::sha256("tar")),
+        clamp: None,
+        blobs: Vec::new(),
+    };
+    store
+        .update_digests(&layer, |digests| digests.add(tar.clone()))
+        .expect("updated");
+    let quick = CheckOptions {
+        quick: true,
+        deep: false,
+        ..CHECK
+    };
+    let info = store.layer_info(&layer).expect("described");
+    let described = |diff_id: &str| {
+        let info = LayerInfo {
+            unpacked_from: Some(DiffId(Digest::sha256(diff_id))),
+            ..info.clone()
+        };
+        fs::write(store.layer_directory(&layer).join("layer.json"), to_json(&info)).expect("write");
+    };
+    described("tar");
+    assert_eq!(problems(&store, quick), Vec::<String>::new());
+    let digests = store.layer_digests(&layer).expect("read");
+    described("another");
+    assert!(problems(&store, quick)[0].contains("was unpacked from the tar sha256:"));
+    problems(&store, CheckOptions { repair: true, ..quick });
+    assert_eq!(problems(&store, quick), Vec::<String>::new());
+    assert_eq!(store.layer_digests(&layer).expect("read"), digests);
+    let mended = store.layer_info(&layer).expect("described").unpacked_from;
+    assert_eq!(mended, Some(tar.diff_id));
 }

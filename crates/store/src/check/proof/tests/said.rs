@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::image::Export;
-use wiac_oci::manifest::Manifest;
+use wiac_oci::manifest::{Manifest, media_type};
 
 /// An image that came in with layers that are blobs of their own tars.
 fn arrived(store: &Store, name: &str, layers: &[(&LayerId, &[u8])]) -> LocalId {
@@ -19,7 +19,11 @@ fn arrived(store: &Store, name: &str, layers: &[(&LayerId, &[u8])]) -> LocalId {
     store.add_document(&manifest).expect("added");
     let export = Export {
         config,
-        manifests: vec![blob(&manifest)],
+        manifests: vec![Descriptor::new(
+            media_type::MANIFEST,
+            Digest::sha256(&manifest),
+            manifest.len() as u64,
+        )],
         are_lost: false,
     };
     let id = store.add_imported(&record, &export, &[]).expect("added").id;
