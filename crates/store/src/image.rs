@@ -63,7 +63,9 @@ pub struct HeldImage {
 }
 
 /// What an image is called outside: written when it comes in or first goes out.
+/// A field of another name is damage: without its manifests an image that came in would go out as another one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Export {
     /// Its configuration with every diff ID: the blob whose digest other tools call the image's id.
     pub config: Digest,
