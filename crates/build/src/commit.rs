@@ -56,6 +56,8 @@ pub fn commit(store: &Store, layer: &Path, owners: OwnerPolicy, said: &str) -> R
     })?;
     let upper = layer.join("diff");
     let stack = LayerStack::new(record.lowerdirs.iter().rev().cloned().collect());
+    // A commit that was cut off has left none.
+    fresh_upper(&layer, &stack)?;
     let (mut layers, copied_below) = hold_below(store, &stack, owners)?;
     let mut targets = record.mounts.clone();
     targets.sort_by_key(|path| std::cmp::Reverse(path.components().count()));

@@ -100,12 +100,16 @@ fn container_layer(store: &Store, layer: &Path) -> Result<Exported, Failure> {
         ))
     })?;
     let mut directories: Vec<PathBuf> = record.lowerdirs.iter().rev().cloned().collect();
+    let upper = layer.join("diff");
+    // A commit that was cut off has moved it, and maybe not said so yet.
+    let moved = record.committing.filter(|id| !upper.is_dir() && store.is_adopted(id));
+    directories.extend(moved.map(|id| store.layer_diff(&id)));
     // A running container holds its own lock: its root can be read all the same.
     let mut locks = Vec::new();
     for parent in directories.iter().filter_map(|path| path.parent()) {
         locks.extend(Lock::shared_where_allowed(parent)?);
     }
-    directories.push(layer.join("diff"));
+    directories.extend(upper.is_dir().then_some(upper));
     Ok(Exported {
         owners: store.intended_in(&directories)?,
         stack: LayerStack::new(directories),
