@@ -138,6 +138,13 @@ impl Placing<'_> {
             Err(errno) => return Err(errno).on("create", &to_path),
         };
         let to = open_in(to, name).on("open", &to_path)?;
+        if made {
+            // The rest follows when all is in it; a run that is cut off leaves a directory that others can enter, since the
+            // next one takes it for somebody's own.
+            let mode = rustix::fs::fstat(&from).on("look at", &from_path)?.st_mode;
+            let mode = Mode::from_raw_mode(mode) & (Mode::RWXU | Mode::RWXG | Mode::RWXO) | Mode::RWXU;
+            rustix::fs::fchmod(&to, mode).on("change the mode of", &to_path)?;
+        }
         self.open.push((path.to_owned(), from, to, made));
         Ok(())
     }

@@ -120,13 +120,15 @@ impl Collector<'_> {
         })?;
         for entry in entries {
             let path = directory.path.join(&entry.name);
-            if let Ok(resolved) = self.files.walk.resolve(&path).map(Rc::new) {
-                match self.add_resolved(&path, &resolved, tree, depth - 1) {
+            match self.files.walk.resolve(&path).map(Rc::new) {
+                Ok(resolved) => match self.add_resolved(&path, &resolved, tree, depth - 1) {
                     Err(error) if is_incomplete(&error) => self.assembly.incomplete.push(error),
                     result => result?,
-                }
-            } else if entry.kind == Some(FileKind::Symlink) {
-                self.add_dangling(&path, tree.by);
+                },
+                Err(_) if entry.kind == Some(FileKind::Symlink) => self.add_dangling(&path, tree.by),
+                // Deleted meanwhile.
+                Err(source) if source.errno() == rustix::io::Errno::NOENT => {}
+                Err(source) => return Err(Error::Unreadable { path, source }),
             }
         }
         Ok(())

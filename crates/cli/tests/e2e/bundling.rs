@@ -1,5 +1,6 @@
 //! `wiac bundle` beyond what the articles do: scripts, sets of files that programs load unasked, further files.
 
+use crate::bad_input::privately;
 use crate::harness::{Place, as_users, programs};
 
 as_users!(scripts_bring_their_interpreters: root, user);
@@ -138,6 +139,30 @@ fn a_bundle_can_be_added_to_and_made_again() {
     assert_eq!(place.read("target/etc/mine"), "kept");
     place.write("plain", "");
     place.wiac(["bundle", "bash", "plain"]).fails(1).complains(&["plain"]);
+}
+
+#[test]
+fn a_bundle_that_is_cut_off_leaves_directories_that_others_can_enter() {
+    let place = Place::root();
+    let script = "mkdir small; mount -t tmpfs -o size=1m none small; umask 077; $WIAC bundle bash small || echo $?; \
+                  find small -mindepth 1 -type d | wc -l; find small -mindepth 1 -type d ! -perm 755";
+    let said = privately(&place, script)
+        .succeeds()
+        .complains(&["No space left on device"]);
+    let lines = said.lines();
+    assert_eq!(lines[0], "1");
+    assert!(lines[1] != "0" && lines.len() == 2, "{lines:?}");
+}
+
+#[test]
+fn what_cannot_be_looked_at_is_not_left_out() {
+    let place = Place::user();
+    place.write("listed/file", "");
+    place.host("chmod 600 listed").succeeds();
+    place
+        .wiac(["bundle", "--add", "./listed", "bash", "target"])
+        .fails(1)
+        .complains(&["listed/file", "Permission denied"]);
 }
 
 #[test]

@@ -32,7 +32,7 @@ fn starts(place: &Place, program: &str) -> Call {
 }
 
 /// A script that is run as root in a mount namespace of its own, with wiac and the place's data directory at hand.
-fn privately(place: &Place, script: &str) -> Call {
+pub fn privately(place: &Place, script: &str) -> Call {
     let wiac = tools::wiac().display().to_string();
     let script = format!("mount --make-rprivate /\n{script}");
     let call = Call::new(&tools::unshare(), place.dir()).args(["--mount", "bash", "-euc", &script]);
