@@ -172,14 +172,14 @@ fn wrong_word(known: &Descriptor, bytes: &[u8]) -> Option<String> {
     let meant = described(&known.digest, bytes)?;
     (!agree(known, &meant)).then(|| {
         format!(
-            "says that the manifest {} has the type {} and {} bytes, which it hasn't",
+            "says that the manifest {} has the type {:?} and {} bytes, which it hasn't",
             known.digest, known.media_type, known.size
         )
     })
 }
 
-/// Whether two descriptors of one manifest say the same. One that doesn't name its type may have come as either.
+/// Whether two descriptors of one manifest may both be right: what points to it from outside may name another type than it
+/// does itself.
 fn agree(known: &Descriptor, meant: &Descriptor) -> bool {
-    let is_other_type = meant.media_type == media_type::MANIFEST && media_type::is_manifest(&known.media_type);
-    known.size == meant.size && (known.media_type == meant.media_type || is_other_type)
+    known.size == meant.size && media_type::is_manifest(&known.media_type)
 }
