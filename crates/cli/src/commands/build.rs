@@ -38,7 +38,6 @@ use stopped::stopped;
 use told::Told;
 use wiac_build::dockerfile::{Built, Request, Tools};
 use wiac_build::import::StepCache;
-use wiac_layer::compression::Compression;
 use wiac_oci::manifest::Platform;
 use wiac_run::attach::Signals;
 use wiac_store::transfer::Packing;
@@ -71,6 +70,8 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
     let mut arguments = arguments.clone();
     Output::complete(&mut arguments, &outputs)?;
     let arguments = &arguments;
+    let epoch = epoch(arguments)?;
+    let packing = Output::pushed_packing(&outputs, epoch)?;
     let cache_from: Vec<CacheFrom> = parsed(&arguments.cache_from, CacheFrom::parse)?;
     let cache_to: Vec<CacheTo> = parsed(&arguments.cache_to, CacheTo::parse)?;
     let chosen = style(arguments)?;
@@ -90,24 +91,21 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
         Err(Stopped::Failed(failure)) => return Err(failure),
         Ok(images) => images,
     };
-    let epoch = epoch(arguments)?;
     let mut written = None;
     for output in &outputs {
         written = written.or(output.write(&data, &images, &arguments.tag, epoch)?);
     }
     let is_kept = outputs.is_empty() || arguments.load || arguments.push || outputs.iter().any(Output::is_image);
     let held = is_kept.then(|| images.keep(&data)).transpose()?;
-    let told = Told::find(&data, arguments, &images, (held.as_deref(), written), epoch)?;
-    told.write(arguments, &images)?;
+    let told = Told::find(&data, arguments, &images, (held.as_deref(), written), &packing)?;
+    told.write(arguments, &images, Output::repositories(&outputs))?;
     // The image is kept all the same where its cache can't be written.
     let exported = cache_to
         .iter()
         .try_for_each(|to| caches::export(&data, (to, epoch), &images.stages, &imports));
     if let Some(held) = held {
         images.name(&data, &arguments.tag, &held, told.index())?;
-        if arguments.push {
-            push(&data, arguments, epoch)?;
-        }
+        push(&data, arguments, (&images, &held, &outputs), &packing)?;
         let own = images.own();
         match told.id() {
             _ if chosen != Style::Quiet => println!("{}", chain(&data, &images.records[own])),
@@ -142,25 +140,23 @@ fn parsed<T>(written: &[String], parse: impl Fn(&str) -> Result<T, Failure>) -> 
     written.iter().map(|text| parse(text)).collect()
 }
 
-/// Pushes what was built, under each name.
-fn push(data: &data::Data, arguments: &Arguments, clamp: Option<i64>) -> Result<(), Failure> {
+/// Pushes what was built, under each name where that is asked for, and where its digest alone is to name it.
+fn push(
+    data: &data::Data,
+    arguments: &Arguments,
+    (images, held, outputs): (&Images, &[HeldImage], &[Output]),
+    packing: &Packing,
+) -> Result<(), Failure> {
     let client = RegistryOptions::default().client(data.caller.uid);
-    let packing = Packing {
-        compression: Compression::Gzip,
-        level: None,
-        clamp,
-    };
     let is_quiet = style(arguments)? == Style::Quiet;
-    for name in &arguments.tag {
+    for name in arguments.tag.iter().filter(|_| arguments.push) {
         let name = name.clone().with_default_tag();
-        super::push::send_stored(
-            data,
-            &client,
-            (&name.to_string(), None),
-            &name,
-            (&packing, None),
-            is_quiet,
-        )?;
+        let image = (&*name.to_string(), None);
+        super::push::send_stored(data, &client, image, &name, (packing, None), is_quiet)?;
+    }
+    for repository in Output::repositories(outputs) {
+        let wanted = images.wanted(Vec::new(), Some(held));
+        super::push::send_by_digest(data, &client, &wanted, repository, packing, is_quiet)?;
     }
     Ok(())
 }

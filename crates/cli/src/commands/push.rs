@@ -21,7 +21,7 @@ use wiac_oci::manifest_kind::{KindError, ManifestKind};
 use wiac_oci::reference::Reference;
 use wiac_registry::Client;
 use wiac_store::temporary::Temporary;
-use wiac_store::transfer::{Outgoing, OutgoingIndex, OutgoingLayer, Packing, prepare_index};
+use wiac_store::transfer::{Outgoing, OutgoingIndex, OutgoingLayer, Packing, Wanted, prepare_index};
 
 /// Blobs that are sent at once.
 const AT_ONCE: usize = 3;
@@ -156,6 +156,21 @@ pub(crate) fn send_stored(
         note_name(data, to, id, &descriptor.digest)?;
     }
     Ok(descriptor.clone())
+}
+
+/// Sends what was built under its digest alone: no tag of the repository changes.
+pub(crate) fn send_by_digest(
+    data: &Data,
+    client: &Client,
+    image: &Wanted,
+    repository: &Reference,
+    packing: &Packing,
+    quiet: bool,
+) -> Result<(), Failure> {
+    let room = Temporary::new(&data.store)?;
+    let outgoing = prepare_index(&data.store, image, packing, &room)?;
+    let to = format!("{}@{}", repository.name(), outgoing.descriptor().digest);
+    send_index(data, client, &to.parse()?, &outgoing, quiet)
 }
 
 fn push(data: &Data, arguments: &Arguments, image: &str, to: &Reference) -> Result<ExitCode, Failure> {

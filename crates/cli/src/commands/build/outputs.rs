@@ -31,6 +31,8 @@ pub(super) struct Output {
     names: Vec<Reference>,
     /// `push=true`, or the type is registry.
     push: bool,
+    /// `push-by-digest=true`: the names stand for repositories, in which no tag is set.
+    by_digest: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +59,7 @@ impl Output {
             level: None,
             names: Vec::new(),
             push: false,
+            by_digest: false,
         };
         if text == "-" {
             output.kind = Kind::Tar;
@@ -86,10 +89,12 @@ impl Output {
                 }
                 "compression-level" => output.level = Some(value.parse().map_err(|_| wrong("a number"))?),
                 "push" => output.push = value.parse().map_err(|_| wrong("true or false"))?,
+                "push-by-digest" => output.by_digest = value.parse().map_err(|_| wrong("true or false"))?,
                 "name" => output
                     .names
                     .push(crate::place::new_name(value).map_err(|problem| wrong(&problem))?),
-                "rewrite-timestamp" | "oci-mediatypes" | "unpack" | "store" | "force-compression" => {}
+                "rewrite-timestamp" | "oci-mediatypes" | "unpack" | "store" | "force-compression"
+                | "name-canonical" => {}
                 _ => {
                     return Err(wrong(
                         "unknown; there are type, dest, tar, compression and compression-level",
@@ -131,16 +136,51 @@ impl Output {
 
     /// What `-o` says beside `-t` and `--push` is as if it stood there.
     pub(super) fn complete(arguments: &mut Arguments, outputs: &[Self]) -> Result<(), Failure> {
+        for output in outputs.iter().filter(|output| output.by_digest) {
+            let tagged = output.names.iter().find(|name| name.tag().is_some());
+            if output.names.is_empty() || tagged.is_some() {
+                return Err(Failure::usage(
+                    "-o: push-by-digest=true sets no tag: name the repository alone, by name=",
+                ));
+            }
+        }
+        let named = outputs.iter().filter(|output| !output.by_digest);
         arguments
             .tag
-            .extend(outputs.iter().flat_map(|output| output.names.iter().cloned()));
-        arguments.push |= outputs.iter().any(|output| output.push);
+            .extend(named.clone().flat_map(|output| output.names.iter().cloned()));
+        arguments.push |= named.clone().any(|output| output.push);
         if arguments.push && arguments.tag.is_empty() {
             return Err(Failure::usage(
                 "what is to be pushed needs a name: give it by --tag, or by name= where -o says push",
             ));
         }
         Ok(())
+    }
+
+    /// The repositories that get what was built under its digest alone.
+    pub(super) fn repositories(outputs: &[Self]) -> impl Iterator<Item = &Reference> {
+        let by_digest = outputs.iter().filter(|output| output.push && output.by_digest);
+        by_digest.flat_map(|output| &output.names)
+    }
+
+    /// How layers are packed that are pushed, or that nothing is said of.
+    pub(super) fn pushed_packing(outputs: &[Self], clamp: Option<i64>) -> Result<Packing, Failure> {
+        let mut asked = outputs.iter().filter(|output| output.push);
+        let asked_first = asked.next();
+        let how = |output: &Self| (output.compression, output.level);
+        if let Some(other) = asked.find(|other| Some(how(other)) != asked_first.map(how)) {
+            return Err(Failure::usage(format!(
+                "-o: what is pushed is packed in one way, not in {:?} and {:?}; build twice",
+                asked_first.map_or(Compression::Gzip, |first| first.compression),
+                other.compression
+            )));
+        }
+        let (compression, level) = asked_first.map_or((Compression::Gzip, None), how);
+        Ok(Packing {
+            compression,
+            level,
+            clamp,
+        })
     }
 
     /// Writes what was built; gives what the image's name points to where it is written as an image.
@@ -315,5 +355,13 @@ mod tests {
         assert_eq!(completed(&["type=registry,name=x"]).ok(), Some((1, true)));
         assert_eq!(completed(&["type=image,push=false"]).ok(), Some((0, false)));
         assert!(completed(&["type=registry"]).is_err());
+        let by_digest = "type=image,name=x/y,push-by-digest=true,name-canonical=true,push=true";
+        assert_eq!(completed(&[by_digest]).ok(), Some((0, false)));
+        for wrong in [
+            "type=image,push-by-digest=true,push=true",
+            "type=image,name=x:1,push-by-digest=true",
+        ] {
+            assert!(completed(&[wrong]).is_err(), "{wrong}");
+        }
     }
 }

@@ -8,9 +8,9 @@ use crate::data::Data;
 use crate::error::{Failure, words};
 use crate::output::write_file;
 use std::io::ErrorKind;
-use wiac_layer::compression::Compression;
 use wiac_oci::digest::Digest;
 use wiac_oci::manifest::{Descriptor, Platform};
+use wiac_oci::reference::Reference;
 use wiac_store::temporary::Temporary;
 use wiac_store::transfer::{Packing, diff_ids, prepare_index};
 use wiac_store::{HeldImage, ImageRecord};
@@ -27,13 +27,13 @@ pub(super) struct Told {
 
 impl Told {
     /// Finds out what the arguments ask for. `held`: the images, where they are in the store; `written`: what a name
-    /// points to in an archive that was written.
+    /// points to in an archive that was written; `packing`: how they are pushed.
     pub(super) fn find(
         data: &Data,
         arguments: &Arguments,
         images: &Images,
         (held, written): (Option<&[HeldImage]>, Option<Descriptor>),
-        clamp: Option<i64>,
+        packing: &Packing,
     ) -> Result<Self, Failure> {
         let is_index = images.records.len() > 1;
         let wants_id = arguments.iidfile.is_some() || (arguments.quiet && is_index);
@@ -44,11 +44,11 @@ impl Told {
         if arguments.metadata_file.is_some() || (wants_id && is_index) {
             told.descriptor = Some(match written {
                 Some(descriptor) => descriptor,
-                None => packed(data, images, held, clamp)?,
+                None => packed(data, images, held, packing)?,
             });
         }
         if !is_index && (wants_id || arguments.metadata_file.is_some()) {
-            told.config = Some(true_id(data, &images.records[0], clamp)?);
+            told.config = Some(true_id(data, &images.records[0], packing.clamp)?);
         }
         Ok(told)
     }
@@ -65,7 +65,12 @@ impl Told {
     }
 
     /// Writes the files that say what was built.
-    pub(super) fn write(&self, arguments: &Arguments, images: &Images) -> Result<(), Failure> {
+    pub(super) fn write<'r>(
+        &self,
+        arguments: &Arguments,
+        images: &Images,
+        repositories: impl Iterator<Item = &'r Reference>,
+    ) -> Result<(), Failure> {
         if let (Some(path), Some(id)) = (&arguments.iidfile, self.id()) {
             write_file(path, id.as_str())?;
         }
@@ -83,9 +88,10 @@ impl Told {
             metadata.insert("containerimage.descriptor".to_owned(), value);
             metadata.insert("containerimage.digest".to_owned(), descriptor.digest.as_str().into());
         }
-        if !arguments.tag.is_empty() {
-            let names = arguments.tag.iter().cloned();
-            let names: Vec<String> = names.map(|name| name.with_default_tag().to_string()).collect();
+        let names = arguments.tag.iter().cloned();
+        let names = names.map(|name| name.with_default_tag().to_string());
+        let names: Vec<String> = names.chain(repositories.map(ToString::to_string)).collect();
+        if !names.is_empty() {
             metadata.insert("image.name".to_owned(), names.join(",").into());
         }
         write_file(path, &format!("{:#}\n", serde_json::Value::Object(metadata)))
@@ -114,16 +120,11 @@ pub(super) fn forget(arguments: &Arguments) -> Result<(), Failure> {
     }
 }
 
-/// The descriptor that `wiac push` and `wiac save` would give the result, if nothing is said about packing.
-fn packed(data: &Data, images: &Images, held: Option<&[HeldImage]>, clamp: Option<i64>) -> Result<Descriptor, Failure> {
-    let packing = Packing {
-        compression: Compression::Gzip,
-        level: None,
-        clamp,
-    };
+/// The descriptor that the result gets where it is pushed, or saved with nothing said about packing.
+fn packed(data: &Data, images: &Images, held: Option<&[HeldImage]>, packing: &Packing) -> Result<Descriptor, Failure> {
     let room = Temporary::new(&data.store)?;
     let wanted = images.wanted(Vec::new(), held);
-    Ok(prepare_index(&data.store, &wanted, &packing, &room)?.described(&wanted))
+    Ok(prepare_index(&data.store, &wanted, packing, &room)?.described(&wanted))
 }
 
 /// The id that other tools know an image by: the hash of its configuration with every diff ID, for which the layers are

@@ -229,6 +229,55 @@ fn an_index_that_was_built_is_one_for_manifest_too() {
         .complains(&["--tag"]);
 }
 
+/// As one machine of several does it in CI, each for its platform; who comes last puts the index together.
+#[test]
+fn what_is_pushed_by_its_digest_sets_no_tag() {
+    let (place, registry) = (Place::root(), Registry::start());
+    let repository = registry.name("team/app");
+    place.write("context/file", "x");
+    let build = |platform: &str, output: &str| {
+        let output = format!("type=image,name={repository},push-by-digest=true,{output}");
+        let build = place.build("context", "FROM scratch\nCOPY file /\n");
+        build.args(["--platform", platform, "-o", &output, "--metadata-file", "meta.json"])
+    };
+    let digest = || {
+        let meta: serde_json::Value = serde_json::from_str(&place.read("meta.json")).expect("JSON");
+        assert_eq!(meta["image.name"], repository);
+        meta["containerimage.digest"].as_str().expect("a digest").to_owned()
+    };
+    build("linux/amd64", "name-canonical=true,push=true").succeeds();
+    let gzip = digest();
+    build("linux/arm64", "push=true,compression=zstd").succeeds();
+    let zstd = digest();
+    for (digest, how) in [(&gzip, "gzip"), (&zstd, "zstd")] {
+        let manifest = raw(&place, &format!("{repository}@{digest}"));
+        let media_type = manifest["layers"][0]["mediaType"].as_str().expect("text");
+        assert!(media_type.ends_with(how), "{media_type}");
+    }
+    build("linux/amd64,linux/arm64", "push=true").succeeds();
+    let both = raw(&place, &format!("{repository}@{}", digest()));
+    assert_eq!(both["manifests"].as_array().map(Vec::len), Some(2));
+    // Nothing is called so, here or there: a repository without tags is none for this registry.
+    let tags = format!(
+        "curl -sS http://{}/v2/team/app/tags/list",
+        registry.name("").trim_end_matches('/')
+    );
+    place.host(&tags).succeeds().mentions("NAME_UNKNOWN");
+    place.wiac(["images", "-q", &repository]).succeeds().says("");
+    let parts = [&gzip, &zstd].map(|digest| format!("docker://{repository}@{digest}"));
+    place
+        .wiac(["manifest", "create", "all", &parts[0], &parts[1]])
+        .succeeds();
+    let all = format!("{repository}:1");
+    place.wiac(["manifest", "push", "-q", "--all", "all", &all]).succeeds();
+    let index = raw(&place, &all);
+    assert_eq!(index["manifests"][1]["platform"]["architecture"], "arm64");
+    assert_eq!(index["manifests"][1]["digest"], zstd);
+    build("linux/amd64", "push=true")
+        .args(["-o", "type=registry,compression=zstd,name=x"])
+        .fails(125);
+}
+
 #[test]
 fn an_index_put_together_is_dockers_where_that_is_wanted() {
     const DOCKER: &str = "application/vnd.docker.distribution.manifest";
