@@ -6,6 +6,9 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+/// The kernel's limit of a list of names and of a value: xattr(7).
+const LIMIT: usize = 64 << 10;
+
 /// Names and values of all attributes that can be read, sorted by name; of what a symlink leads to where `follow`.
 /// A file system without attributes has none.
 pub(crate) fn all(path: &Path, follow: bool) -> rustix::io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
@@ -51,7 +54,7 @@ fn collect(
     Ok(found)
 }
 
-/// Calls with a buffer that is large enough: a small one first, then of the size that the kernel says.
+/// Calls with a buffer that is large enough: a small one first, then one of the kernel's limit.
 fn sized(call: impl Fn(&mut [u8]) -> rustix::io::Result<usize>) -> rustix::io::Result<Vec<u8>> {
     let mut small = [0; 256];
     match call(&mut small) {
@@ -59,15 +62,9 @@ fn sized(call: impl Fn(&mut [u8]) -> rustix::io::Result<usize>) -> rustix::io::R
         Err(Errno::RANGE) => {}
         Err(errno) => return Err(errno),
     }
-    loop {
-        let mut buffer = vec![0; call(&mut [])?.max(1)];
-        match call(&mut buffer) {
-            // It grew in between.
-            Err(Errno::RANGE) => {}
-            result => {
-                buffer.truncate(result?);
-                return Ok(buffer);
-            }
-        }
-    }
+    // An empty buffer doesn't ask for the size here: rustix answers 0.
+    let mut large = vec![0; LIMIT];
+    let length = call(&mut large)?;
+    large.truncate(length);
+    Ok(large)
 }

@@ -36,6 +36,27 @@ fn a_tree_comes_back_as_it_was() {
 }
 
 #[test]
+fn long_attributes_and_many_come_back() {
+    let dir = scratch();
+    let layer = dir.path().join("layer");
+    // A signature or an access list is longer than 256 bytes, and so are the names of a dozen attributes.
+    shell(
+        r#"mkdir -p layer/directory; echo data > layer/file; ln -s x layer/link
+        for path in layer/file layer/directory; do
+            setfattr -n user.long -v "$(printf %03000d 7)" $path
+            for number in $(seq 20); do setfattr -n user.a-name-of-some-length.$number -v $number $path; done
+        done
+        setfattr -h -n trusted.long -v "$(printf %0257d 7)" layer/link"#,
+        dir.path(),
+    );
+    let tar = pack_on(&layer, &[]).expect("packed");
+    let again = dir.path().join("again");
+    unpack_into(&tar, &again).expect("unpacked");
+    assert_same(&tree(&again), &tree(&layer));
+    assert_eq!(common::xattrs(&again.join("directory")).len(), 21);
+}
+
+#[test]
 fn gnu_tar_reads_it() {
     let dir = made();
     let tar = pack_on(&dir.path().join("tree"), &[]).expect("packed");
