@@ -7,7 +7,7 @@ use crate::path::magic_path;
 use crate::spot::Spot;
 use crate::tar::{Time, refuse};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, Gid, Mode, Stat, Timestamps, Uid, XattrFlags};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, Stat, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -124,8 +124,9 @@ impl Dresser {
                 OwnerPolicy::Record => self.intend(&spot.path, meta, |_| {}),
             }
         }
-        // The owner is settled.
-        self.finish_unopened(spot, meta, Some(mode))
+        // The owner is settled, and a symlink has no mode.
+        let is_symlink = FileType::from_raw_mode(status.st_mode) == FileType::Symlink;
+        self.finish_unopened(spot, meta, (!is_symlink).then_some(mode))
     }
 
     /// The owner to be set, where one must be; notes it where it can't be.

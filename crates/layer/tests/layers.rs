@@ -269,6 +269,32 @@ fn the_header_of_a_hard_link_counts() {
     assert_eq!(able.xattrs, [("security.capability".to_owned(), capability.to_vec())]);
 }
 
+/// A symlink's owner alone: seen with docker 26.1 and podman 4.3.
+#[test]
+fn a_hard_link_to_a_symlink_says_whose_it_is() {
+    let dir = scratch();
+    let layer = dir.path().join("layer");
+    let tar = Archive::new()
+        .entry(
+            Header::new("l", b'2').link("x").owner(5, 6).modified(1_000_000_000),
+            b"",
+        )
+        .entry(
+            Header::new("link", b'1')
+                .link("l")
+                .mode(0o600)
+                .owner(7, 8)
+                .modified(1_100_000_000),
+            b"",
+        )
+        .end();
+    unpack_into(&tar, &layer).expect("unpacked");
+    for name in ["l", "link"] {
+        let node = node(&layer.join(name));
+        assert_eq!((node.mode, node.owner, node.time.0), (0o777, (7, 8), 1_000_000_000));
+    }
+}
+
 /// A change of owner takes set-id bits away, so that the same mode has to be set again.
 #[test]
 fn a_hard_link_that_changes_the_owner_alone_keeps_the_mode() {

@@ -174,7 +174,7 @@ fn takes_after_what_was_meant(room: &Path, layer: &Path, owners: OwnerRecord) {
     let tar = Archive::new()
         .file("d/new", b"")
         .hard_link("copy", "sda")
-        .hard_link("l2", "l")
+        .entry(Header::new("l2", b'1').link("l").owner(33, 34), b"")
         .end();
     let further = room.join("further");
     std::fs::create_dir(&further).expect("mkdir");

@@ -5,7 +5,7 @@ use crate::error::{Error, IoExt, Result};
 use crate::marks::{is_whiteout, status};
 use crate::meta::Meta;
 use crate::spot::Spot;
-use crate::tar::{Entry, bad, refuse, shown};
+use crate::tar::{Entry, Time, bad, refuse, shown};
 use rustix::fs::{AtFlags, FileType, statat};
 use rustix::io::Errno;
 
@@ -45,10 +45,14 @@ impl Unpacker<'_> {
 
     /// Gives a file what the header of a link to it says, as docker, containerd and podman do: nearly always what it has.
     fn take_metadata(&mut self, spot: &Spot<'_>, target: &Spot<'_>, entry: &Entry) -> Result<()> {
-        let meta = Meta::of(entry)?;
+        let mut meta = Meta::of(entry)?;
         let status = statat(&spot.parent, spot.name, AtFlags::SYMLINK_NOFOLLOW).at("look at", &spot.path)?;
         if FileType::from_raw_mode(status.st_mode) == FileType::Symlink {
-            return Ok(());
+            // Of a symlink docker and podman take the owner alone.
+            meta.modified = Time {
+                seconds: status.st_mtime,
+                nanoseconds: u32::try_from(status.st_mtime_nsec).unwrap_or_default(),
+            };
         }
         self.dresser.dress_again(spot, &meta, &status)?;
         if let Some(intended) = self.dresser.record.get(&spot.path).cloned() {
