@@ -24,12 +24,12 @@ fn paths_that_lead_out() {
     check("absolute", &file("/etc/passwd"), &Done(&["etc", "etc/passwd"]));
     check("slashes", &file("//etc///./passwd"), &Done(&["etc", "etc/passwd"]));
     check("empty", &file(""), &Refused("empty path"));
-    check("root as a file", &file("./"), &Done(&[]));
-    check(
-        "root as a link",
-        &Archive::new().symlink(".", "/").end(),
-        &Refused("only be a directory"),
-    );
+    for (name, archive) in [
+        ("root as a file", file("./")),
+        ("root as a link", Archive::new().symlink(".", "/").end()),
+    ] {
+        check(name, &archive, &Refused("only be a directory"));
+    }
     check(
         "a zero byte",
         &Archive::new().pax(&pax(&[("path", b"a\0b")])).file("x", b"").end(),

@@ -78,6 +78,34 @@ fn numbers_of_all_kinds() {
     );
 }
 
+/// What a directory has as its size may be how large it may grow: no data follows, as GNU tar, Go and Python read it.
+#[test]
+fn the_size_of_a_directory_is_no_data() {
+    let archive = Archive::new()
+        .entry(Header::new("d", b'5').mode(0o755).size(1024), b"")
+        .file("d/x", b"x")
+        .file("y", b"y");
+    check("a directory of 1024 bytes", &archive.end(), &Done(&["d", "d/x", "y"]));
+    // GNU tar's incremental archives have names there.
+    let archive = Archive::new()
+        .entry(Header::new("d", b'D').mode(0o755).size(3), b"Yx\0")
+        .file("d/x", b"x");
+    check("a directory's names", &archive.end(), &Done(&["d", "d/x"]));
+}
+
+/// A type of ustar's is what counts, as for docker and podman; before ustar there was none for directories.
+#[test]
+fn a_slash_makes_no_directory_of_a_file() {
+    let dir = common::scratch();
+    let layer = dir.path().join("layer");
+    let archive = Archive::new()
+        .file("f/", b"data")
+        .entry(Header::new("d/", 0).raw(257, &[0; 8]), b"");
+    unpack_into(&archive.end(), &layer).expect("unpacked");
+    assert_eq!(std::fs::read(layer.join("f")).expect("a file"), b"data");
+    assert!(layer.join("d").is_dir());
+}
+
 #[test]
 fn records_that_lie() {
     let records = |bytes: &[u8]| Archive::new().pax(bytes).file("x", b"").end();

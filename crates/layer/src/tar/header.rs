@@ -87,6 +87,17 @@ impl Header<'_> {
         })
     }
 
+    /// Whether an entry of this type has data, whatever it gives as its size: that of a directory may say how large it may
+    /// grow (pax(1), "ustar Interchange Format"), links, devices and fifos have none for GNU tar and Go either.
+    pub(super) fn has_data(&self) -> bool {
+        matches!(self.0[TYPE], b'0' | 0 | b'7' | b'S' | b'D')
+    }
+
+    /// Whether the type is that of archives from before ustar, in which a directory is a file whose name ends in a slash.
+    pub(super) fn may_be_old_directory(&self) -> bool {
+        self.0[TYPE] == 0
+    }
+
     /// How many bytes of data follow, padding not counted.
     pub(super) fn size(&self) -> Result<u64> {
         let size = number(&self.0[SIZE]).and_then(|size| u64::try_from(size).ok());

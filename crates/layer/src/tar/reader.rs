@@ -182,8 +182,8 @@ impl<'r> Reader<'r> {
             map = overrides.sparse.clone().map()?;
             overrides.apply(entry);
         }
-        // Before ustar, a directory was a file whose name ends in a slash; GNU tar still reads it so.
-        if kind == Kind::File && entry.path.ends_with(b"/") {
+        // With a type of ustar's it is a file, as for docker and podman.
+        if header.may_be_old_directory() && entry.path.ends_with(b"/") {
             entry.kind = Kind::Directory;
         }
         let kind = entry.kind;
@@ -194,11 +194,8 @@ impl<'r> Reader<'r> {
                 format!("has a path or target of more than {} bytes", self.limits.path),
             );
         }
-        // Whatever a header says, links, devices and fifos have no data; so GNU tar and Go. A directory has data in
-        // GNU's incremental archives.
-        let has_data = matches!(kind, Kind::File | Kind::Directory);
         entry.size = if kind == Kind::File { size } else { 0 };
-        self.begin(if has_data { size } else { 0 })?;
+        self.begin(if header.has_data() { size } else { 0 })?;
         self.sparse(map, entry)?;
         self.lengths = self.lengths.saturating_add(entry.size);
         if self.lengths > self.limits.bytes {
