@@ -160,8 +160,10 @@ impl Dresser {
                     intended.xattrs.push((name.to_vec(), value.to_vec()));
                 });
             }
-            // A list names ids that the user namespace doesn't have.
-            Err(Errno::INVAL) if is_list && self.policy == OwnerPolicy::Record => {
+            // A list names ids that the user namespace doesn't have; capabilities count in another one, and give nothing in this.
+            Err(Errno::INVAL)
+                if is_list && self.policy == OwnerPolicy::Record || is_capability_elsewhere(name, value) =>
+            {
                 self.intend(path, meta, |intended| {
                     intended.xattrs.push((name.to_vec(), value.to_vec()));
                 });
@@ -192,6 +194,11 @@ impl Dresser {
         self.recorded += path.len() + xattrs + size_of::<Intended>();
         self.record.insert(path, intended);
     }
+}
+
+/// Capabilities that count below a user id that is root of a user namespace: revision 3 of the attribute, capability.h.
+fn is_capability_elsewhere(name: &[u8], value: &[u8]) -> bool {
+    name == b"security.capability" && value.len() == 24 && value[3] == 3
 }
 
 fn owned(result: rustix::io::Result<()>, path: &[u8], meta: &Meta) -> Result<()> {

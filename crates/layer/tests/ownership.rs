@@ -84,8 +84,16 @@ fn a_user_keeps_what_was_meant() {
 fn everything() -> (Vec<u8>, Vec<&'static str>) {
     let owner = |path: &str, kind: u8| Header::new(path, kind).raw(108, b"0000041\0").raw(116, b"0000042\0");
     let attributes = pax(&[("SCHILY.xattr.trusted.x", b"1"), ("SCHILY.xattr.user.y", b"2")]);
+    // For root of the user namespace whose root has the id 1000.
+    let capability = [
+        b"\0\0\0\x03\0\x20\0\0\0\0\0\0\0\0\0\0\0\0\0\0".as_slice(),
+        &1000_u32.to_le_bytes(),
+    ]
+    .concat();
     let tar = Archive::new()
         .entry(Header::new("./", b'5').mode(0o755), b"")
+        .pax(&pax(&[("SCHILY.xattr.security.capability", &capability)]))
+        .file("able", b"able")
         .pax(&attributes)
         .entry(owner("d", b'5').mode(0o2750), b"")
         .pax(&attributes)
@@ -96,7 +104,7 @@ fn everything() -> (Vec<u8>, Vec<&'static str>) {
         .entry(owner("l", b'2').mode(0o777).link("d"), b"")
         .file("plain", b"plain")
         .end();
-    (tar, vec!["d", "d/f", "d/h", "l", "null", "sda"])
+    (tar, vec!["able", "d", "d/f", "d/h", "l", "null", "sda"])
 }
 
 #[test]
