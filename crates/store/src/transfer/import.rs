@@ -12,6 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 use wiac_layer::merged::LayerStack;
 use wiac_layer::unpack::{self, UnpackOptions};
+use wiac_sys::error::words;
 
 /// Unpacks a tar, compressed or not, into a layer on nothing. `shown`: its name in messages.
 ///
@@ -34,12 +35,13 @@ pub fn import(
     let diff = draft.diff();
     let directory = std::fs::File::open(&diff).on("open", &diff)?;
     let (streamed, unpacked) = stream(source, None, Expected::default(), &Arc::default(), |tar| {
+        // Not even the zeros at the end of a tar without entries, which is an empty root: a pipe whose writer failed.
+        if tar.fill_buf().map_err(|error| words(&error))?.is_empty() {
+            return Err("there is nothing in it".to_owned());
+        }
         unpack::unpack(tar, &directory, &options).map_err(|error| error.to_string())
     })
     .map_err(|wrong| Error::archive(shown, wrong.reason))?;
-    if unpacked.entries == 0 {
-        return Err(Error::archive(shown, "there is nothing in it"));
-    }
     draft.set_digests(&LayerDigests {
         size: Some(unpacked.size),
         ..LayerDigests::default()

@@ -102,13 +102,26 @@ fn an_import_is_configured(place: &Place) {
         .wiac(["import", "missing.tar", "wrong"])
         .fails(1)
         .complains(&["missing.tar", "No such file"]);
-    place.host("tar -cf empty.tar --files-from=/dev/null").succeeds();
     place
-        .wiac(["import", "empty.tar", "wrong"])
+        .wiac(["import", "/dev/null", "wrong"])
         .fails(1)
         .complains(&["there is nothing in it"]);
     place.wiac(["run", "wrong", "true"]).fails(125);
     assert_whole(place, "data");
+}
+
+/// How docker's users make an image with nothing in it.
+#[test]
+fn a_tar_without_entries_is_an_empty_root() {
+    let place = Place::root();
+    place.host("tar -cf empty.tar --files-from=/dev/null").succeeds();
+    place.wiac(["import", "empty.tar", "empty"]).succeeds();
+    place.wiac(["export", "-o", "out.tar", "empty"]).succeeds();
+    place.host("tar -tf out.tar").succeeds().says("./");
+    place.write("context/file", "x");
+    place.write("context/Dockerfile", "FROM empty\nCOPY file /\n");
+    place.wiac(["build", "-q", "context"]).succeeds();
+    assert_whole(&place, "data");
 }
 
 #[test]
