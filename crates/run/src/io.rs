@@ -41,9 +41,9 @@ impl ChildIo {
     pub(crate) fn new(io: Io, owner: u32) -> rustix::io::Result<Self> {
         Ok(Self {
             streams: [
-                (StandardStream::Input, open(io.input, OFlags::RDONLY)?),
-                (StandardStream::Output, open(io.output, OFlags::WRONLY)?),
-                (StandardStream::Error, open(io.error, OFlags::WRONLY)?),
+                (StandardStream::Input, open(io.input)?),
+                (StandardStream::Output, open(io.output)?),
+                (StandardStream::Error, open(io.error)?),
             ],
             owner,
         })
@@ -84,12 +84,12 @@ impl ChildIo {
     }
 }
 
-fn open(stream: Stream, access: OFlags) -> rustix::io::Result<Option<TableFd>> {
+fn open(stream: Stream) -> rustix::io::Result<Option<TableFd>> {
     match stream {
         Stream::Inherit => Ok(None),
-        Stream::Null => {
-            rustix::fs::open(c"/dev/null", access | OFlags::CLOEXEC, Mode::empty()).map(|fd| Some(TableFd::new(fd)))
-        }
+        // Both ways, as docker and podman open it: some programs write to their input where it is a terminal elsewhere.
+        Stream::Null => rustix::fs::open(c"/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
+            .map(|fd| Some(TableFd::new(fd))),
         Stream::Descriptor(fd) => Ok(Some(TableFd::new(fd))),
     }
 }

@@ -105,6 +105,11 @@ fn standard_input_goes_to_who_asks_for_it() {
         .stdin("for the chain")
         .succeeds()
         .says("for the chain");
+    // As docker has it, a program may write to an input that is nobody's.
+    place
+        .wiac(["run", "app", "sh", "-c", "echo lost >&0 && cat"])
+        .succeeds()
+        .says("");
     // Nobody reads on: the command ends by SIGPIPE or is simply done, and wiac with it.
     place
         .host(&format!(
