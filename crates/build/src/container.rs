@@ -106,7 +106,9 @@ pub fn configure(stack: &LayerStack, image: &ImageConfig, wishes: &Wishes, files
     }
     network_files::write(files, &hostname, host_network, &hosts)?;
     config.mounts.extend(wishes.volumes.iter().cloned());
-    config.mounts.extend(network_mounts(files, &wishes.volumes));
+    config
+        .mounts
+        .extend(network_mounts(files, &wishes.volumes, wishes.process.read_only));
     config.mounts.extend(wishes.mounts.iter().cloned());
     Ok(config)
 }
@@ -143,10 +145,16 @@ fn grant(config: &mut RuntimeConfig, wishes: &Wishes) {
 /// a volume on /etc has the files that the container needs as well, or those of another machine. One that is the place
 /// of a volume itself is that volume. Where a volume has no such file docker and podman leave an empty one in
 /// the directory of the host; here the container has none then.
-fn network_mounts(files: &Path, volumes: &[Mount]) -> impl Iterator<Item = Mount> {
-    let mounts = network_files::NAMES.iter().map(|name| {
+/// With a root that can't be written they can't either.
+fn network_mounts(files: &Path, volumes: &[Mount], read_only: bool) -> impl Iterator<Item = Mount> {
+    let options: &[&str] = if read_only {
+        &[STUB_ON_ROOT_ALONE, "ro"]
+    } else {
+        &[STUB_ON_ROOT_ALONE]
+    };
+    let mounts = network_files::NAMES.iter().map(move |name| {
         let source = files.join(name);
-        Mount::bind(&source, &format!("/etc/{name}"), &[STUB_ON_ROOT_ALONE])
+        Mount::bind(&source, &format!("/etc/{name}"), options)
     });
     mounts.filter(|mount| volumes.iter().all(|volume| volume.destination != mount.destination))
 }

@@ -126,13 +126,13 @@ impl Child<'_> {
         }
     }
 
-    /// Puts `tree` in its place.
-    fn place(&mut self, tree: &OwnedFd, target: &Target) -> StepResult {
+    /// Puts `tree` in its place; `false` where it has none there and does without.
+    fn place(&mut self, tree: &OwnedFd, target: &Target) -> Result<bool, Failed> {
         if let (Some(dev), Some(name)) = (&self.dev, name_in_dev(&target.path)) {
-            return attach_in(tree.as_fd(), dev.as_fd(), name, target.kind);
+            return attach_in(tree.as_fd(), dev.as_fd(), name, target.kind).map(|()| true);
         }
         let place = match target::ensure(self.root()?, &target.path.0, target.kind, target.stub) {
-            Err(failed) if target.stub == Stub::OnRootAlone && failed.errno == Errno::XDEV => return Ok(()),
+            Err(failed) if target.stub == Stub::OnRootAlone && failed.errno == Errno::XDEV => return Ok(false),
             result => result?,
         };
         match target.path.0.to_bytes() {
@@ -140,7 +140,7 @@ impl Child<'_> {
             b"proc" => self.proc = None,
             _ => {}
         }
-        attach(tree.as_fd(), place.as_fd())
+        attach(tree.as_fd(), place.as_fd()).map(|()| true)
     }
 
     pub(super) fn mount_new(&mut self, new: &NewMount) -> StepResult {
@@ -188,8 +188,8 @@ impl Child<'_> {
 
     pub(super) fn bind(&mut self, bind: &Bind) -> StepResult {
         let tree = clone_tree(CWD, &bind.source, bind.recursive)?;
-        self.place(&tree, &bind.target)?;
-        if bind.set == 0 && bind.clear == 0 {
+        let is_placed = self.place(&tree, &bind.target)?;
+        if !is_placed || (bind.set == 0 && bind.clear == 0) {
             return Ok(());
         }
         set_attributes(tree.as_fd(), bind.attributes_recursive, bind.set, bind.clear).at(Call::MountSetattr)

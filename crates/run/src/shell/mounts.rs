@@ -98,24 +98,28 @@ pub(super) fn bind(bind: &Bind, text: &mut Text) {
     let at = target(&bind.target);
     let kind = if bind.recursive { "--rbind" } else { "--bind" };
     let source = quote(bind.source.to_bytes());
+    let attributes = words(bind.set, bind.clear).join(",");
+    let change = if bind.attributes_recursive {
+        format!("change_all {attributes} \"$at\"")
+    } else {
+        format!("mount -o remount,bind,{attributes} \"$at\"")
+    };
     if bind.target.stub == Stub::OnRootAlone {
+        let then = if attributes.is_empty() {
+            String::new()
+        } else {
+            format!(" {change};")
+        };
         text.line(&format!(
-            "if at=$(file_on_root {}); then mount {kind} {source} \"$at\"; fi",
+            "if at=$(file_on_root {}); then mount {kind} {source} \"$at\";{then} fi",
             path(&bind.target.path)
         ));
-        return;
-    }
-    let attributes = words(bind.set, bind.clear).join(",");
-    if attributes.is_empty() {
+    } else if attributes.is_empty() {
         text.line(&format!("mount {kind} {source} {at}"));
-        return;
-    }
-    text.line(&format!("at={at}"));
-    text.line(&format!("mount {kind} {source} \"$at\""));
-    if bind.attributes_recursive {
-        text.line(&format!("change_all {attributes} \"$at\""));
     } else {
-        text.line(&format!("mount -o remount,bind,{attributes} \"$at\""));
+        text.line(&format!("at={at}"));
+        text.line(&format!("mount {kind} {source} \"$at\""));
+        text.line(&change);
     }
 }
 

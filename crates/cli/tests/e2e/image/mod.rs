@@ -138,6 +138,15 @@ fn the_root_can_be_read_only(place: &Place) {
             "touch /dev/shm/x && echo > /dev/null",
         ])
         .succeeds();
+    // Nor what is mounted on files of it, from outside.
+    let files = "for name in hosts hostname resolv.conf; do cat /etc/$name >/dev/null; echo >> /etc/$name; done";
+    let said = place.wiac(["run", "--read-only", "app", "sh", "-c", files]).fails(1);
+    said.complains(&[
+        "/etc/hosts: Read-only",
+        "/etc/hostname: Read-only",
+        "/etc/resolv.conf: Read-only",
+    ]);
+    place.wiac(["run", "app", "sh", "-c", files]).succeeds();
 }
 
 #[test]
