@@ -2,9 +2,11 @@
 
 use crate::docker_options::not_text;
 use crate::error::{Failure, words};
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
+use wiac_oci::image::ContainerConfig;
 use wiac_oci::runtime::Mount;
 
 /// What bind mounts are told beside the source and the destination.
@@ -99,6 +101,13 @@ impl Missing {
             let _ = std::fs::remove_dir(path);
         }
     }
+}
+
+/// The directories that an image declares as volumes, outer ones first. docker and podman have an anonymous volume for each,
+/// gone with a container of `--rm`; here they are of the container's own changes, which are.
+pub(crate) fn of_image(image: &ContainerConfig) -> Vec<String> {
+    let places: BTreeSet<String> = image.volumes.iter().map(|path| clean(path)).collect();
+    places.into_iter().filter(|place| place != "/").collect()
 }
 
 /// The mount that a `-v` asks for.
@@ -204,6 +213,16 @@ mod tests {
         }
         assert!(refusal(&["/tmp:/data:fast"]).contains("there are ro, rw"));
         assert!(refusal(&["/tmp:/data:rslave"]).contains("the option rslave isn't there yet"));
+    }
+
+    #[test]
+    fn volumes_of_an_image() {
+        let volumes = ["/b/c", "/b/", "d/../e", "/", "/b/./"].map(str::to_owned);
+        let image = ContainerConfig {
+            volumes: volumes.into_iter().collect(),
+            ..ContainerConfig::default()
+        };
+        assert_eq!(of_image(&image), ["/b", "/b/c", "/e"]);
     }
 
     #[test]

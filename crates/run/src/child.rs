@@ -124,6 +124,7 @@ impl Child<'_> {
             Step::Device(device) => self.make_device(device),
             Step::Symlink { text, path } => self.link_in_dev(text, path),
             Step::MountTable => self.link_mount_table(),
+            Step::ImageVolume { path, apart } => self.make_volume(path, *apart),
             Step::Mask { path } => self.mask(path),
             Step::ReadOnly { path } => self.make_read_only(path),
             Step::WorkingDirectory { path } => self.make_directory(path),

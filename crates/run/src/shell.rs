@@ -153,6 +153,7 @@ impl Parts {
             Step::Device(device) => mounts::device(device, &mut self.steps),
             Step::Symlink { text, path } => mounts::symlink(text, path, &mut self.steps),
             Step::MountTable => mounts::mount_table(&mut self.steps),
+            Step::ImageVolume { path, apart } => mounts::image_volume(path, *apart, &mut self.steps),
             Step::Mask { path } => {
                 let command = format!("hide {}", mounts::path(path));
                 self.steps

@@ -11,7 +11,7 @@ use crate::docker_options::not_text;
 use crate::error::{CONTAINER_NOT_RUN, Failure, exit_code};
 use crate::exit::ExitCode;
 use crate::volumes::Volumes;
-use crate::{Global, ending, environment, start_hint, terminal};
+use crate::{Global, ending, environment, start_hint, terminal, volumes};
 pub(crate) use arguments::Arguments;
 use layers::Ground;
 use request::Request;
@@ -197,6 +197,7 @@ fn plan(data: &Data, ground: &Ground, wishes: &Wishes) -> Result<(Plan, RuntimeC
     let settings = Settings {
         optional_hostname: wishes.process.hostname.is_none(),
         mount_table: true,
+        image_volumes: volumes::of_image(&ground.image.config),
         ..container::settings(data.user_namespace.as_ref())
     };
     Ok((Plan::new(&runtime, &rootfs, &settings)?, runtime))

@@ -113,6 +113,15 @@ impl Child<'_> {
         }
     }
 
+    /// Makes the directory of a volume that nobody gave one of the host; `apart`: as a mount of its own.
+    pub(super) fn make_volume(&self, path: &InRoot, apart: bool) -> StepResult {
+        let place = target::ensure(self.root()?, &path.0, TargetKind::Directory, Stub::Elsewhere)?;
+        if apart {
+            clone_onto(place.as_fd(), place.as_fd())?;
+        }
+        Ok(())
+    }
+
     /// Makes a device node in the container's own /dev, or shows the host's there.
     pub(super) fn make_device(&self, device: &Device) -> StepResult {
         let (dev, name) = self.in_dev(&device.path, Call::Mknodat)?;

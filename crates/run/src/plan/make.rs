@@ -117,6 +117,7 @@ fn filesystems(steps: &mut Vec<Step>, config: &RuntimeConfig, linux: &Linux, set
     if settings.mount_table && config.mounts.iter().all(|mount| mount.destination != MOUNT_TABLE) {
         steps.push(Step::MountTable);
     }
+    image_volumes(steps, config, settings)?;
     let table = MountTable::new(config, linux, settings);
     mounts::add(steps, config, &table)?;
     // Kernel parameters while /proc/sys can still be written.
@@ -153,6 +154,23 @@ fn filesystems(steps: &mut Vec<Step>, config: &RuntimeConfig, linux: &Linux, set
         steps.push(Step::ReadOnlyRoot);
     }
     steps.push(Step::PivotRoot);
+    Ok(())
+}
+
+/// The image's volumes, before the mounts that may lie in them. Where something is mounted, or above, that counts.
+fn image_volumes(steps: &mut Vec<Step>, config: &RuntimeConfig, settings: &Settings) -> Result<(), Error> {
+    let apart = config.root.as_ref().is_some_and(|root| root.readonly);
+    let is_mounted = |path: &Path| config.mounts.iter().any(|mount| path.starts_with(&mount.destination));
+    for path in settings
+        .image_volumes
+        .iter()
+        .filter(|path| !is_mounted(Path::new(path)))
+    {
+        steps.push(Step::ImageVolume {
+            path: in_root("an image's volume", path)?,
+            apart,
+        });
+    }
     Ok(())
 }
 

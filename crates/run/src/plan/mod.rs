@@ -68,6 +68,9 @@ pub struct Settings {
     pub optional_hostname: bool,
     /// Make [`MOUNT_TABLE`] where the root has none, as docker and podman do.
     pub mount_table: bool,
+    /// Directories that the image declares as volumes: absolute paths, outer ones first. Each is made where it is missing, and
+    /// can be written where the root can't.
+    pub image_volumes: Vec<String>,
     /// Mount the overlay by mount(2) even where the kernel knows better: for tests of the older way.
     pub legacy_overlay: bool,
 }

@@ -183,6 +183,13 @@ pub enum Step {
     },
     /// Makes /etc/mtab in the root file system where there is none: a stub, too.
     MountTable,
+    /// Makes the missing directory that the image declares as a volume.
+    ImageVolume {
+        /// The path.
+        path: InRoot,
+        /// It becomes a mount of itself, which stays writable when the root is made read-only.
+        apart: bool,
+    },
     /// Hides a path that exists: an empty read-only directory or /dev/null is mounted on it.
     Mask {
         /// The path.
@@ -292,6 +299,7 @@ impl Step {
             Self::Device(device) => format!("make the device {}", device.path),
             Self::Symlink { path, .. } => format!("make the symlink {path}"),
             Self::MountTable => format!("make the symlink {}", super::MOUNT_TABLE),
+            Self::ImageVolume { path, .. } => format!("make the image's volume {path}"),
             Self::Mask { path } => format!("hide {path}"),
             Self::ReadOnly { path } => format!("make {path} read-only"),
             Self::WorkingDirectory { path } => format!("make the working directory {path}"),

@@ -156,6 +156,23 @@ pub(super) fn mount_table(text: &mut Text) {
     ));
 }
 
+/// A directory that the image declares as a volume.
+pub(super) fn image_volume(at: &InRoot, apart: bool, text: &mut Text) {
+    let directory = format!("directory {}", path(at));
+    if apart {
+        text.step(
+            &format!("{at} is a volume of the image: a mount of its own, which can be written when the root can't."),
+            &format!("at=$({directory})"),
+        );
+        text.line("mount --bind \"$at\" \"$at\"");
+    } else {
+        text.step(
+            &format!("{at} is a volume of the image, made where it is missing."),
+            &format!("{directory} >/dev/null"),
+        );
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

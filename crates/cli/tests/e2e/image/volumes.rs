@@ -24,6 +24,43 @@ fn an_outer_volume_is_mounted_before_an_inner_one(place: &Place) {
         .complains(&["nothing can be mounted on the container's root itself"]);
 }
 
+as_users!(the_volumes_of_an_image_are_there: root, user, single);
+fn the_volumes_of_an_image_are_there(place: &Place) {
+    place.image("app", "RUN mkdir /has && echo here > /has/file\nVOLUME /has /srv/deep");
+    let look =
+        "cat /has/file; ls -a /srv/deep; echo x > /has/new && echo y > /srv/deep/new && cat /has/new /srv/deep/new";
+    let seen = "here\n.\n..\nx\ny";
+    place.wiac(["run", "app", "sh", "-c", look]).succeeds().says(seen);
+    // They can be written where the root can't; nothing is left in them.
+    let read_only = format!("{look}; touch /x /srv/x 2>/dev/null || echo read-only");
+    let words = ["--read-only", "app", "sh", "-c", &read_only];
+    let seen = format!("{seen}\nread-only");
+    place.wiac(["run"]).args(words).succeeds().says(&seen);
+    let script = place.wiac(["run", "--dry-run=shell"]).args(words).succeeds();
+    place.write("script.sh", &script.stdout);
+    place
+        .command(Path::new("/bin/bash"))
+        .arg("script.sh")
+        .succeeds()
+        .says(&seen);
+    // One that is given is that one, and what lies in one that is given is that one's.
+    place.write("given/file", "given\n");
+    place
+        .wiac([
+            "run",
+            "--read-only",
+            "-v",
+            "./given:/has:ro",
+            "-v",
+            "./given:/srv",
+            "app",
+        ])
+        .args(["sh", "-c", "cat /has/file /srv/file; ls /srv/deep; echo > /has/file"])
+        .fails(1)
+        .says("given\ngiven");
+    assert!(!place.has("given/deep"), "nobody asked for it there");
+}
+
 as_users!(options_of_other_machines_change_nothing: root, user);
 fn options_of_other_machines_change_nothing(place: &Place) {
     place.image("app", "");
