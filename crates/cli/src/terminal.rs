@@ -33,10 +33,15 @@ pub(crate) fn streams(interactive: bool, tty: bool) -> Result<Streams, Failure> 
     let terminal = tty || (can_type && isatty(rustix::stdio::stdout()));
     let takes_input = interactive || (terminal && can_type);
     let input = if takes_input { Stream::Inherit } else { Stream::Null };
+    let output = |stream| if terminal { Stream::Inherit } else { Stream::to(stream) };
     Ok(Streams {
         terminal,
         size: window_size(),
-        io: Io { input, ..Io::default() },
+        io: Io {
+            input,
+            output: output(rustix::stdio::stdout()),
+            error: output(rustix::stdio::stderr()),
+        },
         takes_input,
     })
 }

@@ -5,6 +5,7 @@ mod relay;
 
 use crate::container::{Container, Ended};
 use crate::error::Error;
+use crate::outlet::Outlet;
 use relay::Relay;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, OwnedFd};
@@ -148,10 +149,10 @@ pub struct Manner {
     pub passes_signals_on: bool,
 }
 
-/// Stays with `container` until it ends. Where it has a terminal, its output is shown.
+/// Stays with `container` until it ends. What it writes to its terminal, or to a pipe of ours, is shown.
 ///
 /// # Errors
-/// When the terminal can't be relayed or the end not awaited.
+/// When the terminal can't be relayed, the output not written, or the end not awaited.
 pub fn attach(container: &mut Container, signals: &Signals, manner: Manner) -> Result<Ended, Error> {
     let takes_input = manner.takes_input;
     let terminal = container
@@ -163,11 +164,12 @@ pub fn attach(container: &mut Container, signals: &Signals, manner: Manner) -> R
         Some(terminal) => Some(Relay::new(terminal, takes_input)?),
         None => None,
     };
+    let mut outlets = container.take_outlets();
     let _raw = relay.as_ref().filter(|_| takes_input).and_then(|_| RawMode::enter());
     let mut requests = Requests::default();
     let mut ending = None;
     loop {
-        let ended = wait_for_events(container, signals, relay.as_mut(), requests.time_left())?;
+        let ended = wait_for_events(container, signals, (relay.as_mut(), &mut outlets), requests.time_left())?;
         while let Some(received) = signals.next() {
             if manner.passes_signals_on || received.number == SIGWINCH {
                 requests.pass_on(received, container, relay.is_some());
@@ -187,15 +189,22 @@ pub fn attach(container: &mut Container, signals: &Signals, manner: Manner) -> R
     if let Some(relay) = &mut relay {
         relay.drain();
     }
+    // Who insisted on the end doesn't wait for a reader that is slow.
+    if ending.is_none() && requests.to_end < PATIENCE {
+        for outlet in &mut outlets {
+            drain(outlet, signals);
+        }
+    }
     let ended = container.wait()?;
+    outlets.iter().try_for_each(Outlet::finish)?;
     Ok(ending.map_or(ended, Ended::Signal))
 }
 
-/// Waits until something happens and relays the terminal; `true` when the container has ended.
+/// Waits until something happens and relays the terminal, or the pipes; `true` when the container has ended.
 fn wait_for_events(
     container: &Container,
     signals: &Signals,
-    relay: Option<&mut Relay>,
+    (relay, outlets): (Option<&mut Relay>, &mut [Outlet]),
     time_left: Option<Duration>,
 ) -> Result<bool, Error> {
     let mut fds = vec![
@@ -203,6 +212,9 @@ fn wait_for_events(
         PollFd::new(&signals.descriptor, PollFlags::IN),
     ];
     let sides = relay.as_ref().map(|relay| relay.add_to(&mut fds)).unwrap_or_default();
+    let pipes_at = fds.len();
+    let open: Vec<usize> = (0..outlets.len()).filter(|&at| outlets[at].pipe().is_some()).collect();
+    fds.extend(outlets.iter().filter_map(Outlet::wanted));
     let time_left = time_left.and_then(|time| rustix::event::Timespec::try_from(time).ok());
     match poll(&mut fds, time_left.as_ref()) {
         Err(rustix::io::Errno::INTR) => return Ok(false),
@@ -211,11 +223,31 @@ fn wait_for_events(
     let ended = !fds[0].revents().is_empty();
     let happened = sides.iter().zip(&fds[2..]).filter(|(_, fd)| !fd.revents().is_empty());
     let ready: Vec<relay::Side> = happened.map(|(side, _)| *side).collect();
+    let pipes = open
+        .iter()
+        .zip(&fds[pipes_at..])
+        .filter(|(_, fd)| !fd.revents().is_empty());
+    let ready_pipes: Vec<usize> = pipes.map(|(at, _)| *at).collect();
     drop(fds);
+    for at in ready_pipes {
+        outlets[at].move_bytes();
+    }
     if let Some(relay) = relay {
         relay.move_bytes(&ready)?;
     }
     Ok(ended)
+}
+
+/// Shows what the container wrote before it ended, unless somebody asks for the end meanwhile.
+fn drain(outlet: &mut Outlet, signals: &Signals) {
+    while outlet.move_last() {
+        let mut fds = vec![PollFd::new(signals.descriptor(), PollFlags::IN)];
+        fds.extend(outlet.wanted());
+        let _ = poll(&mut fds, None);
+        if signals.next_request_to_end().is_some() {
+            return;
+        }
+    }
 }
 
 /// What the caller was asked to pass on so far.

@@ -4,6 +4,7 @@ use crate::child;
 use crate::error::Error;
 use crate::io::{ChildIo, Io};
 use crate::monitor::{self, Common};
+use crate::outlet::Outlet;
 use crate::plan::Plan;
 use crate::plan::step::Step;
 use crate::protocol::{self, Failure, FromChild, FromMonitor};
@@ -60,6 +61,7 @@ pub struct Container {
     /// To and from the container's first process, until that has started its program.
     child: OwnedFd,
     terminal: Option<OwnedFd>,
+    outlets: Vec<Outlet>,
     left_out: Vec<Error>,
     ended: Option<Ended>,
 }
@@ -114,12 +116,15 @@ impl Container {
     fn clone_processes(plan: Plan, io: Io) -> Result<Self, Error> {
         let (control, monitor_end) = protocol::pair().call("socketpair", || "AF_UNIX")?;
         let (child, child_end) = protocol::pair().call("socketpair", || "AF_UNIX")?;
-        let io = ChildIo::new(io, plan.owner).call("open", || "\"/dev/null\"")?;
+        let (io, outlets) = ChildIo::new(io, plan.owner).call("open", || "the standard streams")?;
         let plan = Arc::new(plan);
+        let pipes = outlets.iter().filter_map(Outlet::pipe);
+        let callers = [&control, &child].into_iter().chain(pipes).map(TableFd::naming);
+        let callers = callers.collect();
         let common = Arc::new(Common {
             plan: Arc::clone(&plan),
             io,
-            callers: [TableFd::naming(&control), TableFd::naming(&child)],
+            callers,
             monitor: TableFd::new(monitor_end),
             child: TableFd::new(child_end),
         });
@@ -133,6 +138,7 @@ impl Container {
             control,
             child,
             terminal: None,
+            outlets,
             left_out: Vec::new(),
             ended: None,
         })
@@ -232,6 +238,11 @@ impl Container {
     /// What the container had to do without, though it was started: why each step failed that isn't needed.
     pub fn left_out(&self) -> &[Error] {
         &self.left_out
+    }
+
+    /// What comes from the container's pipes, for who shows it.
+    pub(crate) fn take_outlets(&mut self) -> Vec<Outlet> {
+        std::mem::take(&mut self.outlets)
     }
 
     /// The caller's side of the container's terminal, where its configuration asks for one.

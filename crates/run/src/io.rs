@@ -1,7 +1,10 @@
 //! The three standard streams of a container's first process.
 
-use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{FileType, Gid, Mode, OFlags, Uid};
+use crate::outlet::Outlet;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{FileType, Gid, Mode, OFlags, Uid, fstat};
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::termios::isatty;
 use wiac_sys::process::{StandardStream, duplicate_to_standard};
 use wiac_sys::sharing::TableFd;
 
@@ -15,6 +18,25 @@ pub enum Stream {
     Null,
     /// To this descriptor.
     Descriptor(OwnedFd),
+    /// Output alone: through a pipe to the caller's own, which [`crate::attach::attach`] writes to.
+    Relayed,
+}
+
+impl Stream {
+    /// To the caller's own output: as it is where that is a pipe or a device.
+    ///
+    /// What the container has open it can open again, by /dev/stdout, with other rights, or not at all: a file would be cut off,
+    /// or read, or refused to the container's user, and a socket has no name to open. Containers of docker and podman
+    /// have pipes, and images count on it. That of a caller who doesn't block would refuse what is much.
+    pub fn to(output: BorrowedFd<'_>) -> Self {
+        let is_relayed = fstat(output).is_ok_and(|stat| match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile | FileType::Socket => true,
+            FileType::CharacterDevice => isatty(output),
+            FileType::Fifo => rustix::fs::fcntl_getfl(output).is_ok_and(|flags| flags.contains(OFlags::NONBLOCK)),
+            _ => false,
+        });
+        if is_relayed { Self::Relayed } else { Self::Inherit }
+    }
 }
 
 /// The three streams.
@@ -37,16 +59,29 @@ pub(crate) struct ChildIo {
 }
 
 impl ChildIo {
-    /// Opens what has to be opened.
-    pub(crate) fn new(io: Io, owner: u32) -> rustix::io::Result<Self> {
-        Ok(Self {
+    /// Opens what has to be opened. What is relayed comes out of the outlets.
+    pub(crate) fn new(io: Io, owner: u32) -> rustix::io::Result<(Self, Vec<Outlet>)> {
+        let mut outlets = Vec::new();
+        // Output and errors that go to one place stay in order.
+        let are_one = matches!((&io.output, &io.error), (Stream::Relayed, Stream::Relayed)) && lead_to_one_place();
+        let output = match io.output {
+            Stream::Relayed => Some(relayed(StandardStream::Output, &mut outlets)?),
+            other => open(other)?,
+        };
+        let error = match (io.error, &output) {
+            (Stream::Relayed, Some(pipe)) if are_one => Some(rustix::io::fcntl_dupfd_cloexec(pipe, 3)?),
+            (Stream::Relayed, _) => Some(relayed(StandardStream::Error, &mut outlets)?),
+            (other, _) => open(other)?,
+        };
+        let child = Self {
             streams: [
-                (StandardStream::Input, open(io.input)?),
-                (StandardStream::Output, open(io.output)?),
-                (StandardStream::Error, open(io.error)?),
+                (StandardStream::Input, open(io.input)?.map(TableFd::new)),
+                (StandardStream::Output, output.map(TableFd::new)),
+                (StandardStream::Error, error.map(TableFd::new)),
             ],
             owner,
-        })
+        };
+        Ok((child, outlets))
     }
 
     /// Closes the descriptors in the calling process. Child-safe.
@@ -84,12 +119,29 @@ impl ChildIo {
     }
 }
 
-fn open(stream: Stream) -> rustix::io::Result<Option<TableFd>> {
+fn open(stream: Stream) -> rustix::io::Result<Option<OwnedFd>> {
     match stream {
-        Stream::Inherit => Ok(None),
+        // No output: `ChildIo::new` makes its pipe.
+        Stream::Inherit | Stream::Relayed => Ok(None),
         // Both ways, as docker and podman open it: some programs write to their input where it is a terminal elsewhere.
-        Stream::Null => rustix::fs::open(c"/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
-            .map(|fd| Some(TableFd::new(fd))),
-        Stream::Descriptor(fd) => Ok(Some(TableFd::new(fd))),
+        Stream::Null => rustix::fs::open(c"/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).map(Some),
+        Stream::Descriptor(fd) => Ok(Some(fd)),
+    }
+}
+
+/// The container's end of a pipe to the caller's `stream`.
+fn relayed(stream: StandardStream, outlets: &mut Vec<Outlet>) -> rustix::io::Result<OwnedFd> {
+    let (from, inside) = pipe_with(PipeFlags::CLOEXEC)?;
+    rustix::io::ioctl_fionbio(&from, true)?;
+    outlets.push(Outlet::new(from, stream));
+    Ok(inside)
+}
+
+/// Whether the caller's output and errors go to the same file, terminal or socket.
+fn lead_to_one_place() -> bool {
+    let place = |stream| fstat(stream).map(|stat| (stat.st_dev, stat.st_ino));
+    match (place(rustix::stdio::stdout()), place(rustix::stdio::stderr())) {
+        (Ok(output), Ok(error)) => output == error,
+        _ => false,
     }
 }

@@ -12,6 +12,7 @@ mod default_filter;
 pub mod error;
 pub mod io;
 mod monitor;
+mod outlet;
 pub mod plan;
 pub mod protocol;
 pub mod seccomp;

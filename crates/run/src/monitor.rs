@@ -25,8 +25,8 @@ const DONE: i32 = 0;
 pub(crate) struct Common {
     pub(crate) plan: Arc<Plan>,
     pub(crate) io: ChildIo,
-    /// The caller's ends of the two sockets, which the others must not keep open.
-    pub(crate) callers: [TableFd; 2],
+    /// The caller's ends of the two sockets and of pipes, which the others must not keep open.
+    pub(crate) callers: Box<[TableFd]>,
     /// The monitor's end of its socket to the caller.
     pub(crate) monitor: TableFd,
     /// The first process's end of its socket to the caller.

@@ -131,6 +131,58 @@ fn output_and_errors_stay_apart() {
     assert_eq!((said.stdout.as_str(), said.stderr.as_str()), ("out\n", "err\n"));
 }
 
+as_users!(output_in_a_file_is_as_a_pipe_to_the_container: root, user);
+fn output_in_a_file_is_as_a_pipe_to_the_container(place: &Place) {
+    place.image("app", "");
+    place.write("log", "of yesterday\n");
+    // Opened again by its name, the file would be cut off, or be refused to another user.
+    let script = "echo one; echo two > /dev/stdout; echo three > /dev/stderr";
+    for user in ["0", "1000"] {
+        place
+            .wiac(["run", "-u", user, "app", "sh", "-c", script])
+            .after("exec >>log 2>&1")
+            .succeeds();
+    }
+    assert_eq!(place.read("log"), format!("of yesterday\n{0}{0}", "one\ntwo\nthree\n"));
+    // Both streams in one file stay in order, and nothing of much is lost.
+    let script =
+        "i=0; while [ $i -lt 500 ]; do echo $i; echo $i >&2; i=$((i+1)); done; head -c 300000 /dev/zero; exit 7";
+    let call = place.wiac(["run", "app", "sh", "-c", script]);
+    call.after("exec >both 2>&1").fails(7);
+    let numbers: Vec<String> = (0..500).map(|number| format!("{number}\n{number}\n")).collect();
+    assert_eq!(place.read("both"), numbers.concat() + &"\0".repeat(300_000));
+}
+
+#[test]
+fn output_that_can_not_be_written_is_told() {
+    let place = Place::root();
+    place.image("app", "");
+    place
+        .wiac(["run", "app", "sh", "-c", "head -c 200000 /dev/zero; echo $? >&2"])
+        .after("ulimit -f 64; exec >file")
+        .fails(125)
+        .complains(&["standard output", "File too large"]);
+}
+
+#[test]
+fn a_socket_takes_what_the_container_writes() {
+    use std::io::Read as _;
+    let place = Place::root();
+    place.image("app", "");
+    let (mut ours, theirs) = std::os::unix::net::UnixStream::pair().expect("sockets");
+    let script = "echo one; echo two > /dev/stdout; head -c 300000 /dev/zero; exit 7";
+    let mut running = std::process::Command::new(crate::harness::tools::wiac())
+        .args(["run", "app", "sh", "-c", script])
+        .env("WIAC_DATA", place.data())
+        .stdout(std::os::fd::OwnedFd::from(theirs))
+        .spawn()
+        .expect("started");
+    let mut said = Vec::new();
+    ours.read_to_end(&mut said).expect("read");
+    assert_eq!(running.wait().expect("its end").code(), Some(7));
+    assert_eq!(said, ["one\ntwo\n", &"\0".repeat(300_000)].concat().as_bytes());
+}
+
 #[test]
 fn closed_streams_do_no_harm() {
     let place = Place::root();
