@@ -25,7 +25,8 @@ const SIGCONT: i32 = 18;
 const SIGTSTP: i32 = 20;
 const SIGWINCH: i32 = 28;
 
-/// What is passed on: HUP, INT, QUIT, USR1, USR2, ALRM, TERM, VTALRM, PROF, IO, PWR; WINCH as a change of the terminal's size.
+/// What is passed on: HUP, INT, QUIT, USR1, USR2, ALRM, TERM, VTALRM, PROF, IO, PWR; WINCH, of the kernel as a change of the
+/// terminal's size.
 const FORWARDED: [i32; 12] = [SIGHUP, SIGINT, 3, 10, 12, 14, SIGTERM, 26, 27, 29, 30, SIGWINCH];
 
 /// What is passed on beside those once there is a container: TRAP, ABRT, STKFLT, CONT, TSTP, XCPU, XFSZ and SYS. docker and
@@ -171,9 +172,12 @@ pub fn attach(container: &mut Container, signals: &Signals, manner: Manner) -> R
     loop {
         let ended = wait_for_events(container, signals, (relay.as_mut(), &mut outlets), requests.time_left())?;
         while let Some(received) = signals.next() {
-            if manner.passes_signals_on || received.number == SIGWINCH {
+            if received.number == SIGWINCH {
+                follow_size(container);
+            }
+            if manner.passes_signals_on {
                 requests.pass_on(received, container, relay.is_some());
-            } else {
+            } else if received.number != SIGWINCH {
                 ending = ending.or(Some(received.number));
                 container.signal(SIGKILL);
             }
@@ -261,8 +265,9 @@ struct Requests {
 impl Requests {
     fn pass_on(&mut self, received: Received, container: &Container, has_terminal: bool) {
         let number = received.number;
-        if number == SIGWINCH {
-            return follow_size(container);
+        // Apache's web server ends gracefully by one that somebody sends: a window that changes must not ask for that.
+        if number == SIGWINCH && received.by_kernel {
+            return;
         }
         if matches!(number, SIGINT | SIGTERM) {
             self.to_end += 1;

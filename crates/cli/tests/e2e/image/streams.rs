@@ -41,7 +41,7 @@ as_users!(signals_reach_the_command: root, user, single);
 fn signals_reach_the_command(place: &Place) {
     place.image("app", "");
     for name in [
-        "TERM", "INT", "HUP", "USR1", "ALRM", "37", "TSTP", "CONT", "ABRT", "XCPU",
+        "TERM", "INT", "HUP", "USR1", "ALRM", "37", "TSTP", "CONT", "ABRT", "XCPU", "WINCH",
     ] {
         let script =
             format!("trap 'echo got {name}; exit 33' {name}; touch /ready/{name}; while :; do sleep 0.05; done");
