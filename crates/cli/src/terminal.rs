@@ -22,7 +22,9 @@ pub(crate) struct Streams {
 /// On a terminal the container gets one too, unless a shell runs this process in the background (`wiac run … &`): the
 /// kernel stops who changes the mode of a terminal from there. Otherwise it gets this process's output, and its input
 /// where asked for: a container that isn't interactive doesn't eat what a loop around it reads.
-pub(crate) fn streams(interactive: bool, tty: bool) -> Result<Streams, Failure> {
+///
+/// `bare`: its input is this process's own, whatever that is.
+pub(crate) fn streams(interactive: bool, tty: bool, bare: bool) -> Result<Streams, Failure> {
     let input_is_terminal = isatty(rustix::stdio::stdin());
     if tty && interactive && !input_is_terminal {
         return Err(Failure::usage(
@@ -32,7 +34,11 @@ pub(crate) fn streams(interactive: bool, tty: bool) -> Result<Streams, Failure> 
     let can_type = input_is_terminal && !is_in_background(rustix::stdio::stdin());
     let terminal = tty || (can_type && isatty(rustix::stdio::stdout()));
     let takes_input = interactive || (terminal && can_type);
-    let input = if takes_input { Stream::Inherit } else { Stream::Null };
+    let input = match (takes_input, terminal || bare) {
+        (false, _) => Stream::Null,
+        (true, true) => Stream::Inherit,
+        (true, false) => Stream::from(rustix::stdio::stdin()),
+    };
     let output = |stream| if terminal { Stream::Inherit } else { Stream::to(stream) };
     Ok(Streams {
         terminal,

@@ -5,6 +5,7 @@ mod relay;
 
 use crate::container::{Container, Ended};
 use crate::error::Error;
+use crate::io::{Passage, Pipes};
 use crate::outlet::Outlet;
 use relay::Relay;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -165,12 +166,14 @@ pub fn attach(container: &mut Container, signals: &Signals, manner: Manner) -> R
         Some(terminal) => Some(Relay::new(terminal, takes_input)?),
         None => None,
     };
-    let mut outlets = container.take_outlets();
+    let mut pipes = container.take_pipes();
+    // The container may close its input, or read no more of it.
+    let _ignored = pipes.inlet.is_some().then(signal::BrokenPipes::ignore);
     let _raw = relay.as_ref().filter(|_| takes_input).and_then(|_| RawMode::enter());
     let mut requests = Requests::default();
     let mut ending = None;
     loop {
-        let ended = wait_for_events(container, signals, (relay.as_mut(), &mut outlets), requests.time_left())?;
+        let ended = wait_for_events(container, signals, (relay.as_mut(), &mut pipes), requests.time_left())?;
         while let Some(received) = signals.next() {
             if received.number == SIGWINCH {
                 follow_size(container);
@@ -195,12 +198,12 @@ pub fn attach(container: &mut Container, signals: &Signals, manner: Manner) -> R
     }
     // Who insisted on the end doesn't wait for a reader that is slow.
     if ending.is_none() && requests.to_end < PATIENCE {
-        for outlet in &mut outlets {
+        for outlet in &mut pipes.outlets {
             drain(outlet, signals);
         }
     }
     let ended = container.wait()?;
-    outlets.iter().try_for_each(Outlet::finish)?;
+    pipes.outlets.iter().try_for_each(Outlet::finish)?;
     Ok(ending.map_or(ended, Ended::Signal))
 }
 
@@ -208,7 +211,7 @@ pub fn attach(container: &mut Container, signals: &Signals, manner: Manner) -> R
 fn wait_for_events(
     container: &Container,
     signals: &Signals,
-    (relay, outlets): (Option<&mut Relay>, &mut [Outlet]),
+    (relay, pipes): (Option<&mut Relay>, &mut Pipes),
     time_left: Option<Duration>,
 ) -> Result<bool, Error> {
     let mut fds = vec![
@@ -217,8 +220,7 @@ fn wait_for_events(
     ];
     let sides = relay.as_ref().map(|relay| relay.add_to(&mut fds)).unwrap_or_default();
     let pipes_at = fds.len();
-    let open: Vec<usize> = (0..outlets.len()).filter(|&at| outlets[at].pipe().is_some()).collect();
-    fds.extend(outlets.iter().filter_map(Outlet::wanted));
+    let passages = pipes.add_to(&mut fds);
     let time_left = time_left.and_then(|time| rustix::event::Timespec::try_from(time).ok());
     match poll(&mut fds, time_left.as_ref()) {
         Err(rustix::io::Errno::INTR) => return Ok(false),
@@ -227,15 +229,13 @@ fn wait_for_events(
     let ended = !fds[0].revents().is_empty();
     let happened = sides.iter().zip(&fds[2..]).filter(|(_, fd)| !fd.revents().is_empty());
     let ready: Vec<relay::Side> = happened.map(|(side, _)| *side).collect();
-    let pipes = open
+    let happened = passages
         .iter()
         .zip(&fds[pipes_at..])
         .filter(|(_, fd)| !fd.revents().is_empty());
-    let ready_pipes: Vec<usize> = pipes.map(|(at, _)| *at).collect();
+    let ready_pipes: Vec<Passage> = happened.map(|(passage, _)| *passage).collect();
     drop(fds);
-    for at in ready_pipes {
-        outlets[at].move_bytes();
-    }
+    pipes.move_bytes(&ready_pipes);
     if let Some(relay) = relay {
         relay.move_bytes(&ready)?;
     }

@@ -2,9 +2,8 @@
 
 use crate::child;
 use crate::error::Error;
-use crate::io::{ChildIo, Io};
+use crate::io::{ChildIo, Io, Pipes};
 use crate::monitor::{self, Common};
-use crate::outlet::Outlet;
 use crate::plan::Plan;
 use crate::plan::step::Step;
 use crate::protocol::{self, Failure, FromChild, FromMonitor};
@@ -61,7 +60,7 @@ pub struct Container {
     /// To and from the container's first process, until that has started its program.
     child: OwnedFd,
     terminal: Option<OwnedFd>,
-    outlets: Vec<Outlet>,
+    pipes: Pipes,
     left_out: Vec<Error>,
     ended: Option<Ended>,
 }
@@ -116,10 +115,9 @@ impl Container {
     fn clone_processes(plan: Plan, io: Io) -> Result<Self, Error> {
         let (control, monitor_end) = protocol::pair().call("socketpair", || "AF_UNIX")?;
         let (child, child_end) = protocol::pair().call("socketpair", || "AF_UNIX")?;
-        let (io, outlets) = ChildIo::new(io, plan.owner).call("open", || "the standard streams")?;
+        let (io, pipes) = ChildIo::new(io, plan.owner).call("open", || "the standard streams")?;
         let plan = Arc::new(plan);
-        let pipes = outlets.iter().filter_map(Outlet::pipe);
-        let callers = [&control, &child].into_iter().chain(pipes).map(TableFd::naming);
+        let callers = [&control, &child].into_iter().chain(pipes.ends()).map(TableFd::naming);
         let callers = callers.collect();
         let common = Arc::new(Common {
             plan: Arc::clone(&plan),
@@ -138,7 +136,7 @@ impl Container {
             control,
             child,
             terminal: None,
-            outlets,
+            pipes,
             left_out: Vec::new(),
             ended: None,
         })
@@ -240,9 +238,9 @@ impl Container {
         &self.left_out
     }
 
-    /// What comes from the container's pipes, for who shows it.
-    pub(crate) fn take_outlets(&mut self) -> Vec<Outlet> {
-        std::mem::take(&mut self.outlets)
+    /// The container's pipes, for who moves what goes through them.
+    pub(crate) fn take_pipes(&mut self) -> Pipes {
+        std::mem::take(&mut self.pipes)
     }
 
     /// The caller's side of the container's terminal, where its configuration asks for one.

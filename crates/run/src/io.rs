@@ -1,6 +1,8 @@
 //! The three standard streams of a container's first process.
 
+use crate::inlet::Inlet;
 use crate::outlet::Outlet;
+use rustix::event::PollFd;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{FileType, Gid, Mode, OFlags, Uid, fstat};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -18,7 +20,7 @@ pub enum Stream {
     Null,
     /// To this descriptor.
     Descriptor(OwnedFd),
-    /// Output alone: through a pipe to the caller's own, which [`crate::attach::attach`] writes to.
+    /// Through a pipe to or from the caller's own, which [`crate::attach::attach`] writes to and reads from.
     Relayed,
 }
 
@@ -36,6 +38,66 @@ impl Stream {
             _ => false,
         });
         if is_relayed { Self::Relayed } else { Self::Inherit }
+    }
+}
+
+impl Stream {
+    /// From the caller's own input: as it is where that is a pipe or a device.
+    ///
+    /// A file could be opened again for writing by whoever is root in the container, or not at all by others there, as
+    /// a socket.
+    pub fn from(input: BorrowedFd<'_>) -> Self {
+        let is_relayed = fstat(input).is_ok_and(|stat| {
+            let kind = FileType::from_raw_mode(stat.st_mode);
+            matches!(kind, FileType::RegularFile | FileType::Socket)
+        });
+        if is_relayed { Self::Relayed } else { Self::Inherit }
+    }
+}
+
+/// One of a container's pipes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Passage {
+    In,
+    /// The number of the outlet.
+    Out(usize),
+}
+
+/// The caller's ends of a container's pipes.
+#[derive(Debug, Default)]
+pub(crate) struct Pipes {
+    pub(crate) inlet: Option<Inlet>,
+    pub(crate) outlets: Vec<Outlet>,
+}
+
+impl Pipes {
+    /// The descriptors that nobody else must keep open.
+    pub(crate) fn ends(&self) -> impl Iterator<Item = &OwnedFd> {
+        let outlets = self.outlets.iter().filter_map(Outlet::pipe);
+        outlets.chain(self.inlet.as_ref().and_then(Inlet::pipe))
+    }
+
+    /// Adds what is worth waiting for.
+    pub(crate) fn add_to<'a>(&'a self, fds: &mut Vec<PollFd<'a>>) -> Vec<Passage> {
+        let inlet = self.inlet.as_ref().and_then(Inlet::wanted);
+        let outlets = self.outlets.iter().enumerate();
+        let outlets = outlets.filter_map(|(number, outlet)| Some((Passage::Out(number), outlet.wanted()?)));
+        let wanted = inlet.map(|fd| (Passage::In, fd)).into_iter().chain(outlets);
+        let add = |(passage, fd)| {
+            fds.push(fd);
+            passage
+        };
+        wanted.map(add).collect()
+    }
+
+    /// Moves what can be moved: something happened on `ready`.
+    pub(crate) fn move_bytes(&mut self, ready: &[Passage]) {
+        for passage in ready {
+            match passage {
+                Passage::In => self.inlet.iter_mut().for_each(Inlet::move_bytes),
+                Passage::Out(number) => self.outlets[*number].move_bytes(),
+            }
+        }
     }
 }
 
@@ -59,9 +121,18 @@ pub(crate) struct ChildIo {
 }
 
 impl ChildIo {
-    /// Opens what has to be opened. What is relayed comes out of the outlets.
-    pub(crate) fn new(io: Io, owner: u32) -> rustix::io::Result<(Self, Vec<Outlet>)> {
-        let mut outlets = Vec::new();
+    /// Opens what has to be opened. What is relayed goes through the pipes.
+    pub(crate) fn new(io: Io, owner: u32) -> rustix::io::Result<(Self, Pipes)> {
+        let Pipes { mut inlet, mut outlets } = Pipes::default();
+        let input = match io.input {
+            Stream::Relayed => {
+                let (inside, into) = pipe_with(PipeFlags::CLOEXEC)?;
+                rustix::io::ioctl_fionbio(&into, true)?;
+                inlet = Some(Inlet::new(into));
+                Some(inside)
+            }
+            other => open(other)?,
+        };
         // Output and errors that go to one place stay in order.
         let are_one = matches!((&io.output, &io.error), (Stream::Relayed, Stream::Relayed)) && lead_to_one_place();
         let output = match io.output {
@@ -75,13 +146,13 @@ impl ChildIo {
         };
         let child = Self {
             streams: [
-                (StandardStream::Input, open(io.input)?.map(TableFd::new)),
+                (StandardStream::Input, input.map(TableFd::new)),
                 (StandardStream::Output, output.map(TableFd::new)),
                 (StandardStream::Error, error.map(TableFd::new)),
             ],
             owner,
         };
-        Ok((child, outlets))
+        Ok((child, Pipes { inlet, outlets }))
     }
 
     /// Closes the descriptors in the calling process. Child-safe.
@@ -121,7 +192,7 @@ impl ChildIo {
 
 fn open(stream: Stream) -> rustix::io::Result<Option<OwnedFd>> {
     match stream {
-        // No output: `ChildIo::new` makes its pipe.
+        // `ChildIo::new` makes the pipes.
         Stream::Inherit | Stream::Relayed => Ok(None),
         // Both ways, as docker and podman open it: some programs write to their input where it is a terminal elsewhere.
         Stream::Null => rustix::fs::open(c"/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).map(Some),

@@ -10,6 +10,7 @@ mod child;
 pub mod container;
 mod default_filter;
 pub mod error;
+mod inlet;
 pub mod io;
 mod monitor;
 mod outlet;

@@ -105,6 +105,27 @@ pub fn stop_self() -> Result<()> {
     change(libc::SIG_BLOCK).map(drop)
 }
 
+/// As long as this is kept a write to a closed pipe says so and ends nothing; afterwards it ends the process, as
+/// [`restore_defaults`] has it.
+#[derive(Debug)]
+pub struct BrokenPipes(());
+
+impl BrokenPipes {
+    /// Begins to ignore the signal.
+    pub fn ignore() -> Self {
+        // SAFETY: SIG_IGN is a valid action.
+        unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+        Self(())
+    }
+}
+
+impl Drop for BrokenPipes {
+    fn drop(&mut self) {
+        // SAFETY: SIG_DFL is a valid action.
+        unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+    }
+}
+
 /// Gives two signals their default action that a program may start without: a write to a closed pipe ends the process,
 /// as in any other program (Rust's runtime ignores it otherwise), and children can be waited for (a caller that
 /// ignores its own passes that on).

@@ -49,7 +49,7 @@ pub(crate) fn open(data: &Data, signals: &Signals, id: &str, words: &[String]) -
     let held = data.store.hold_layers(&failure.layers)?;
     let held = data.store.fit(held, data.owner_policy())?;
     let stack = LayerStack::new(held.iter().map(|layer| data.store.layer_diff(&layer.id)).collect());
-    let streams = terminal::streams(true, false)?;
+    let streams = terminal::streams(true, false, false)?;
     let session = Session {
         command: words.to_vec(),
         terminal: streams.terminal,

@@ -55,9 +55,12 @@ fn run_container(global: &Global, mut arguments: Arguments) -> Result<ExitCode, 
         request => request,
     };
     let in_background = terminal::is_in_background(rustix::stdio::stdin());
+    // As in the original, a command on directories has the caller's input: what it doesn't read is left for others.
+    let is_chain = matches!(request, Request::Chain { .. });
     let streams = terminal::streams(
-        arguments.process.interactive || matches!(request, Request::Chain { .. }) && !in_background,
+        arguments.process.interactive || is_chain && !in_background,
         arguments.process.tty,
+        is_chain,
     )?;
     let dry_layer = DryLayer::new(&request, arguments.dry_run.is_some());
     let ground = Ground::prepare(&data, request, arguments.container.name.as_deref(), &arguments.pulling);

@@ -153,6 +153,35 @@ fn output_in_a_file_is_as_a_pipe_to_the_container(place: &Place) {
     assert_eq!(place.read("both"), numbers.concat() + &"\0".repeat(300_000));
 }
 
+as_users!(input_from_a_file_is_as_a_pipe_to_the_container: root, user);
+fn input_from_a_file_is_as_a_pipe_to_the_container(place: &Place) {
+    place.image("app", "");
+    place.write("input", "of the caller\n".repeat(20_000));
+    place.host("chmod 600 input").succeeds();
+    let run = |words: &[&str]| {
+        let call = place.wiac(["run", "-i"]).args(words);
+        call.after("exec <input").succeeds()
+    };
+    // Opened again by its name the file could be written to, and would be refused to another user.
+    run(&["app", "sh", "-c", "cat > /dev/null; echo changed > /proc/self/fd/0"]);
+    assert!(
+        place.read("input").starts_with("of the caller\nof"),
+        "it was only given to be read"
+    );
+    run(&["-u", "1000", "app", "sh", "-c", "wc -l < /dev/stdin"]).says("20000");
+    // What nobody reads on is no matter.
+    run(&["app", "head", "-n", "1"]).says("of the caller");
+    run(&["app", "sh", "-c", "exec <&-; echo closed"]).says("closed");
+    // A command on directories leaves what it doesn't read.
+    place.busybox("base");
+    let first = "read line; echo $line";
+    place
+        .sh("./base", "./layer", first)
+        .after("exec <input; read line; line=")
+        .succeeds()
+        .says("of the caller");
+}
+
 #[test]
 fn output_that_can_not_be_written_is_told() {
     let place = Place::root();
