@@ -63,8 +63,12 @@ pub(crate) fn parse_from(parts: &Parts<'_>) -> Result<(From, Option<(Word, Word)
     ))
 }
 
+/// CMD and ENTRYPOINT. Nothing at all is a shell that is given nothing, as in BuildKit.
 fn parse_command(parts: &Parts<'_>) -> Result<Command, Error> {
     parts.flags(&[])?;
+    if parts.args().is_empty() {
+        return Ok(Command::Shell(String::new()));
+    }
     parts.command(parts.args())
 }
 
