@@ -197,6 +197,13 @@ fn attributes_make_another_step() {
 }
 
 #[test]
+fn a_default_of_arg_sees_the_arguments_before_it() {
+    let place = Place::new();
+    let layers = place.layers("FROM scratch\nARG A=1 B=$A C=${B}2\nCOPY <<E /f\n$A$B$C\nE\n");
+    assert_eq!(fs::read_to_string(layers[0].join("f")).expect("f"), "1112\n");
+}
+
+#[test]
 fn owners_are_kept_between_stages_but_not_from_the_context() {
     let place = Place::new();
     place.write("dir/file", "x");

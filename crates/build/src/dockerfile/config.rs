@@ -94,17 +94,13 @@ fn set_labels(stage: &mut Stage, written: &[Pair]) -> Result<String> {
 }
 
 /// A build argument's value counts before its default; without either, a global argument of that name counts. As in
-/// BuildKit the defaults of one instruction don't see each other.
+/// BuildKit a default sees the arguments that stand before it in the same instruction (those of ENV don't).
 fn declare(stage: &mut Stage, globals: &Globals, build_args: &BTreeMap<String, String>, arg: &Arg) -> Result<String> {
     let mut said = "ARG".to_owned();
-    let mut values = Vec::with_capacity(arg.definitions.len());
     for definition in &arg.definitions {
-        values.push(value_of(stage, globals, build_args, definition)?);
-    }
-    for (definition, value) in arg.definitions.iter().zip(values) {
         let name = &definition.name.text;
         said = format!("{said} {name}");
-        if let Some(value) = value {
+        if let Some(value) = value_of(stage, globals, build_args, definition)? {
             said = format!("{said}={value}");
             stage.arguments.insert(name.clone(), value);
         }
