@@ -177,14 +177,16 @@ fn expose(stage: &mut Stage, words: &[Word]) -> Result<String> {
 }
 
 /// `80`, `80/udp`, `8000-8010/tcp` → each port with its protocol. What stands before a colon is the host's and doesn't
-/// count (there is a check that says so).
+/// count (there is a check that says so), nor does a slash without a protocol: that of `80/$PROTOCOL`.
 fn ports(text: &str) -> Option<Vec<String>> {
-    let (range, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+    let (range, protocol) = text.split_once('/').unwrap_or((text, ""));
     let range = range.rsplit(':').next().unwrap_or(range);
-    let protocol = protocol.to_ascii_lowercase();
-    if !matches!(protocol.as_str(), "tcp" | "udp" | "sctp") {
-        return None;
-    }
+    let protocol = match protocol.to_ascii_lowercase().as_str() {
+        "" | "tcp" => "tcp",
+        "udp" => "udp",
+        "sctp" => "sctp",
+        _ => return None,
+    };
     let (first, last) = range.split_once('-').unwrap_or((range, range));
     let (first, last) = (first.parse::<u16>().ok()?, last.parse::<u16>().ok()?);
     (first <= last).then(|| (first..=last).map(|port| format!("{port}/{protocol}")).collect())
@@ -247,6 +249,8 @@ mod tests {
             ["8000/tcp", "8001/tcp", "8002/tcp"]
         );
         assert_eq!(ports("127.0.0.1:8080:80").expect("a port"), ["80/tcp"]);
+        assert_eq!(ports("80/").expect("a port"), ["80/tcp"]);
+        assert!(ports("/tcp").is_none() && ports("80/tcp/udp").is_none());
         assert!(ports("http").is_none() && ports("9-1").is_none() && ports("70000").is_none());
     }
 }
