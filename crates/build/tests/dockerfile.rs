@@ -204,6 +204,27 @@ fn a_default_of_arg_sees_the_arguments_before_it() {
 }
 
 #[test]
+fn an_option_of_which_nothing_is_left_is_not_given() {
+    let place = Place::new();
+    place.write("file", "x");
+    fs::set_permissions(place.file("file"), PermissionsExt::from_mode(0o640)).expect("chmod");
+    let layers = place
+        .layers("FROM scratch\nARG U\nCOPY --chmod=$U --chown=$U file /a\nADD --checksum=$U --chmod=${U} file /b\n");
+    for (layer, name) in layers.iter().zip(["a", "b"]) {
+        assert_eq!(
+            (mode(&layer.join(name)), owner(&layer.join(name))),
+            (0o640, (0, 0)),
+            "{name}"
+        );
+    }
+    assert!(
+        place
+            .message("FROM scratch\nCOPY --chmod=x$U file /a\n")
+            .contains("--chmod=x")
+    );
+}
+
+#[test]
 fn owners_are_kept_between_stages_but_not_from_the_context() {
     let place = Place::new();
     place.write("dir/file", "x");

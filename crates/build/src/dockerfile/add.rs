@@ -3,7 +3,7 @@
 use super::cached::Made;
 use super::git::Checkout;
 use super::hashing::{self, How};
-use super::prepared::Prepared;
+use super::prepared::{Prepared, given};
 use super::stage::Stage;
 use super::transfer::said;
 use super::tree::{self, Picked};
@@ -35,8 +35,7 @@ impl Worker<'_, '_> {
         let said = said("ADD", None, &add.transfer, &prepared);
         prepared.unpack = add.unpack.unwrap_or(true);
         let is_remote = remotes.iter().any(Option::is_some);
-        let checksum = add.checksum.as_ref().map(|word| stage.expand(word)).transpose()?;
-        let checksum = checksum.map(|expanded| expanded.text);
+        let checksum = given(stage, add.checksum.as_ref())?;
         if let Some(checksum) = &checksum {
             check_checksum(checksum, &remotes, &add.transfer)?;
         }

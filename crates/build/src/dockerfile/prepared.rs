@@ -58,11 +58,12 @@ impl Worker<'_, '_> {
         }
         let written = stage.expand(&transfer.destination)?.text;
         prepared.destination = absolute(&stage.working_directory(), &written);
-        if let Some(word) = &transfer.chown {
-            prepared.owner = self.owner(stage, &stage.expand(word)?.text)?;
+        if let Some(owner) = given(stage, transfer.chown.as_ref())? {
+            prepared.owner = self.owner(stage, &owner)?;
             prepared.is_owner_given = true;
         }
-        prepared.mode = mode(stage, transfer.chmod.as_ref())?;
+        let mode = given(stage, transfer.chmod.as_ref())?;
+        prepared.mode = mode.map(|mode| Chmod::parse(&mode)).transpose()?;
         prepared.excluded = transfer.exclude.iter().map(|word| word.text.clone()).collect();
         prepared.exclude = IgnorePatterns::from_patterns(prepared.excluded.iter().map(String::as_str))
             .map_err(|error| Error::wrong(format!("--exclude={}: the pattern is wrong", error.pattern)))?;
@@ -179,8 +180,10 @@ pub(super) fn clean(path: &Path) -> PathBuf {
     cleaned
 }
 
-fn mode(stage: &Stage, chmod: Option<&Word>) -> Result<Option<Chmod>> {
-    chmod.map(|word| Chmod::parse(&stage.expand(word)?.text)).transpose()
+/// What an option of COPY or ADD says; nothing where nothing is left of its variables, as in BuildKit.
+pub(super) fn given(stage: &Stage, option: Option<&Word>) -> Result<Option<String>> {
+    let text = option.map(|word| stage.expand(word)).transpose()?;
+    Ok(text.map(|expanded| expanded.text).filter(|text| !text.is_empty()))
 }
 
 #[cfg(test)]

@@ -52,7 +52,7 @@ impl Script<'_, '_> {
         let mut wanted = wanted(stage, &copy.transfer)?;
         wanted.parents = copy.parents;
         let from = self.from(copy.from.as_ref())?;
-        if matches!(from, From::View(_)) && copy.transfer.chown.is_none() {
+        if matches!(from, From::View(_)) && wanted.chown.is_none() {
             "''".clone_into(&mut wanted.owner);
         }
         self.transfer(index, &wanted, &from)
@@ -332,18 +332,18 @@ fn wanted(stage: &Stage, transfer: &Transfer) -> Result<Wanted> {
             }
         }
     }
-    wanted.link = transfer.link && transfer.chmod.is_none();
     let destination = stage.expand(&transfer.destination)?.text;
     wanted.destination = quote(prepared::absolute(&stage.working_directory(), &destination));
-    if let Some(word) = &transfer.chown {
-        wanted.chown = Some(quote(stage.expand(word)?.text));
+    if let Some(owner) = prepared::given(stage, transfer.chown.as_ref())? {
+        wanted.chown = Some(quote(owner));
         "\"$owner\"".clone_into(&mut wanted.made);
         wanted.owner.clone_from(&wanted.made);
     }
-    if let Some(word) = &transfer.chmod {
-        let text = stage.expand(word)?.text;
+    let mode = prepared::given(stage, transfer.chmod.as_ref())?;
+    wanted.link = transfer.link && mode.is_none();
+    if let Some(text) = mode {
         // chmod(1) takes bits away from directories only where there are five digits.
-        let is_octal = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let is_octal = text.bytes().all(|byte| byte.is_ascii_digit());
         wanted.mode = quote(if is_octal { format!("{text:0>5}") } else { text });
     }
     wanted.excluded = transfer.exclude.iter().map(|word| word.text.clone()).collect();
