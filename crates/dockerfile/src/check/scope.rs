@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::expand::{Expanded, Expander};
 use crate::instruction::Arg;
-use crate::model::Word;
+use crate::model::{Heredoc, Word};
 
 /// What a stage has set so far.
 #[derive(Debug, Clone, Default)]
@@ -25,6 +25,11 @@ impl Scope {
     /// Expands a word; `None` if that fails, which the build will tell.
     pub(super) fn expand(&self, word: &str, escape: char) -> Option<Expanded> {
         Expander::new(escape, &|name| self.value(name)).text(word).ok()
+    }
+
+    /// Expands the body of a heredoc; `None` as for a word.
+    pub(super) fn heredoc(&self, heredoc: &Heredoc, escape: char) -> Option<Expanded> {
+        Expander::new(escape, &|name| self.value(name)).heredoc(heredoc).ok()
     }
 
     /// The value of a variable: ENV goes before ARG.

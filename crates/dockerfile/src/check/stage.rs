@@ -1,6 +1,6 @@
 //! Checks of what stands inside a stage.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::scope::Scope;
 use super::{Context, Report, Rule};
@@ -106,13 +106,17 @@ impl<'v> Visit<'v, '_> {
     /// Reports the undefined variables of a text; its expansion, if there is one.
     fn variables(&mut self, instruction: &Instruction, text: &str, span: Span) -> Option<String> {
         let expanded = self.scope.expand(text, self.escape)?;
-        for name in self.scope.undeclared(&expanded.undefined) {
+        self.undefined(instruction, &expanded.undefined, span);
+        Some(expanded.text)
+    }
+
+    fn undefined(&mut self, instruction: &Instruction, names: &BTreeSet<String>, span: Span) {
+        for name in self.scope.undeclared(names) {
             let suggestion = nearest(name, self.scope.names()).map(|name| format!(" (did you mean ${name}?)"));
             let message = format!("the variable ${name} is not defined{}", suggestion.unwrap_or_default());
             self.report
                 .add(Rule::UndefinedVar, &instruction.skip_checks, span, message);
         }
-        Some(expanded.text)
     }
 
     fn words<'w>(&mut self, instruction: &Instruction, words: impl IntoIterator<Item = &'w Word>) {
@@ -126,6 +130,11 @@ impl<'v> Visit<'v, '_> {
         self.words(instruction, flags.into_iter().flatten());
         self.words(instruction, transfer.paths());
         self.words(instruction, [&transfer.destination]);
+        for heredoc in transfer.heredocs() {
+            if let Some(expanded) = self.scope.heredoc(heredoc, self.escape) {
+                self.undefined(instruction, &expanded.undefined, heredoc.span);
+            }
+        }
     }
 
     fn json_recommended(&mut self, instruction: &Instruction, command: &Command) {

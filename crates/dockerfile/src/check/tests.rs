@@ -62,6 +62,10 @@ fn each_check_finds_what_it_should() {
             "FROM x\nEXPOSE 80/TCP 1.2.3.4:80:80\n",
             "ExposeProtoCasing@2 ExposeInvalidFormat@2",
         ),
+        (
+            "FROM scratch\nCOPY <<A <<'B' /d/\n$PATH $x\nA\n$x\nB\nADD <<C /e\n\\$x ${y:-1}\nC\n",
+            "UndefinedVar@2 UndefinedVar@7",
+        ),
         ("# other\nFROM x AS y\n", ""),
         (
             "# check=experimental=all\n# other\nFROM x AS y\n# z it is\nARG z\n",
