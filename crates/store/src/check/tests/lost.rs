@@ -166,9 +166,11 @@ fn what_an_export_says_is_known_from_the_manifests() {
         change(&mut said.manifests[0]);
         fs::write(&path, to_json(&said)).expect("write");
     };
-    let damages: [&dyn Fn(); 5] = [
+    let text = String::from_utf8(to_json(&export)).expect("JSON");
+    let damages: [&dyn Fn(); 6] = [
         &|| fs::remove_file(&path).expect("deleted"),
         &|| fs::write(&path, "{").expect("write"),
+        &|| fs::write(&path, text.replace("manifests", "manifesTs")).expect("write"),
         &|| said(&|manifest| manifest.size += 1),
         &|| said(&|manifest| manifest.media_type.insert(0, 'x')),
         &|| said(&|manifest| manifest.digest = Digest::sha256("another")),
