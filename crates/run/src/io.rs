@@ -39,9 +39,7 @@ impl Stream {
         });
         if is_relayed { Self::Relayed } else { Self::Inherit }
     }
-}
 
-impl Stream {
     /// From the caller's own input: as it is where that is a pipe or a device.
     ///
     /// A file could be opened again for writing by whoever is root in the container, or not at all by others there, as

@@ -95,7 +95,8 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitCode, Fa
     for output in &outputs {
         written = written.or(output.write(&data, &images, &arguments.tag, epoch)?);
     }
-    let is_kept = outputs.is_empty() || arguments.load || arguments.push || outputs.iter().any(Output::is_image);
+    let is_pushed = arguments.push || Output::repositories(&outputs).next().is_some();
+    let is_kept = outputs.is_empty() || arguments.load || is_pushed || outputs.iter().any(Output::is_image);
     let held = is_kept.then(|| images.keep(&data)).transpose()?;
     let told = Told::find(&data, arguments, &images, (held.as_deref(), written), &packing)?;
     told.write(arguments, &images, Output::repositories(&outputs))?;

@@ -167,6 +167,7 @@ pub(crate) fn send_by_digest(
     packing: &Packing,
     quiet: bool,
 ) -> Result<(), Failure> {
+    let _blobs = crate::refetch::missing_blobs(data, std::slice::from_ref(image))?;
     let room = Temporary::new(&data.store)?;
     let outgoing = prepare_index(&data.store, image, packing, &room)?;
     let to = format!("{}@{}", repository.name(), outgoing.descriptor().digest);
